@@ -137,7 +137,7 @@ def address_of(bench: Bench) -> str:
     state_dir = bench.root / "state" / "cutoutd"
     # Before the daemon's is there, the command would serve one itself.
     bench.wait_for(lambda: state_dir.is_dir() and announcement.running(state_dir) is not None, "the page")
-    said = bench.call("page")
-    found = re.search(r"http://127\.0\.0\.1:\d+/#\S+", said.stdout)
-    assert found, said
+    done = bench.call("page")
+    found = re.search(r"http://127\.0\.0\.1:\d+/#\S+", done.stdout)
+    assert found, done
     return found[0]

@@ -98,15 +98,15 @@ def test_a_shop_submits_pictures_and_a_cms_receives_the_results(
     kept.mkdir()
     environment = bench.environment | {"SECRET": SECRET, "KEEP": os.fspath(kept), "PORT": str(cms)}
     with running_recipe(recipe("cms.py", bench.root), environment):
-        made = bench.call("serve", "keys", "add", "plug-in", "--folder", "shop", "--config", config)
-        assert made.returncode == 0, made.stderr
+        done = bench.call("serve", "keys", "add", "plug-in", "--folder", "shop", "--config", config)
+        assert done.returncode == 0, done.stderr
         start("--config", config)
         bench.wait_for(lambda: is_listening(api) and is_listening(cms), "both to listen")
         photo, cutout = bench.root / "shoes.jpg", bench.root / "fetched.png"
         picture().save(photo, quality=90)
         shop = subprocess.run(
             [sys.executable, recipe("shop.py", bench.root), photo, cutout],
-            env=bench.environment | {"API": f"http://127.0.0.1:{api}", "KEY": made.stdout.strip()},
+            env=bench.environment | {"API": f"http://127.0.0.1:{api}", "KEY": done.stdout.strip()},
             capture_output=True,
             text=True,
             check=False,

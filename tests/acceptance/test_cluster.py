@@ -42,15 +42,15 @@ def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(
     for name in ("a.png", "b.png"):
         here, there = ((bench.root / f"{folder}-out" / name).read_bytes() for folder in ("private", "studio"))
         assert here == there
-        told = sidecar(bench, f"studio-out/{name}")
-        assert told["route"] == "cluster"
-        egress = told["egress"]
+        document = sidecar(bench, f"studio-out/{name}")
+        assert document["route"] == "cluster"
+        egress = document["egress"]
         assert isinstance(egress, dict)
         assert egress["host"] == f"tls://127.0.0.1:{cluster.worker_port}"
-        source = told["source"]
+        source = document["source"]
         assert isinstance(source, dict)
         assert egress["sha256"] == source["sha256"]
-        assert "seccomp-tsync" in str(told["sandbox"])
+        assert "seccomp-tsync" in str(document["sandbox"])
         private = sidecar(bench, f"private-out/{name}")
         assert (private["route"], private["egress"]) == ("local", None)
     assert {one["folder"] for one in sent(bench)} == {"studio"}
@@ -92,8 +92,8 @@ def test_while_the_cluster_is_away_pictures_are_cut_here_where_they_may_be(
     drop(bench, "studio", "a.jpg")
     ended = bench.call("run", "--config", config, "--once")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    told = sidecar(bench, "studio-out/a.png")
-    assert (told["route"], told["egress"]) == ("local", None)
+    document = sidecar(bench, "studio-out/a.png")
+    assert (document["route"], document["egress"]) == ("local", None)
     assert sent(bench) == []
 
 
@@ -181,12 +181,12 @@ def test_once_no_folder_is_tagged_pictures_are_cut_here_and_the_gateway_is_not_m
     bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "all ends")
     gone = {one["sha256"]: one for one in sent(bench)}
     for name in ("a.png", "b.png", "c.png"):
-        told = sidecar(bench, f"studio-out/{name}")
-        source = told["source"]
+        document = sidecar(bench, f"studio-out/{name}")
+        source = document["source"]
         assert isinstance(source, dict)
         left = gone.get(source["sha256"])
-        assert told["route"] == ("local" if left is None else "cluster-then-local")
-        egress = told["egress"]
+        assert document["route"] == ("local" if left is None else "cluster-then-local")
+        egress = document["egress"]
         assert (egress is None) == (left is None)
         if left is not None:
             assert isinstance(egress, dict)

@@ -37,8 +37,8 @@ def is_open(bench: Bench, config: Path) -> bool:
     asked = bench.call("status", "--config", config, "--json")
     if asked.returncode:  # the daemon has not begun yet
         return False
-    said = json.loads(asked.stdout)
-    return (said["cluster"] or {}).get("route") == "open" and said["cluster_away"] is None
+    document = json.loads(asked.stdout)
+    return (document["cluster"] or {}).get("route") == "open" and document["cluster_away"] is None
 
 
 def test_a_picture_that_kills_its_worker_far_away_fails_after_two_attempts_and_the_others_are_cut(
@@ -80,9 +80,9 @@ def test_results_over_the_limit_fail_by_a_clear_error_or_are_cut_here(bench: Ben
     ended = bench.call("run", "--config", config, "--once")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (path,) = (bench.root / "studio-out").rglob("b.png.json")  # noise may be held back for review
-    told = json.loads(path.read_text(encoding="utf-8"))
-    assert told["route"] == "cluster-then-local"
-    egress = told["egress"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["route"] == "cluster-then-local"
+    egress = document["egress"]
     assert isinstance(egress, dict)
     assert egress["at"] == sent(bench)[-1]["at"]
 
@@ -103,8 +103,8 @@ def test_a_scheduler_that_hangs_is_a_cluster_that_is_away_and_is_used_again(
     try:
         drop(bench, "studio", "a.jpg", "b.jpg", "c.jpg")
         bench.wait_for(lambda: len(list(output.glob("*.png.json"))) == 4, "all results")
-        told = bench.call("status", "--config", config).stdout
-        assert "cut here from" in told
+        printed = bench.call("status", "--config", config).stdout
+        assert "cut here from" in printed
     finally:
         os.killpg(cluster.scheduler.pid, signal.SIGCONT)
     assert {sidecar(bench, f"studio-out/{name}.png")["attempts"] for name in "abc"} == {1}

@@ -49,8 +49,8 @@ def check_all(bench: Bench, count: int) -> None:
     assert bench.results() == wanted
     for n in range(count):
         content = (bench.output / f"{n}.png").read_bytes()
-        said = bench.sidecar(f"{n}.png.json")
-        assert said["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
+        document = bench.sidecar(f"{n}.png.json")
+        assert document["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
         with Image.open(bench.output / f"{n}.png") as image:
             image.load()
     assert sorted(job["state"] for job in bench.jobs()) == ["done"] * count

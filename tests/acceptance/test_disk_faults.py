@@ -249,16 +249,16 @@ def test_a_state_disk_that_cannot_be_written_is_shown(build: Callable[..., Site]
     site.wait_for("first")
     assert json.loads(site.call("status", "--json").stdout)["state_trouble"] is None
     fill(site.view["state"])
-    said = site.status()
-    assert f"The disk of the state directory, {site.at['state']}, is full. Free some space there." in said
+    output = site.status()
+    assert f"The disk of the state directory, {site.at['state']}, is full. Free some space there." in output
     empty(site.view["state"])
     assert "state directory" not in site.status()
     site.drop("second.jpg", 1)
     site.wait_for("second")
     site.end()  # which has a file open for writing there
     site.disks.remount(site.at["state"], "ro")
-    said = site.status()
-    assert f"The disk of the state directory, {site.at['state']}, is read-only. Check the disk" in said
+    output = site.status()
+    assert f"The disk of the state directory, {site.at['state']}, is read-only. Check the disk" in output
     trouble = json.loads(site.call("status", "--json").stdout)["state_trouble"]
     assert trouble["why"].endswith("is read-only")
     assert "mount it writable again" in trouble["advice"]

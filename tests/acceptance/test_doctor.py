@@ -42,9 +42,9 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
     daemon = start()
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the cutout")
     before = sorted(bench.input.rglob("*")), bench.results()
-    said = bench.call("doctor", *bench.pair(), "--json")
-    assert said.returncode == 0, said.stdout + said.stderr
-    found = findings(said)
+    done = bench.call("doctor", *bench.pair(), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = findings(done)
     for check in (
         "provider",
         "model",
@@ -59,7 +59,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
     folder = bench.input.name
     assert found["standing", folder]["level"] == found["marker", folder]["level"] == "ok"
     assert str(daemon.process.pid) in found["sandbox-running", ""]["seen"]
-    assert "that keep these running: page (" in said.stdout
+    assert "that keep these running: page (" in done.stdout
     assert (sorted(bench.input.rglob("*")), bench.results()) == before
 
 
@@ -68,11 +68,11 @@ def test_doctor_reports_faults_with_advice(bench: Bench) -> None:
     bench.input.rmdir()
     bench.output.rmdir()
     bench.output.write_text("")
-    said = bench.call("doctor", *bench.pair())
-    assert said.returncode == 1, said.stdout
-    assert "PROBLEM  reach" in said.stdout
-    assert "PROBLEM  permissions" in said.stdout
-    assert "-> Make the directory" in said.stdout
+    done = bench.call("doctor", *bench.pair())
+    assert done.returncode == 1, done.stdout
+    assert "PROBLEM  reach" in done.stdout
+    assert "PROBLEM  permissions" in done.stdout
+    assert "-> Make the directory" in done.stdout
 
 
 def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench) -> None:
@@ -80,9 +80,9 @@ def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench)
     alter_model(bench)
     config = bench.root / "c.toml"
     config.write_text("[pool]\nworkerz = 2\n", encoding="utf-8")
-    said = bench.call("doctor", "--config", config, "--json")
-    assert said.returncode == 1, said.stderr
-    found = findings(said)
+    done = bench.call("doctor", "--config", config, "--json")
+    assert done.returncode == 1, done.stderr
+    found = findings(done)
     assert "workers" in found["configuration", ""]["seen"]
     assert found["model", ""]["level"] == "problem"
     assert "not tried" in found["offline-cut", ""]["seen"]
@@ -100,9 +100,9 @@ def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp
         pair = ["--input", str(share.mount / "in"), "--output", str(share.mount / "out")]
         assert bench.call("run", *pair, "--once").returncode == 0
         share.hang()
-        said = bench.call("doctor", *pair, "--json")
-        assert said.returncode == 1, said.stderr
-        assert "no answer" in findings(said)["reach", "in"]["seen"]
+        done = bench.call("doctor", *pair, "--json")
+        assert done.returncode == 1, done.stderr
+        assert "no answer" in findings(done)["reach", "in"]["seen"]
         status = bench.call("status", *pair, "--json")
         assert json.loads(status.stdout)["folders"][0]["free_bytes"] is None
     finally:

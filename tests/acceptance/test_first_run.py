@@ -34,9 +34,9 @@ def state_dir(bench: Bench) -> Path:
 def paired(bench: Bench, daemon: Daemon, state_dir: Path) -> Browser:
     """Return a browser session that was paired by the address of `cutoutd page`."""
     bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
-    said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
-    assert said is not None
-    browser = Browser(page=Served(process=daemon.process, port=int(said[1]), code=said[2], home=bench.root))  # type: ignore[arg-type] # as of its output
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
+    assert found is not None
+    browser = Browser(page=Served(process=daemon.process, port=int(found[1]), code=found[2], home=bench.root))  # type: ignore[arg-type] # as of its output
     bench.wait_for(lambda: browser.ask("/")[0] == 200, "an answer")
     assert browser.pair() == 200
     return browser

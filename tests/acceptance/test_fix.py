@@ -54,11 +54,11 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert bench.once().returncode == 0
     drawn = digest(bench.output / "a.png")
     assert drawn != plain
-    said = correction(bench)
-    assert (said["number"], said["changed"]) == (2, True)
-    assert [stroke["kind"] for stroke in said["strokes"]] == ["remove", "keep"]
-    assert said["strokes"][0]["radius"] == 9.0
-    assert said["strokes"][1]["radius"] == 3.6
+    document = correction(bench)
+    assert (document["number"], document["changed"]) == (2, True)
+    assert [stroke["kind"] for stroke in document["strokes"]] == ["remove", "keep"]
+    assert document["strokes"][0]["radius"] == 9.0
+    assert document["strokes"][1]["radius"] == 3.6
     assert bench.sidecar("a.png.json")["quality"]["doubtful"] is False
     assert bench.results() == ["a.png", "a.png.json"]
     assert "a person corrected it" in bench.call("jobs", "a.jpg", *bench.pair()).stdout
@@ -100,9 +100,9 @@ def test_a_picture_that_was_replaced_is_cut_without_its_strokes_and_its_sidecar_
     bench.drop("a.jpg", 1)
     cut = bench.once()
     assert cut.returncode == 0
-    said = bench.sidecar("a.png.json")
-    assert "correction" not in said
-    assert any("the strokes on the cutout were dropped" in one for one in said["warnings"])
+    document = bench.sidecar("a.png.json")
+    assert "correction" not in document
+    assert any("the strokes on the cutout were dropped" in one for one in document["warnings"])
     refused = bench.call("fix", "1", "--undo", *bench.pair())
     assert (refused.returncode, "is about an older version" in refused.stderr) == (2, True)
 

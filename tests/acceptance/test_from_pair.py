@@ -49,9 +49,9 @@ def test_what_a_pair_has_cut_a_configuration_does_not_cut_again(bench: Bench) ->
     assert bench.once().returncode == 0
     before = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
     other = configured(bench, "elsewhere", bench.root / "other")
-    said = foretold(bench, other)
-    assert "2 pictures are there, 0 of them known; 2 would be cut" in said
-    assert f"2 of these would be cut AGAIN: they were cut by `cutoutd run --input {bench.input}" in said
+    output = foretold(bench, other)
+    assert "2 pictures are there, 0 of them known; 2 would be cut" in output
+    assert f"2 of these would be cut AGAIN: they were cut by `cutoutd run --input {bench.input}" in output
     same = configured(
         bench, "products", bench.output, "[[folder.rendition]]", 'format = "webp"', 'suffix = "_w"'
     )

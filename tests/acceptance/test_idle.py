@@ -75,8 +75,8 @@ def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
         try:
 
             def has_answered() -> bool:
-                said = json.loads((share.far / "in" / marker.NAME).read_text())
-                return bool(said["owner"]["answered"])
+                document = json.loads((share.far / "in" / marker.NAME).read_text())
+                return bool(document["owner"]["answered"])
 
             bench.wait_for(has_answered, "the answer")
             assert second.end() == 0

@@ -66,18 +66,18 @@ def test_the_cutout_is_the_subject_and_nothing_else(cut_by_the_model: Bench) -> 
 def test_the_sidecar_describes_the_cut(cut_by_the_model: Bench) -> None:
     """Every field of the schema is present and correct."""
     bench = cut_by_the_model
-    said = bench.sidecar("a.png.json")
-    assert said["schema"] == "cutoutd.sidecar/1"
-    assert said["source"]["path"] == "a.jpg"
-    assert said["source"]["bytes"] == (bench.input / "a.jpg").stat().st_size
-    assert (said["source"]["width"], said["source"]["height"]) == (360, 270)
-    assert said["route"] == "local"
-    assert said["egress"] is None
-    assert said["model"]["name"] == "u2net-int8"
-    assert "seccomp-tsync" in said["sandbox"]
-    assert said["quality"]["score"] > 0.5
-    assert {"decode", "infer", "refine", "encode", "publish", "total"} <= set(said["timings_ms"])
-    assert said["outputs"][0]["bytes"] == (bench.output / "a.png").stat().st_size
+    document = bench.sidecar("a.png.json")
+    assert document["schema"] == "cutoutd.sidecar/1"
+    assert document["source"]["path"] == "a.jpg"
+    assert document["source"]["bytes"] == (bench.input / "a.jpg").stat().st_size
+    assert (document["source"]["width"], document["source"]["height"]) == (360, 270)
+    assert document["route"] == "local"
+    assert document["egress"] is None
+    assert document["model"]["name"] == "u2net-int8"
+    assert "seccomp-tsync" in document["sandbox"]
+    assert document["quality"]["score"] > 0.5
+    assert {"decode", "infer", "refine", "encode", "publish", "total"} <= set(document["timings_ms"])
+    assert document["outputs"][0]["bytes"] == (bench.output / "a.png").stat().st_size
 
 
 def test_a_picture_without_a_subject_goes_to_review(cut_by_the_model: Bench) -> None:

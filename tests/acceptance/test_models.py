@@ -138,9 +138,9 @@ def test_a_second_model_runs_where_the_first_is_in_doubt(bench: Bench, start: Ca
     others = ("--model", "darkness", "--second", "redness")
     sure = bench.call("cut", bench.input / "blue.jpg", "-o", bench.root / "x", *others)
     assert sure.returncode == 0, sure.stderr
-    said = json.loads((bench.root / "x" / "blue.png.json").read_text())
-    assert said["model"]["name"] == "darkness"
-    assert "second_opinion" not in said
+    document = json.loads((bench.root / "x" / "blue.png.json").read_text())
+    assert document["model"]["name"] == "darkness"
+    assert "second_opinion" not in document
     daemon = start(*bench.pair())
     log = bench.root / "log"
     bench.wait_for(lambda: '"worker.ready"' in log.read_text(), "a worker")

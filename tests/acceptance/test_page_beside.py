@@ -52,9 +52,9 @@ def processes(bench: Bench) -> dict[str, int]:
 
 def paired(bench: Bench, daemon: Daemon) -> Browser:
     """Return a browser session that was paired by the address of `cutoutd page`."""
-    said = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page", *bench.pair()).stdout)
-    assert said is not None
-    page = Served(process=daemon.process, port=int(said[1]), code=said[2], home=bench.root)  # type: ignore[arg-type] # as of its output
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page", *bench.pair()).stdout)
+    assert found is not None
+    page = Served(process=daemon.process, port=int(found[1]), code=found[2], home=bench.root)  # type: ignore[arg-type] # as of its output
     browser = Browser(page=page)
     assert browser.pair() == 200
     return browser

@@ -98,10 +98,10 @@ class Tree:
     def standings(self) -> dict[str, dict[str, str]]:
         """Return the states of the running daemon's folders."""
         try:
-            said = json.loads((self.root / "own-state/status.json").read_text(encoding="ascii"))
+            document = json.loads((self.root / "own-state/status.json").read_text(encoding="ascii"))
         except (OSError, ValueError):
             return {}
-        found: dict[str, dict[str, str]] = said["folders"]
+        found: dict[str, dict[str, str]] = document["folders"]
         return found
 
     def stands_by(self, name: str, why: str) -> bool:

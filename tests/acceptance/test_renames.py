@@ -24,10 +24,10 @@ def known(bench: Bench) -> dict[str, tuple[str, float]]:
     found = {}
     for name in bench.results():
         if name.endswith(".png.json") and not name.startswith("."):
-            said = bench.sidecar(name)
+            document = bench.sidecar(name)
             found[name.removesuffix(".png.json")] = (
-                said["outputs"][0]["sha256"],
-                said["timings_ms"]["infer"],
+                document["outputs"][0]["sha256"],
+                document["timings_ms"]["infer"],
             )
     return found
 

@@ -102,10 +102,10 @@ def test_a_background_is_read_again_for_each_picture(bench: Bench, start: Callab
 def test_check_finds_a_background_that_is_not_there(bench: Bench) -> None:
     """Or that is no picture; and a misspelt colour."""
     config = configured(bench)
-    said = bench.call("check", "--config", config)
-    assert said.returncode == 2
-    assert "[[folder.rendition]] number 1 of 'x', background: there is no picture" in said.stderr
-    assert 'a colour such as "white"' in said.stderr
+    done = bench.call("check", "--config", config)
+    assert done.returncode == 2
+    assert "[[folder.rendition]] number 1 of 'x', background: there is no picture" in done.stderr
+    assert 'a colour such as "white"' in done.stderr
     (bench.root / "paper.png").write_text("not a picture", encoding="utf-8")
     assert "is not a picture" in bench.call("check", "--config", config).stderr
 

@@ -54,9 +54,9 @@ def drop_empty(bench: Bench, count: int) -> None:
 def numbers(bench: Bench, config: Path, count: int) -> list[str]:
     """Return the jobs that wait for a decision, once there are so many, in the order of their names."""
     bench.wait_for(lambda: list(bench.states().values()) == ["review"] * count, "all of them")
-    said = bench.call("review", "list", "--config", config, "--json")
-    assert said.returncode == 0, said.stderr
-    listed = json.loads(said.stdout)["jobs"]
+    done = bench.call("review", "list", "--config", config, "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)["jobs"]
     assert len(listed) == count
     return [str(job["job"]) for job in sorted(listed, key=lambda job: str(job["path"]))]
 

@@ -77,8 +77,8 @@ class Site:
 
     def put(self, name: str, hue: int = 0) -> None:
         """Put a picture onto the share from another machine."""
-        made = self.bench.drop("../made.jpg", hue)
-        made.rename(self.share.far / "in" / name)
+        created = self.bench.drop("../made.jpg", hue)
+        created.rename(self.share.far / "in" / name)
 
     def results(self) -> list[str]:
         """Return the results on the far side of the share, without staged files."""
@@ -106,9 +106,9 @@ class Site:
         """Check that each picture has one complete result with a matching sidecar."""
         assert self.results() == sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
         for name in names:
-            said = json.loads((self.share.far / "out" / f"{name}.png.json").read_text())
+            document = json.loads((self.share.far / "out" / f"{name}.png.json").read_text())
             content = (self.share.far / "out" / f"{name}.png").read_bytes()
-            assert said["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
+            assert document["outputs"][0]["sha256"] == hashlib.sha256(content).hexdigest()
 
     def jobs_done(self) -> list[str]:
         """Return the sources of the share that the journal has as done, once for each time they were."""
@@ -121,10 +121,10 @@ class Site:
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
     """A mounted share."""
-    made = Share(tmp_path)
-    made.attach()
-    yield made
-    made.detach()
+    created = Share(tmp_path)
+    created.attach()
+    yield created
+    created.detach()
 
 
 @pytest.fixture
@@ -269,8 +269,8 @@ def test_two_machines_on_one_share_cut_each_picture_once(
     try:
 
         def waits() -> bool:
-            said = other_bench.call("status", "--config", other_config).stdout
-            return "takes over when that one ends" in said
+            output = other_bench.call("status", "--config", other_config).stdout
+            return "takes over when that one ends" in output
 
         bench.wait_for(waits, "the second to stand by")
         for n in range(3):
@@ -332,9 +332,9 @@ def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Cal
     assert "0 cut" in again.stdout
     assert {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()} == wrote
     for n in range(3):
-        said = bench.sidecar(f"{n}.png.json")
+        document = bench.sidecar(f"{n}.png.json")
         assert (
-            said["outputs"][0]["sha256"]
+            document["outputs"][0]["sha256"]
             == hashlib.sha256((bench.output / f"{n}.png").read_bytes()).hexdigest()
         )
 

@@ -44,23 +44,23 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
         start_new_session=True,
     )
     os.close(theirs)
-    said = b""
+    received = b""
     end = time.monotonic() + 30
     shown_s: float | None = None
     while time.monotonic() < end and (shown_s is None or time.monotonic() < shown_s + seconds):
         if select.select([ours], [], [], 0.1)[0]:
-            said += os.read(ours, 65536)
-        if shown_s is None and b"cut today" in said:
+            received += os.read(ours, 65536)
+        if shown_s is None and b"cut today" in received:
             shown_s = time.monotonic()
     process.send_signal(signal.SIGINT)
     while select.select([ours], [], [], 5)[0]:
         try:
-            said += os.read(ours, 65536)
+            received += os.read(ours, 65536)
         except OSError:  # the other end is gone
             break
-    assert process.wait(PATIENCE_S) == 0, said
+    assert process.wait(PATIENCE_S) == 0, received
     os.close(ours)
-    return said.decode("utf-8", "replace")
+    return received.decode("utf-8", "replace")
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +74,12 @@ def cut(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Ben
 
 def test_the_status_can_be_watched_on_a_narrow_terminal_and_without_colours(cut: Bench) -> None:
     """The text is redrawn in place, wrapped to the width, and the screen is restored."""
-    said = on_terminal(cut, columns=38, seconds=1.2)
-    assert said.count("cut today") >= 2
-    assert "\x1b[?1049h" in said
-    assert "\x1b[?1049l" in said
-    assert "\x1b[?25h" in said  # the cursor is back
-    bare = ESCAPES.sub("\n", said)
+    output = on_terminal(cut, columns=38, seconds=1.2)
+    assert output.count("cut today") >= 2
+    assert "\x1b[?1049h" in output
+    assert "\x1b[?1049l" in output
+    assert "\x1b[?25h" in output  # the cursor is back
+    bare = ESCAPES.sub("\n", output)
     assert max(len(line) for line in re.split(r"[\r\n]+", bare)) <= 38
     plain = on_terminal(cut, columns=80, seconds=0.1, NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)

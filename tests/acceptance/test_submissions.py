@@ -84,22 +84,22 @@ def test_requested_options_are_applied_recorded_and_repeated(bench: Bench) -> No
         red, green, blue = image.convert("RGB").getpixel((3, 3))  # type: ignore[misc]
         assert red > 240
         assert max(green, blue) < 20
-    said = bench.sidecar("b.jpg.json")
-    assert JobOptions.parse(json.dumps(said["options"])) == asked
-    assert len(said["outputs"][0]["subject"]) == 4
+    document = bench.sidecar("b.jpg.json")
+    assert JobOptions.parse(json.dumps(document["options"])) == asked
+    assert len(document["outputs"][0]["subject"]) == 4
     assert "options" not in bench.sidecar("a.png.json")
-    made = digest(result)
+    created = digest(result)
     replayed = bench.call("replay", bench.output / "b.jpg.json", *bench.pair())
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     result.unlink()
     assert bench.call("retry", "b.jpg", *bench.pair()).returncode == 0
     assert bench.once().returncode == 0
-    assert digest(result) == made
+    assert digest(result) == created
     journal_of(bench).unlink()
     assert bench.once().returncode == 0
     assert bench.call("retry", "b.jpg", *bench.pair()).returncode == 0
     assert bench.once().returncode == 0
-    assert digest(result) == made
+    assert digest(result) == created
     assert bench.results() == ["a.png", "a.png.json", "b.jpg", "b.jpg.json"]
 
 
@@ -153,8 +153,8 @@ def restore_input(bench: Bench) -> None:
 
 def status(bench: Bench) -> dict[str, str]:
     """Return what `cutoutd status` says of the folder."""
-    said = json.loads(bench.call("status", "--json", *bench.pair()).stdout)
-    folder: dict[str, str] = said["folders"][0]
+    document = json.loads(bench.call("status", "--json", *bench.pair()).stdout)
+    folder: dict[str, str] = document["folders"][0]
     return folder
 
 

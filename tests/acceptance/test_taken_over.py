@@ -107,9 +107,9 @@ def test_a_hostile_worker_reaches_neither_its_folder_nor_the_results_of_others(
     """Neither in a hot folder nor where `cutoutd cut` was called, which may be a home directory with keys."""
     done = bench.call("cut", home / "a.jpg", "-o", bench.output) if command == "cut" else bench.once()
     assert done.returncode == 1, done.stderr
-    said = json.loads(bench.sidecar("failed/a.jpg.error.json")["cause"])
-    assert {name for name, how in said.items() if how == "done"} == MAY
-    assert {how for name, how in said.items() if name not in MAY} <= {"PermissionError", "OSError"}
+    document = json.loads(bench.sidecar("failed/a.jpg.error.json")["cause"])
+    assert {name for name, how in document.items() if how == "done"} == MAY
+    assert {how for name, how in document.items() if name not in MAY} <= {"PermissionError", "OSError"}
     assert (home / "a.jpg").stat().st_size > 1000
     assert "other.png" in bench.results()
     assert not (bench.output / ".cutoutd-staging").exists()

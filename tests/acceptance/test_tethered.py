@@ -67,8 +67,8 @@ def test_each_program_gets_one_cutout_for_each_frame(bench: Bench, start: Callab
     assert sum("skipped" in line for line in jobs) == 1
     sources = {}
     for name in cut():
-        said = bench.sidecar(str(output / name))
-        sources[said["source"]["path"]] = said["source"]["sha256"]
+        document = bench.sidecar(str(output / name))
+        sources[document["source"]["path"]] = document["source"]["sha256"]
     assert sources == {
         name: hashlib.sha256((bench.input / name).read_bytes()).hexdigest() for name in pictures
     }

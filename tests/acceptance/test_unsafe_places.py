@@ -43,7 +43,7 @@ def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
     (bench.output / "failed").mkdir()
     for name, code in (("a.jpg", "Picture"), ("b.jpg", "Rejected")):
         seen = (bench.input / name).stat()
-        said = {
+        document = {
             "schema": "cutoutd.error/1",
             "job": 7,
             "folder": "to-cut",
@@ -60,7 +60,7 @@ def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
             "attempts": 2,
             "at": "2100-01-01T00:00:00Z",
         }
-        (bench.output / "failed" / f"{name}.error.json").write_text(json.dumps(said))
+        (bench.output / "failed" / f"{name}.error.json").write_text(json.dumps(document))
     ended = bench.once()
     assert ended.stdout.startswith("2 cut, 0 to review, 0 failed"), ended.stdout + ended.stderr
     assert "folder.failures-not-adopted" in ended.stdout + ended.stderr

@@ -81,9 +81,9 @@ def site(bench: Bench) -> Iterator[Site]:
     secret.write_text(SECRET + "\n", encoding="ascii")
     secret.chmod(0o600)
     with WebhookReceiver() as receiver:
-        made = Site(bench=bench, receiver=receiver, config=bench.root / "cutoutd.toml")
-        made.configure()
-        yield made
+        created = Site(bench=bench, receiver=receiver, config=bench.root / "cutoutd.toml")
+        created.configure()
+        yield created
 
 
 def test_a_result_is_sent_and_signed_and_no_other_folders_is(site: Site) -> None:
@@ -91,14 +91,14 @@ def test_a_result_is_sent_and_signed_and_no_other_folders_is(site: Site) -> None
     site.drop("shop", "a.jpg")
     site.drop("private", "b.jpg")
     assert site.once() == 0
-    (told,) = site.receiver.seen
-    document = Webhook(SECRET).verify(told.body, told.headers)
+    (message,) = site.receiver.seen
+    document = Webhook(SECRET).verify(message.body, message.headers)
     assert document["type"] == "picture.done"
     sidecar = json.loads((site.bench.root / "shop-out/a.png.json").read_text("utf-8"))
     assert document["data"]["sidecar"] == sidecar
     assert sidecar["webhooks"] == [{"host": site.receiver.url.split("/")[2], "include": "sidecar"}]
     assert sidecar["egress"] is None
-    assert b"b.jpg" not in told.body
+    assert b"b.jpg" not in message.body
     assert "results" not in document["data"]
 
 
@@ -107,8 +107,8 @@ def test_the_result_itself_is_sent_only_where_that_is_configured(site: Site) -> 
     site.configure('include = "result"')
     site.drop("shop", "a.jpg")
     assert site.once() == 0
-    (told,) = site.receiver.seen
-    (result,) = Webhook(SECRET).verify(told.body, told.headers)["data"]["results"]
+    (message,) = site.receiver.seen
+    (result,) = Webhook(SECRET).verify(message.body, message.headers)["data"]["results"]
     content = base64.b64decode(result["content"])
     assert content == (site.bench.root / "shop-out/a.png").read_bytes()
     assert (result["path"], result["media_type"], result["sha256"]) == (
@@ -175,11 +175,11 @@ def test_retry_of_all_lists_waiting_messages_and_their_times(site: Site) -> None
             not_before_us=next_us + seconds * 1_000_000,
         )
         write_webhook(paths, message)
-        said = site.call("webhook", "retry", "--all")
-        assert said.stdout.startswith("0 messages will be sent again.\n"), said.stderr
-        assert f": {rfc3339(message.not_before_us)}. `cutoutd webhook list`" in said.stdout
-        assert ("1 message waits" in said.stdout) is (digit == "a")
-    assert "\n2 messages wait" in said.stdout
+        done = site.call("webhook", "retry", "--all")
+        assert done.stdout.startswith("0 messages will be sent again.\n"), done.stderr
+        assert f": {rfc3339(message.not_before_us)}. `cutoutd webhook list`" in done.stdout
+        assert ("1 message waits" in done.stdout) is (digit == "a")
+    assert "\n2 messages wait" in done.stdout
 
 
 def test_jobs_that_ended_without_a_receiver_are_sent_once_by_the_next_run(
@@ -228,11 +228,11 @@ def test_commands_query_a_running_daemon(site: Site, start: Callable[..., Daemon
     assert site.call("webhook", "retry", "--all").returncode == 0
     site.bench.wait_for(lambda: lying(site) == [], "what was asked for again")
     daemon.end()
-    told = (
+    output = (
         status.stdout
         + tested.stdout
         + (site.bench.root / "log").read_text("utf-8")
         + site.call("check").stdout
     )
     texts = [path.read_bytes() for path in state.rglob("*") if path.is_file()]
-    assert SECRET.encode() not in b"".join(texts) + told.encode()
+    assert SECRET.encode() not in b"".join(texts) + output.encode()

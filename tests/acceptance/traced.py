@@ -64,7 +64,7 @@ def run_once(bench: Bench, *, timeout_s: float) -> Traced:
     found = _LINE.finditer(trace.read_text(encoding="utf-8", errors="replace"))
     calls = [(int(one["pid"]), f"{one['call']}({one['arguments']}") for one in found]
     others = [call for pid, call in calls if pid not in workers]
-    made = [call for call in others if call.startswith(("socket(", "socketpair("))]
+    created = [call for call in others if call.startswith(("socket(", "socketpair("))]
     return Traced(
         code=run.returncode,
         log=run.stderr,
@@ -73,5 +73,5 @@ def run_once(bench: Bench, *, timeout_s: float) -> Traced:
             call for pid, call in calls if pid in workers and not call.startswith(_ON_THE_CHANNEL)
         ),
         foreign=tuple(call for call in others if re.search(r"\b(?:AF|PF)_(?!UNIX|LOCAL)\w+", call)),
-        unix=sum("AF_UNIX" in call for call in made),
+        unix=sum("AF_UNIX" in call for call in created),
     )

@@ -19,14 +19,14 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
     """Yield a function that makes started deliveries; they are ended with the test."""
     from tests.integration.desk import Desk  # noqa: PLC0415 -- most tests need none, and not its imports
 
-    made: list[Desk] = []
+    created: list[Desk] = []
 
     def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
+        created.append(Desk(tmp_path, clock, **given))
+        created[-1].delivery.start()
+        return created[-1]
 
     yield build
-    for desk in made:
+    for desk in created:
         desk.end()
         desk.journal.close()

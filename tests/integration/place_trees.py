@@ -75,8 +75,8 @@ class Case:
 
     def __str__(self) -> str:
         """Return all that is needed to make the tree again."""
-        said = {"seed": self.seed, "links": self.links, "mounts": self.mounts, "folders": self.folders}
-        return json.dumps(said)
+        document = {"seed": self.seed, "links": self.links, "mounts": self.mounts, "folders": self.folders}
+        return json.dumps(document)
 
 
 class Copying:
@@ -259,8 +259,8 @@ def work(case: Case) -> dict[str, tuple[str, str]]:
     for _ in range(_RUNS):
         options = daemon.RunOptions(once=True, timeout_s=TIMEOUT_S, uploads=True)
         outcome = daemon.run(settings, options, clock=Clock(), emit=Heard())
-        said = json.loads((case.root / "state/status.json").read_text(encoding="ascii"))["folders"]
-        stood = {name: (outcome.closed.get(name, ""), one["note"]) for name, one in said.items()}
+        document = json.loads((case.root / "state/status.json").read_text(encoding="ascii"))["folders"]
+        stood = {name: (outcome.closed.get(name, ""), one["note"]) for name, one in document.items()}
     return stood
 
 

@@ -426,8 +426,8 @@ def main() -> None:
     how, directory = sys.argv[1], Path(sys.argv[2])
     if how.startswith("compat "):
         confine(how.removeprefix("compat "), directory)
-        told = {name: outcome(partial(compat, *words)) for name, words in COMPAT.items()}
-        sys.stdout.write(json.dumps(told))
+        outcomes = {name: outcome(partial(compat, *words)) for name, words in COMPAT.items()}
+        sys.stdout.write(json.dumps(outcomes))
         return
     guarded = Guarded()
     attempts = network_attempts() | process_attempts(guarded.pid) | file_attempts(directory)
@@ -437,11 +437,11 @@ def main() -> None:
         sys.stdout.write(json.dumps(restrict_threaded(early, directory)))
         return
     layers = list(confine(how, directory))
-    told = {name: outcome(attempt) for name, attempt in (attempts | raw_attempts()).items()}
+    outcomes = {name: outcome(attempt) for name, attempt in (attempts | raw_attempts()).items()}
     if early is not None:
-        told |= {f"{name} from an early thread": early.attempt(attempts[name]) for name in EARLY}
+        outcomes |= {f"{name} from an early thread": early.attempt(attempts[name]) for name in EARLY}
     sys.stdout.write(
-        json.dumps({"layers": layers, "facts": {} if how == "web" else facts(), "outcomes": told})
+        json.dumps({"layers": layers, "facts": {} if how == "web" else facts(), "outcomes": outcomes})
     )
 
 

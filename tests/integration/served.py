@@ -89,9 +89,9 @@ class Browser:
 
     def pair(self, code: str | None = None) -> int:
         """Send a pairing code. Returns the status."""
-        status, said, headers = self.ask("/pair", data={"code": self.page.code if code is None else code})
+        status, answer, headers = self.ask("/pair", data={"code": self.page.code if code is None else code})
         if status == 200:
-            self.token = said["token"]
+            self.token = answer["token"]
             self.cookie = headers["set-cookie"].partition(";")[0]
         return status
 

@@ -188,7 +188,7 @@ def serving(home: Path, settings: str = "", *, runs: bool = True) -> Iterator[Se
     with ExitStack() as stack:
         if runs:
             stack.enter_context(daemon(home, environment))
-        made = subprocess.run(
+        done = subprocess.run(
             command(
                 "serve", "keys", "add", "test", "--per-minute", "6000", "--config", os.fspath(home / "c.toml")
             ),
@@ -207,10 +207,10 @@ def serving(home: Path, settings: str = "", *, runs: bool = True) -> Iterator[Se
             )
         assert process.stdout is not None
         try:
-            said = process.stdout.readline()
-            port = int(said.split()[0].rpartition(":")[2])
+            output = process.stdout.readline()
+            port = int(output.split()[0].rpartition(":")[2])
             yield Serving(
-                home=home, port=port, key=made.stdout.strip(), environment=environment, serve=process
+                home=home, port=port, key=done.stdout.strip(), environment=environment, serve=process
             )
         finally:
             process.terminate()

@@ -157,8 +157,8 @@ def serve(far: str, mount: str, orders: str, names: str = "") -> None:  # noqa: 
                         return [".", ".."]
                     raise FuseOSError(errno.ENOENT if order[0] == "empty" else int(order[0]))
                 time.sleep(0.02)
-            made = {"create": path, "mkdir": path, "rename": rest[0] if rest else ""}.get(operation, "")
-            if made and (number := RULES[names](str(made).rpartition("/")[2])):
+            created = {"create": path, "mkdir": path, "rename": rest[0] if rest else ""}.get(operation, "")
+            if created and (number := RULES[names](str(created).rpartition("/")[2])):
                 raise FuseOSError(number)
             if names == "windows":
                 path = folded(far, path)

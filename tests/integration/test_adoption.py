@@ -140,14 +140,14 @@ class Shop:
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
     """A function that makes shops."""
-    made: list[Shop] = []
+    created: list[Shop] = []
 
     def build(**given: Any) -> Shop:  # noqa: ANN401 -- as of Shop
-        made.append(Shop(tmp_path, **given))
-        return made[-1]
+        created.append(Shop(tmp_path, **given))
+        return created[-1]
 
     yield build
-    for shop in made:
+    for shop in created:
         shop.journal.close()
 
 
@@ -333,9 +333,11 @@ def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
     os.utime(shop.folder.input / "a.jpg", ns=(source, source))
     # Both speak of the version that is there.
     beside = shop.folder.output / "review/a.png.json"
-    said = json.loads(beside.read_text())
-    said["source"]["mtime"] = json.loads((shop.folder.output / "a.png.json").read_text())["source"]["mtime"]
-    beside.write_text(json.dumps(said))
+    document = json.loads(beside.read_text())
+    document["source"]["mtime"] = json.loads((shop.folder.output / "a.png.json").read_text())["source"][
+        "mtime"
+    ]
+    beside.write_text(json.dumps(document))
     shop.adopt()
     assert states(shop.journal) == {"a.jpg": JobState(later)}
     assert not shop.knows(job)
@@ -375,11 +377,11 @@ def test_an_absurd_sidecar_counts_for_nothing(shop: Shop, lie: str) -> None:
     """Anybody who can write in the output can write any sidecar; the picture is cut all the same."""
     job = shop.cut("a.jpg")
     path = shop.folder.output / "a.png.json"
-    said = json.loads(path.read_text())
+    document = json.loads(path.read_text())
     for where, value in HOSTILE[lie].items():
         table, _, key = where.rpartition(".")
-        (said[table] if table else said)[key] = value
-    path.write_text(json.dumps(said))
+        (document[table] if table else document)[key] = value
+    path.write_text(json.dumps(document))
     shop.cut("b.jpg")
     shop.adopt()
     assert not shop.knows(job)
@@ -393,9 +395,9 @@ def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: 
     """Otherwise it could have the result of another picture replaced."""
     job = shop.cut("a.jpg")
     sidecar = shop.folder.output / "a.png.json"
-    said = json.loads(sidecar.read_text())
-    said["outputs"][0] |= {"path": path, "sha256": sha256}
-    sidecar.write_text(json.dumps(said))
+    document = json.loads(sidecar.read_text())
+    document["outputs"][0] |= {"path": path, "sha256": sha256}
+    sidecar.write_text(json.dumps(document))
     shop.adopt()
     assert shop.knows(job)
     assert shop.journal.reservations.earlier(NAME, "a.jpg") == ()

@@ -106,7 +106,7 @@ def test_a_bundle_is_unpacked_once_and_passes_its_arguments_on_unchanged(
     first = start(bundle, cache, "run", "--input", "a b", LD_PRELOAD="", LD_LIBRARY_PATH="/nowhere")
     assert first.returncode == 0, first.stderr
     root = unpacked(cache)
-    made = root.stat().st_ino
+    inode = root.stat().st_ino
     again = start(bundle, cache, "run", "--input", "a b")
     assert (
         first.stdout
@@ -116,7 +116,7 @@ def test_a_bundle_is_unpacked_once_and_passes_its_arguments_on_unchanged(
             "-m cutoutd run --input a b\n"
         )
     )
-    assert ("unpacking" in first.stderr, again.stderr, unpacked(cache).stat().st_ino) == (True, "", made)
+    assert ("unpacking" in first.stderr, again.stderr, unpacked(cache).stat().st_ino) == (True, "", inode)
     python = start(root / "bin" / "python", cache, "-P", "-m", "cutoutd.pool.worker")
     assert python.stdout.endswith(f"{root}/bin/python3.11 -I -B -P -m cutoutd.pool.worker\n")
     assert [
@@ -129,10 +129,10 @@ def test_a_stream_that_is_closed_is_not_taken_for_the_archive(pack: Callable[...
     bundle = pack("one", b"#!/bin/sh\nreadlink /proc/self/fd/0 /proc/self/fd/2 >&1\n")
     closed = f'exec "{bundle}" run <&- 2>&-'
     environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
-    said = subprocess.run(
+    done = subprocess.run(
         ["/bin/sh", "-c", closed], env=environ, stdout=subprocess.PIPE, text=True, check=False, timeout=60
     )
-    assert said.stdout == "/dev/null\n/dev/null\n"
+    assert done.stdout == "/dev/null\n/dev/null\n"
 
 
 def damaged(path: Path) -> None:
@@ -157,9 +157,9 @@ def test_a_damaged_file_leaves_nothing(
     """Detected by zstd's checksum, or by the trailer."""
     bundle = pack("one")
     spoil(bundle)
-    said = start(bundle, cache, "run")
-    assert (said.returncode, said.stdout) == (2, "")
-    assert "get it again" in said.stderr
+    done = start(bundle, cache, "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "get it again" in done.stderr
     assert not cache.joinpath("cutoutd").exists() or {one.name for one in (cache / "cutoutd").iterdir()} <= {
         "lock"
     }
@@ -174,8 +174,8 @@ def test_what_is_not_a_plain_file_in_its_place_is_not_unpacked(
     for number, entry in enumerate(
         (tarfile.TarInfo("./lib/../../../out"), tarfile.TarInfo("/nowhere/out"), link)
     ):
-        said = start(pack(f"bad-{number}", TELLS, entry), cache)
-        assert said.returncode == 2
+        done = start(pack(f"bad-{number}", TELLS, entry), cache)
+        assert done.returncode == 2
         assert [one.name for one in (cache / "cutoutd").iterdir()] == ["lock"]
     assert not (cache / "out").exists()
 
@@ -204,8 +204,8 @@ def test_a_cache_with_missing_files_is_recreated(
     bundle = pack("one")
     good = start(bundle, cache, "run").stdout
     harm(unpacked(cache))
-    said = start(bundle, cache, "run")
-    assert (said.stdout, "unpacking" in said.stderr) == (good, True)
+    done = start(bundle, cache, "run")
+    assert (done.stdout, "unpacking" in done.stderr) == (good, True)
     assert (unpacked(cache) / "lib" / "loader").read_bytes() == TELLS
 
 
@@ -219,12 +219,12 @@ def test_a_cache_that_others_could_change_is_refused(pack: Callable[..., Path], 
     (cache / "cutoutd").unlink()
     (cache / "cutoutd").mkdir()
     (cache / "cutoutd").chmod(0o777)
-    said = start(bundle, cache)
-    assert (said.returncode, "others may write in it" in said.stderr) == (2, True)
+    done = start(bundle, cache)
+    assert (done.returncode, "others may write in it" in done.stderr) == (2, True)
     (cache / "cutoutd").rmdir()
     cache.chmod(0o770)
-    said = start(bundle, cache)
-    assert (said.returncode, f"chmod go-w '{cache.resolve()}'" in said.stderr) == (2, True)
+    done = start(bundle, cache)
+    assert (done.returncode, f"chmod go-w '{cache.resolve()}'" in done.stderr) == (2, True)
     cache.chmod(0o1777)
     assert start(bundle, cache).returncode == 0
 
@@ -236,11 +236,11 @@ def test_a_cache_of_another_user_is_refused(pack: Callable[..., Path], cache: Pa
     start(bundle, cache, "run")
     for place in (unpacked(cache) / "lib" / "loader", unpacked(cache), cache / "cutoutd", cache):
         os.chown(place, 12345, -1)
-        said = start(bundle, cache, "run")
+        done = start(bundle, cache, "run")
         if place.parent.name == "lib" or place.parent == cache / "cutoutd":
-            assert (said.returncode, "unpacking" in said.stderr) == (0, True)  # anew, by this user
+            assert (done.returncode, "unpacking" in done.stderr) == (0, True)  # anew, by this user
         else:
-            assert (said.returncode, said.stdout) == (2, "")
+            assert (done.returncode, done.stdout) == (2, "")
         with suppress(FileNotFoundError):
             os.chown(place, 0, -1)
 
@@ -288,7 +288,7 @@ def test_an_earlier_version_is_removed_once_it_does_not_run(
 def test_without_a_directory_for_the_cache_it_gives_advice(pack: Callable[..., Path], cache: Path) -> None:
     """A relative XDG_CACHE_HOME is ignored, as its specification says."""
     bundle = pack("one")
-    said = start(bundle, cache, XDG_CACHE_HOME="here")
-    assert (said.returncode, "XDG_CACHE_HOME" in said.stderr) == (2, True)
+    done = start(bundle, cache, XDG_CACHE_HOME="here")
+    assert (done.returncode, "XDG_CACHE_HOME" in done.stderr) == (2, True)
     assert start(bundle, cache, XDG_CACHE_HOME="here", HOME=str(cache)).returncode == 0
     assert unpacked(cache / ".cache").is_dir()

@@ -45,8 +45,8 @@ def state_of(root: Path) -> dict[str, tuple[int, ...]]:
 
 def held_in(root: Path) -> dict[str, Any]:
     """Return the holder in the marker."""
-    said: dict[str, Any] = json.loads((root / marker.NAME).read_text())
-    return said
+    document: dict[str, Any] = json.loads((root / marker.NAME).read_text())
+    return document
 
 
 def test_an_owner_that_nobody_asks_writes_nothing(folder: Path, clock: FakeClock) -> None:

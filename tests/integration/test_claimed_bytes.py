@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
     """A started delivery."""
-    made = Desk(tmp_path, clock)
-    made.delivery.start()
-    yield made
-    made.end()
-    made.journal.close()
+    created = Desk(tmp_path, clock)
+    created.delivery.start()
+    yield created
+    created.end()
+    created.journal.close()
 
 
 def test_a_result_with_the_hash_of_another_picture_is_not_published(desk: Desk) -> None:

@@ -87,9 +87,10 @@ class Slot:
             cluster=ClusterTask(folder="studio", falls_back=True),
         )
         results = [self.root / f"{self.jobs}-{number}.png" for number in range(2)]
-        made = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        created = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         files = Files(
-            source=os.open(source, os.O_RDONLY), results=tuple(os.open(path, made, 0o600) for path in results)
+            source=os.open(source, os.O_RDONLY),
+            results=tuple(os.open(path, created, 0o600) for path in results),
         )
         end_s = time.monotonic() + PATIENCE_S
         while not self.pool.room(kind=WorkerKind.CLUSTER):
@@ -137,9 +138,9 @@ class Slot:
 @pytest.fixture(scope="module")
 def slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slot]:
     """One slot for all tests of this module: a proxy that has refused a reply continues with the next."""
-    made = Slot(tmp_path_factory.mktemp("proxy"))
-    yield made
-    made.pool.close()
+    created = Slot(tmp_path_factory.mktemp("proxy"))
+    yield created
+    created.pool.close()
 
 
 def cut(request: ClusterRequest, **changes: object) -> Cut:

@@ -72,8 +72,8 @@ def test_a_gateway_connects_to_scheduler_and_workers_alone(tmp_path: Path) -> No
     """The kernel refuses every other port, whoever listens there."""
     with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [server.getsockname()[1] for server in (ours, other)]
-        said = connect("gateway", tmp_path, *ports)
-    assert said == ["reached", "Permission denied"]
+        outcomes = connect("gateway", tmp_path, *ports)
+    assert outcomes == ["reached", "Permission denied"]
 
 
 DASK_WORKER = """
@@ -129,7 +129,7 @@ def test_the_process_that_dask_runs_in_reaches_the_scheduler_its_certificates_an
     with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [server.getsockname()[1] for server in (ours, other)]
         arguments = map(str, (ports[0], free_port(), ports[1], os.getpid()))
-        said = run_python("-c", DASK_WORKER, os.fspath(tmp_path), *arguments).stdout
-    layers, *done = said.splitlines()
+        output = run_python("-c", DASK_WORKER, os.fspath(tmp_path), *arguments).stdout
+    layers, *done = output.splitlines()
     assert survey.gaps_between(survey.DASK_WORKER, layers.split()) == ()
     assert done == DONE_BY_DASK_WORKER

@@ -68,10 +68,10 @@ def host() -> Iterator[SlotHost]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
-        made = SlotHost(size=1, setup=lambda: setup, job_timeout_s=60.0)
-        made.wait_until_ready()
-        yield made
-        made.close()
+        created = SlotHost(size=1, setup=lambda: setup, job_timeout_s=60.0)
+        created.wait_until_ready()
+        yield created
+        created.close()
 
 
 def slots() -> list[int]:

@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     """A hall whose journal has jobs."""
-    made = Hall(tmp_path, clock)
-    yield made
-    made.end()
+    created = Hall(tmp_path, clock)
+    yield created
+    created.end()
 
 
 def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Coordinator:
     """Return a coordinator with its own directories."""
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()
-    made = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
-    made.begin(folders)
-    return made
+    created = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
+    created.begin(folders)
+    return created
 
 
 def failure(code: FailureCode) -> Failure:

@@ -31,9 +31,9 @@ FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG"
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     """A hall whose journal has jobs."""
-    made = Hall(tmp_path, clock)
-    yield made
-    made.end()
+    created = Hall(tmp_path, clock)
+    yield created
+    created.end()
 
 
 def reported(

@@ -68,9 +68,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         first = spec(tmp_path_factory.mktemp("models"), "redness", dark=False)
-        made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**7)
-        yield made
-        made.close()
+        created = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**7)
+        yield created
+        created.close()
 
 
 @pytest.fixture

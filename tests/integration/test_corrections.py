@@ -101,10 +101,10 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
     """A world with a published cutout."""
-    made = World(tmp_path, clock)
-    yield made
-    made.elsewhere.close()
-    made.journal.close()
+    created = World(tmp_path, clock)
+    yield created
+    created.elsewhere.close()
+    created.journal.close()
 
 
 def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_again(world: World) -> None:

@@ -43,23 +43,23 @@ def proof() -> Proof:
 @pytest.fixture
 def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
     """A delivery that checks the proof."""
-    made = Desk(tmp_path, clock, faults=[])
-    made.delivery = Delivery(
-        made.folder,
-        journal=made.journal,
-        publisher=made.publisher,
+    created = Desk(tmp_path, clock, faults=[])
+    created.delivery = Delivery(
+        created.folder,
+        journal=created.journal,
+        publisher=created.publisher,
         sidecar_factory=sidecar_factory(clock),
         clock=clock,
         run="run-1",
-        tell=made.results.append,
-        wake=made.woken.set,
+        tell=created.results.append,
+        wake=created.woken.set,
         prove=proof,
     )
-    made.delivery.start()
-    yield made
-    made.delivery.stop()
-    assert made.delivery.join(20.0)
-    made.journal.close()
+    created.delivery.start()
+    yield created
+    created.delivery.stop()
+    assert created.delivery.join(20.0)
+    created.journal.close()
 
 
 def published(desk: Desk) -> list[str]:

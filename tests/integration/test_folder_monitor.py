@@ -97,14 +97,14 @@ class MonitoredFolder:
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
     """A function that makes monitored folders; they are ended with the test."""
-    made: list[MonitoredFolder] = []
+    created: list[MonitoredFolder] = []
 
     def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
-        made.append(MonitoredFolder(tmp_path, **given))
-        return made[-1]
+        created.append(MonitoredFolder(tmp_path, **given))
+        return created[-1]
 
     yield build
-    for watched in made:
+    for watched in created:
         watched.monitor.stop()
         if watched.monitor.wait_for_first_look(0):
             watched.monitor.thread.join(20.0)
@@ -114,10 +114,10 @@ def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
     """A mounted share."""
-    made = Share(tmp_path)
-    made.attach()
-    yield made
-    made.detach()
+    created = Share(tmp_path)
+    created.attach()
+    yield created
+    created.detach()
 
 
 @pytest.fixture
@@ -414,8 +414,8 @@ print(json.dumps([refused.watching, refused.why, after.why]))  # the thread's lo
 @pytest.mark.usefixtures("native")
 def test_a_folder_that_got_no_events_is_polled_and_armed_again_by_itself(tmp_path: Path) -> None:
     """Once the system provides them, a while later; until then the status says which limit to raise."""
-    said = in_namespace("-Ur", sys.executable, "-c", REARMED, os.fspath(tmp_path))
-    before, why, after = json.loads(said.splitlines()[-1])
+    output = in_namespace("-Ur", sys.executable, "-c", REARMED, os.fspath(tmp_path))
+    before, why, after = json.loads(output.splitlines()[-1])
     assert (before, after) == ("poll", "")
     assert "max_user_instances" in why
 

@@ -101,7 +101,7 @@ class Halls(Hall):
             wake=self.workers.wake,
         )
         self.monitors[folder.name] = monitor = FakeMonitor()
-        made = HotFolder(
+        created = HotFolder(
             folder,
             monitor=monitor,
             delivery=delivery,
@@ -109,8 +109,8 @@ class Halls(Hall):
             opener=opener_of(folder, publisher, self.clock, self.workers.wake),
             reservations=self.journal.reservations,
         )
-        self.made.append(made)
-        return made
+        self.made.append(created)
+        return created
 
     def cut(self, task: Task) -> Report:
         """Report a good picture as a worker does."""
@@ -167,9 +167,9 @@ class Halls(Hall):
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
     """A supervisor with two folders, a and b."""
-    made = Halls(tmp_path, clock)
-    yield made
-    made.end()
+    created = Halls(tmp_path, clock)
+    yield created
+    created.end()
 
 
 def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(hall: Halls) -> None:

@@ -57,10 +57,10 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
         max_pixels=100,
         max_file_bytes=100,
     )
-    made = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=KEEPING)
-    until(lambda: made.poll(0.05) == [] and made.idle, "a worker")
-    yield made
-    made.close()
+    created = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=KEEPING)
+    until(lambda: created.poll(0.05) == [] and created.idle, "a worker")
+    yield created
+    created.close()
 
 
 def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
@@ -132,9 +132,9 @@ def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -
         pytest.skip("this file system knows no leases")
     world = World(tmp_path)
     results = world.results("a.jpg", [HONEST])
-    made = world.publisher.staging.path("1-0.png").stat().st_ino
+    inode = world.publisher.staging.path("1-0.png").stat().st_ino
     world.publisher.carry_out(world.plan(results))
-    assert (world.output / "a.png").stat().st_ino == made
+    assert (world.output / "a.png").stat().st_ino == inode
 
 
 def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,9 +42,9 @@ class Heard(ServiceManager):
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     """A supervisor with a watchdog."""
-    made = Hall(tmp_path, clock)
-    yield made
-    made.end()
+    created = Hall(tmp_path, clock)
+    yield created
+    created.end()
 
 
 def watched(hall: Hall, *, seconds: float) -> Heard:

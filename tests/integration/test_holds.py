@@ -43,9 +43,9 @@ def test_an_accepted_result_is_in_review_again_and_can_be_decided_again(
     assert (held.wanted, JobResult.of(held).decision) == (None, "")
     assert desk.files() == {"review/a.png": NEW}
     assert [path.name for path in desk.folder.output.glob("*.json")] == []
-    said = sidecar(desk, "review/a.png.json")
-    assert said["quality"] == before["quality"]
-    assert "back into review" in said["warnings"][-1]
+    document = sidecar(desk, "review/a.png.json")
+    assert document["quality"] == before["quality"]
+    assert "back into review" in document["warnings"][-1]
     assert held.detail["why"] == "no subject"
     assert [(one.path, one.review) for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == [
         ("review/a.png", True)

@@ -44,10 +44,10 @@ def pool() -> Iterator[LocalPool]:
         max_pixels=1,
         max_file_bytes=1,
     )
-    made = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=HOSTILE)
-    until(lambda: made.poll(0.05) == [] and made.idle, "a worker")
-    yield made
-    made.close()
+    created = LocalPool(size=1, setup=lambda: setup, job_timeout_s=20.0, clock=Clock(), command=HOSTILE)
+    until(lambda: created.poll(0.05) == [] and created.idle, "a worker")
+    yield created
+    created.close()
 
 
 def give(pool: LocalPool, job: int, deed: str) -> None:
@@ -98,9 +98,9 @@ def test_an_invalid_message_is_reported_briefly(pool: LocalPool, capfd: pytest.C
     give(pool, 1, "many complaints")
     (event,) = told(pool)
     assert isinstance(event, Lost)
-    said = "".join(capfd.readouterr())
-    assert "worker.confused" in said
-    assert len(said) < 2000
+    output = "".join(capfd.readouterr())
+    assert "worker.confused" in output
+    assert len(output) < 2000
 
 
 @pytest.mark.parametrize(("deed", "is_believed"), [("long ago", False), ("in time", True)])
@@ -202,5 +202,5 @@ def test_a_worker_is_observed_where_processes_are_hidden() -> None:
     nobody = ["setpriv", "--regid", "65534", "--clear-groups", "--bounding-set", "-sys_ptrace"]
     mounted = ["sh", "-c", 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"', "sh"]
     command = ["unshare", "-m", *mounted, *nobody, sys.executable, "-c", script]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert told.stdout.split() == ["False", "1"], told.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["False", "1"], done.stderr

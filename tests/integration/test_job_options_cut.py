@@ -47,9 +47,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         model = spec(tmp_path_factory.mktemp("models"), "darkness", dark=True)
-        made = Engine([model], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20)
-        yield made
-        made.close()
+        engine_ = Engine([model], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20)
+        yield engine_
+        engine_.close()
 
 
 @pytest.fixture
@@ -91,19 +91,19 @@ def test_size_is_in_pixels_of_the_result(cut: Callable[..., list[Image.Image]]) 
 @pytest.mark.parametrize("kind", [Format.PNG, Format.WEBP, Format.JPEG, Format.TIFF])
 def test_each_format_can_be_requested(cut: Callable[..., list[Image.Image]], kind: Format) -> None:
     """A JPEG is on white."""
-    (made,) = cut(format=kind)
-    assert made.format == kind.value.upper()
+    (image,) = cut(format=kind)
+    assert image.format == kind.value.upper()
     if kind is Format.JPEG:
-        assert np.asarray(made)[:5, :5].min() > 250
+        assert np.asarray(image)[:5, :5].min() > 250
     else:
-        assert alpha_of(made)[0, 0] == 0
+        assert alpha_of(image)[0, 0] == 0
 
 
 def test_the_matte_alone_has_no_background(cut: Callable[..., list[Image.Image]]) -> None:
     """Whatever else was requested."""
-    (made,) = cut(channels=Channels.ALPHA, background="#ff0000", shadow=50)
-    assert made.mode == "L"
-    assert np.asarray(made)[0, 0] == 0
+    (image,) = cut(channels=Channels.ALPHA, background="#ff0000", shadow=50)
+    assert image.mode == "L"
+    assert np.asarray(image)[0, 0] == 0
 
 
 def test_colours_and_matte_are_separate_files(cut: Callable[..., list[Image.Image]]) -> None:
@@ -169,9 +169,9 @@ def test_what_lies_outside_the_region_of_interest_is_background(
     """Of two balls the one inside is the subject."""
     two = np.concatenate([ball(), ball()], axis=1)
     region = RegionOfInterest(px=(0, 0, WIDTH, 0), share=(0.0, 0.0, 0.0, 1.0))
-    (made,) = cut(two, roi=region)
-    assert made.size == (2 * WIDTH, HEIGHT)
-    alpha = alpha_of(made)
+    (image,) = cut(two, roi=region)
+    assert image.size == (2 * WIDTH, HEIGHT)
+    alpha = alpha_of(image)
     assert alpha[HEIGHT // 2, WIDTH // 2] == 255
     assert alpha[:, WIDTH:].max() == 0
 

@@ -122,10 +122,10 @@ def test_the_marker_names_the_owner_and_keeps_its_size(folder: Path, clock: Fake
     assert first.attends()
     after = (folder / marker.NAME).stat()
     assert (after.st_size, after.st_ino) == (before.st_size, before.st_ino)
-    said = json.loads((folder / marker.NAME).read_text())
-    assert said["uuid"] == FOLDER
-    assert (said["owner"]["host"], said["owner"]["run"]) == (os.uname().nodename, first.run)
-    assert (said["owner"]["term"], said["owner"]["beat"]) == (1, 0)
+    document = json.loads((folder / marker.NAME).read_text())
+    assert document["uuid"] == FOLDER
+    assert (document["owner"]["host"], document["owner"]["run"]) == (os.uname().nodename, first.run)
+    assert (document["owner"]["term"], document["owner"]["beat"]) == (1, 0)
 
 
 def test_a_marker_of_an_older_version_is_given_an_owner(folder: Path, clock: FakeClock) -> None:

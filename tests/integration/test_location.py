@@ -248,8 +248,8 @@ def test_folders_that_judge_an_overlap_differently_reach_one_decision(
     inner = tmp_path / "one/in/inner"
     inner.mkdir()
     folders["other"] = folder_in(tmp_path / "other", name="other", input=str(inner))
-    told: list[str] = []
-    overlaps = Overlaps(tmp_path / "state", "run-1", told.append)
+    reported: list[str] = []
+    overlaps = Overlaps(tmp_path / "state", "run-1", reported.append)
     overlaps.configure(folders.values())
     real = overlaps._other  # noqa: SLF001 -- as where a share answers one of them alone
     is_over = False
@@ -264,7 +264,7 @@ def test_folders_that_judge_an_overlap_differently_reach_one_decision(
     monkeypatch.setattr(overlaps, "_other", sees)
     for folder in folders.values():
         overlaps.check(folder)
-    told.clear()
+    reported.clear()
     decisions = []
     for _ in range(4):
         for folder in folders.values():
@@ -272,8 +272,8 @@ def test_folders_that_judge_an_overlap_differently_reach_one_decision(
             decisions.append([bool(overlaps.why_closed(name)) for name in folders])
     assert decisions == [[False, True]] * 8
     # The one that does not see it asks the other at each look, which has no news; they do not wake each other for ever.
-    assert told.count("other") == 0
-    assert told.count("one") <= 4
+    assert reported.count("other") == 0
+    assert reported.count("one") <= 4
     # And once it is over, for both.
     folders["other"] = folder_in(tmp_path / "other", name="other")
     overlaps.configure(folders.values())

@@ -360,9 +360,9 @@ def test_nothing_of_a_catalog_reaches_the_terminal_but_as_letters(
     monkeypatch.setattr("sys.argv", ["cutoutd", "models", "list", "--no-time"])
     with pytest.raises(SystemExit):
         app.main()
-    said = capsys.readouterr().out
-    assert "\\x1b]0;owned" in said
-    assert "\x1b" not in said
+    output = capsys.readouterr().out
+    assert "\\x1b]0;owned" in output
+    assert "\x1b" not in output
 
 
 def test_a_model_of_a_daemon_that_runs_stays(

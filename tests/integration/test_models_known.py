@@ -115,8 +115,8 @@ def call(
         monkeypatch.setattr("sys.argv", ["cutoutd", "models", *arguments])
         with pytest.raises(SystemExit) as ended:
             app.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
 
     return run
 
@@ -146,9 +146,9 @@ def test_a_known_model_is_added_without_any_option(
 ) -> None:
     """Whatever the name of its file; an option still takes precedence."""
     odd = file.rename(file.with_name("Downloaded (1).onnx"))
-    code, said, _ = call("add", str(odd))
+    code, output, _ = call("add", str(odd))
     assert code == 0
-    assert "This is redness, by its SHA-256: MIT, commercial use allowed." in said
+    assert "This is redness, by its SHA-256: MIT, commercial use allowed." in output
     kept = catalog.find("redness")
     assert kept == replace(
         SPEC,
@@ -173,9 +173,9 @@ def test_a_model_of_a_published_md5_is_known_by_that_alone(
     """And never if a published SHA-256 differs: a file with the same MD5 can be made on purpose."""
     facts = of(file, publisher, md5_alone=True)
     monkeypatch.setattr(known, "read", lambda: facts)
-    code, said, _ = call("add", str(file))
+    code, output, _ = call("add", str(file))
     assert code == 0
-    assert "This is redness, by its MD5: MIT" in said
+    assert "This is redness, by its MD5: MIT" in output
     assert own.is_dir()
     sums = known.checksums(file)
     forged = replace(facts.models[0], sums=Checksums(sha256="0" * 64, md5=sums.md5))
@@ -187,13 +187,13 @@ def test_a_model_is_fetched_checked_tried_and_added(
 ) -> None:
     """With one command, which names the contacted hosts; nothing else is left behind."""
     publisher.script = [redirected("/elsewhere?signed=1"), truncated(200)]
-    code, said, error = call("fetch", "redness")
+    code, output, error = call("fetch", "redness")
     assert code == 0, error
     assert "MB, 9" in error  # it breaks off only a little before the end
-    assert f"from {publisher.url}" in said
-    assert f"contacted {publisher.host}: redirected" in said
-    assert "its SHA-256 is as published" in said
-    assert "agreement on the trial picture" in said
+    assert f"from {publisher.url}" in output
+    assert f"contacted {publisher.host}: redirected" in output
+    assert "its SHA-256 is as published" in output
+    assert "agreement on the trial picture" in output
     assert sorted(one.name for one in own.iterdir()) == ["catalog.toml", "redness.onnx"]
     catalog.verify(catalog.find("redness"))
     publisher.asked.clear()
@@ -227,9 +227,9 @@ def test_terms_that_forbid_commercial_use_are_accepted_before_any_request(
     """With an option, if there is no terminal."""
     facts = of(file, publisher, commercial=False)
     monkeypatch.setattr(known, "read", lambda: facts)
-    code, said, error = call("fetch", "redness")
+    code, output, error = call("fetch", "redness")
     assert code == 2
-    assert "redness is under MIT: not for business." in said
+    assert "redness is under MIT: not for business." in output
     assert "--accept-licence" in error
     assert (publisher.asked, own.exists()) == ([], False)
     code, _, _ = call("fetch", "redness", "--accept-licence")
@@ -241,12 +241,12 @@ def test_without_a_network_the_manual_steps_are_printed(
 ) -> None:
     """What to download where, and how to add it."""
     publisher.__exit__(None, None, None)
-    code, said, error = call("fetch", "redness")
+    code, output, error = call("fetch", "redness")
     assert code == 4
     assert "cannot be reached" in error
     assert f"download {publisher.url} where there is a network" in error
     assert "cutoutd models add redness.onnx (it is known by its SHA-256)" in error
-    assert f"contacted {publisher.host}: it cannot be reached" in said
+    assert f"contacted {publisher.host}: it cannot be reached" in output
     assert list(own.iterdir()) == []
 
 

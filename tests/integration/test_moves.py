@@ -67,9 +67,9 @@ def test_a_result_follows_its_picture_with_its_sidecar(
     job = follow(desk, before, after)
     assert names(desk) == [result, f"{result}.json"]
     assert (desk.folder.output / result).read_bytes() == OLD
-    said = json.loads((desk.folder.output / f"{result}.json").read_text())
-    assert (said["job"], said["source"]["path"]) == (job.id, after)
-    assert [one["path"] for one in said["outputs"]] == [result]
+    document = json.loads((desk.folder.output / f"{result}.json").read_text())
+    assert (document["job"], document["source"]["path"]) == (job.id, after)
+    assert [one["path"] for one in document["outputs"]] == [result]
     assert [(one.path, one.state) for one in Reader(desk.journal.store).jobs()] == [
         (before, JobState.GONE),
         (after, JobState.DONE),
@@ -84,8 +84,8 @@ def test_a_result_that_kept_its_name_over_one_rename_follows_the_next(
     desk = make()
     desk.deliver("a.jpg", OLD)
     follow(desk, "a.jpg", first)
-    said = json.loads((desk.folder.output / "a.png.json").read_text())
-    assert said["source"]["path"] == first
+    document = json.loads((desk.folder.output / "a.png.json").read_text())
+    assert document["source"]["path"] == first
     follow(desk, first, "b.jpg")
     assert names(desk) == ["b.png", "b.png.json"]
 

@@ -88,11 +88,11 @@ def lying(desk: Desk) -> dict[str, bytes]:
     assert not (desk.folder.output / displaced.DIRECTORY).exists()
     assert desk.staged() == []
     for path in desk.folder.output.glob("*.png"):
-        said = json.loads(path.with_name(f"{path.name}.json").read_text())
-        assert [one["path"] for one in said["outputs"]] == [path.name]
-        assert all(one["width"] > 0 for one in said["outputs"])
-        there = (desk.folder.input / said["source"]["path"]).read_bytes()
-        assert said["source"]["sha256"] == digest(there)
+        document = json.loads(path.with_name(f"{path.name}.json").read_text())
+        assert [one["path"] for one in document["outputs"]] == [path.name]
+        assert all(one["width"] > 0 for one in document["outputs"])
+        there = (desk.folder.input / document["source"]["path"]).read_bytes()
+        assert document["source"]["sha256"] == digest(there)
     return desk.files()
 
 

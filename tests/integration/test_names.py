@@ -75,9 +75,9 @@ def test_names_that_windows_refuses_are_published_in_a_portable_form(
     assert {"a 10_30.png", "what_.png", "CON_.png", "com1_.tar.png", "_b_.png", "back_slash.png"} <= set(
         desk.files()
     )
-    said = sidecar_of(desk, "a 10:30.jpg")
-    assert said["outputs"][0]["path"] == "a 10_30.png"
-    assert any("a 10:30.png" in warning for warning in said["warnings"])
+    document = sidecar_of(desk, "a 10:30.jpg")
+    assert document["outputs"][0]["path"] == "a 10_30.png"
+    assert any("a 10:30.png" in warning for warning in document["warnings"])
     assert sidecar_of(desk, "good 1.jpg")["warnings"] == []
     assert desk.staged() == []
 

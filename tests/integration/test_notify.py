@@ -41,9 +41,9 @@ class NotifySocket:
 @pytest.fixture
 def ear(tmp_path: Path) -> Iterator[NotifySocket]:
     """A listening socket."""
-    made = NotifySocket(str(tmp_path / "notify"))
-    yield made
-    made.close()
+    created = NotifySocket(str(tmp_path / "notify"))
+    yield created
+    created.close()
 
 
 def test_each_message_follows_the_protocol(ear: NotifySocket) -> None:

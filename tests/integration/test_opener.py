@@ -50,10 +50,10 @@ def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
         wake=lambda: None,
         boundary=wait,
     )
-    told: list[Files | Failure | None] = []
+    reported: list[Files | Failure | None] = []
 
     def tell(opened: Files | Failure | None) -> None:
-        told.append(opened)
+        reported.append(opened)
         if not has_ended:
             give_back(opened)
 
@@ -68,7 +68,7 @@ def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
     answers.set()
     opener.thread.join(10.0)
     assert opener.thread.has_ended
-    (opened,) = told
+    (opened,) = reported
     assert isinstance(opened, Files)
     if has_ended:
         assert staging.directory.is_dir()

@@ -62,9 +62,9 @@ def test_by_tls_a_browser_is_paired_by_the_password(tmp_path: Path, password_fil
     need("openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subject = ("-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}")
-    made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    created = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     files = ("-keyout", str(key), "-out", str(certificate))
-    subprocess.run(["openssl", "req", "-x509", *made, *subject, *files], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", *created, *subject, *files], check=True, capture_output=True)
     text = f'password_file = "{password_file}"\ntls_cert = "{certificate}"\ntls_key = "{key}"'
     with served(tmp_path / "home", "--config", str(configured(tmp_path, text))) as page:
         context = ssl.create_default_context(cafile=str(certificate))

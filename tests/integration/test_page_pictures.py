@@ -331,14 +331,14 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
     shoot.ask("thumb", job, "source")
     shoot.ask("look", job, "cutout")
-    made = shoot.backend.parts["pictures"]
-    assert len(made.pids) == 2
-    assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in made.pids) == [
+    pictures = shoot.backend.parts["pictures"]
+    assert len(pictures.pids) == 2
+    assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in pictures.pids) == [
         PoolSettings().nice,
         19,
     ]
     if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
-        told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in made.pids]
+        told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in pictures.pids]
         assert any("nice 15" in one for one in told)
 
 

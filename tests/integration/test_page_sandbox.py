@@ -70,8 +70,8 @@ def tried(how: str, target: socket.socket) -> dict[str, str]:
     host, port = target.getsockname()
     command = [sys.executable, "-m", "tests.integration.page_attempts", how, host, str(port)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    told: dict[str, str] = json.loads(ended.stdout)
-    return told
+    document: dict[str, str] = json.loads(ended.stdout)
+    return document
 
 
 @needs_seccomp
@@ -106,9 +106,9 @@ def test_a_process_that_answers_browsers_reaches_no_file_and_no_other_process(tm
 def test_no_packet_leaves_under_load_but_answers(tmp_path: Path) -> None:
     """In its own network, where a packet of another process is seen."""
     need("ip")
-    told = json.loads(
+    document = json.loads(
         in_namespace("-rn", sys.executable, "-m", "tests.integration.page_namespace", str(tmp_path / "home"))
     )
-    assert told["packets"] == ["send 53"]
-    assert told["statuses"] == [200]
-    assert told["seen"] > 500
+    assert document["packets"] == ["send 53"]
+    assert document["statuses"] == [200]
+    assert document["seen"] > 500

@@ -77,14 +77,14 @@ def browser(page: Served) -> Browser:
 def raw(page: Served, request: str, *, wait_s: float = 10.0) -> bytes:
     """Return the answer to these bytes, until the other side closes."""
     with socket.create_connection(("127.0.0.1", page.port), timeout=wait_s) as connection:
-        said = b""
+        received = b""
         with suppress(
             ConnectionError
         ):  # what refuses a long request ends in the middle of it, and its answer may be lost
             connection.sendall(request.encode())
             while part := connection.recv(65_536):
-                said += part
-        return said
+                received += part
+        return received
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -96,9 +96,9 @@ def test_a_name_that_is_not_ours_gets_nothing_on_any_route(
         host = template.format(port=page.port)
         headers = {"Host": host, "Origin": f"http://{host}"}
         data: object = {} if method == "POST" else None
-        status, said, named = browser.ask(path, data=data, headers=headers, method=method)
+        status, answer, named = browser.ask(path, data=data, headers=headers, method=method)
         assert status in (421, 400), host
-        assert b"token" not in json.dumps(said).encode() if isinstance(said, dict) else True
+        assert b"token" not in json.dumps(answer).encode() if isinstance(answer, dict) else True
         assert "set-cookie" not in named
         assert named.get("content-security-policy", HEADERS["Content-Security-Policy"])
 
@@ -132,8 +132,8 @@ def test_two_names_are_none(page: Served) -> None:
 def test_another_page_cannot_write(browser: Browser, page: Served, headers: dict[str, str]) -> None:
     """Although its requests carry the cookie, and even if it knew the token; another port is another origin."""
     for path in ("/api/session", "/api/pause", "/pair"):
-        status, said, named = browser.ask(path, data={"code": "x"}, headers=headers)
-        assert (status, said["error"]["code"]) == (403, "origin")
+        status, answer, named = browser.ask(path, data={"code": "x"}, headers=headers)
+        assert (status, answer["error"]["code"]) == (403, "origin")
         assert "access-control-allow-origin" not in named
     assert browser.ask("/api/session", data={})[0] == 200
     assert page.process.poll() is None
@@ -307,10 +307,10 @@ def test_what_is_too_large_is_refused_before_it_is_read(browser: Browser, page: 
         try:
             for _ in range(400):
                 connection.sendall(chunk.encode())
-            said = connection.recv(12)
+            received = connection.recv(12)
         except ConnectionError:
-            said = b"HTTP/1.1 413"  # ended in the middle of ours, with its answer lost
-    assert said == b"HTTP/1.1 413"
+            received = b"HTTP/1.1 413"  # ended in the middle of ours, with its answer lost
+    assert received == b"HTTP/1.1 413"
     long = "x" * 100_000
     assert raw(page, f"GET /{long}")[:12] in {b"HTTP/1.1 400", b""}
     assert browser.ask("/api/session", data=[1])[0] == 400

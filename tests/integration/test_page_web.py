@@ -36,8 +36,8 @@ def browser(page: Served) -> Browser:
 
 def test_a_paired_browser_gets_what_the_backend_answers(browser: Browser) -> None:
     """Through both processes and back."""
-    status, said, headers = browser.ask("/api/session")
-    assert (status, said["configured"]) == (200, False)
+    status, answer, headers = browser.ask("/api/session")
+    assert (status, answer["configured"]) == (200, False)
     assert headers["cache-control"] == "no-store"
 
 

@@ -54,9 +54,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(small_models.data_directory(tmp_path_factory.mktemp("data"))))
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
-        made = engine_of("darkness")
-        yield made
-        made.close()
+        created = engine_of("darkness")
+        yield created
+        created.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def u2net() -> Iterator[Engine]:
     """An engine with the packaged model, for pictures that are too complex for the small one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
-        made = engine_of("u2net-int8")
-        yield made
-        made.close()
+        created = engine_of("u2net-int8")
+        yield created
+        created.close()
 
 
 def engine_of(model: str) -> Engine:

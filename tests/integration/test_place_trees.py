@@ -22,9 +22,9 @@ def test_in_random_trees_nothing_untagged_leaves_and_no_result_is_taken_in() -> 
     if "unshare failed" in done.stderr:
         give_up("mount namespaces are not allowed here")
     assert done.stdout, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert not said["violations"], "\n".join(said["violations"])
-    counts = said["counts"]
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert not document["violations"], "\n".join(document["violations"])
+    counts = document["counts"]
     assert counts["cases"] == CASES
     assert counts["mounts"]
     assert counts["pictures cut"]

@@ -50,9 +50,9 @@ def desk(
     tmp_path: Path, clock: FakeClock, faults: list[BaseException | Callable[[Plan], None]]
 ) -> Iterator[Desk]:
     """A delivery whose thread is not started."""
-    made = Desk(tmp_path, clock, faults=faults)
-    yield made
-    made.journal.close()
+    created = Desk(tmp_path, clock, faults=faults)
+    yield created
+    created.journal.close()
 
 
 def begun(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:

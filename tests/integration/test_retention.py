@@ -70,9 +70,9 @@ class Archive:
 @pytest.fixture
 def archive(tmp_path: Path, clock: FakeClock) -> Iterator[Archive]:
     """A folder for one test."""
-    made = Archive(tmp_path, clock)
-    yield made
-    made.journal.close()
+    created = Archive(tmp_path, clock)
+    yield created
+    created.journal.close()
 
 
 def test_a_version_that_has_a_successor_is_removed_when_it_is_old(archive: Archive) -> None:

@@ -63,14 +63,14 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert done.state is JobState.DONE
     assert desk.files() == {"a.png": NEW}
     assert list((desk.folder.output / "review").iterdir()) == []
-    said = sidecar(desk, "a.png.json")
-    assert said["outputs"] == [
+    document = sidecar(desk, "a.png.json")
+    assert document["outputs"] == [
         {"path": "a.png", "bytes": len(NEW), "sha256": digest(NEW), "width": 4, "height": 3, "format": "png"}
     ]
-    assert said["quality"] == doubt["quality"] | {"doubtful": False}
+    assert document["quality"] == doubt["quality"] | {"doubtful": False}
     for key in ("source", "model", "runtime", "settings_sha256", "accepted_at", "job"):
-        assert said[key] == doubt[key]
-    assert "a person accepted it" in said["warnings"][-1]
+        assert document[key] == doubt[key]
+    assert "a person accepted it" in document["warnings"][-1]
     assert done.detail["model"] == doubt["model"]["name"]
     assert [one.path for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
     assert [result.state for result in desk.results] == [JobState.REVIEW, JobState.DONE]

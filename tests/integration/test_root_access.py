@@ -77,7 +77,7 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
     if shutil.which("unshare") is None:
         give_up("unshare is not installed")
     os.chown(folder.input, SOMEBODY, -1)
-    said = subprocess.run(
+    done = subprocess.run(
         [
             "unshare",
             "-Ur",
@@ -89,9 +89,9 @@ def test_the_root_of_a_user_namespace_is_an_ordinary_user(folder: Folder) -> Non
         text=True,
         check=False,
     )
-    if said.returncode:
-        give_up(f"no user namespace can be made here: {said.stderr}")
-    assert said.stdout.strip() == "False"
+    if done.returncode:
+        give_up(f"no user namespace can be made here: {done.stderr}")
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("allow_root", [False, True])

@@ -72,9 +72,9 @@ def engine(tmp_path: Path, second: ModelSpec, monkeypatch: pytest.MonkeyPatch) -
     """The engine of a worker whose first model finds red things."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     first = spec(tmp_path, "redness", dark=False)
-    made = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**6, second=second)
-    yield made
-    made.close()
+    created = Engine([first], provider="cpu", max_pixels=10**6, max_file_bytes=10**6, second=second)
+    yield created
+    created.close()
 
 
 @pytest.fixture
@@ -159,10 +159,10 @@ def test_a_second_model_without_memory_costs_its_opinion_and_not_the_picture(
         raise MemoryError
 
     monkeypatch.setattr("cutoutd.engine.matting.matte_model.MatteModel.__init__", no_room)
-    made = cut(BLUE)
-    assert made.second is None
-    assert made.quality.score == 0.0
-    assert "darkness, could not be run: not enough memory" in made.warnings[0]
+    report = cut(BLUE)
+    assert report.second is None
+    assert report.quality.score == 0.0
+    assert "darkness, could not be run: not enough memory" in report.warnings[0]
 
 
 @pytest.mark.parametrize("part", ["__init__", "predict"])
@@ -185,9 +185,9 @@ def test_a_second_model_that_does_not_work_costs_its_opinion_and_not_the_picture
 
     monkeypatch.setattr(MatteModel, part, fails)
     for _ in range(2):
-        made = cut(BLUE)
-        assert made.second is None
-        assert made.warnings == (
+        report = cut(BLUE)
+        assert report.second is None
+        assert report.warnings == (
             "the second model, darkness, could not be run: CUDA failure 2: out of memory",
         )
     assert len(tries) == (1 if part == "__init__" else 2)

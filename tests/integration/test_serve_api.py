@@ -49,10 +49,10 @@ def raw(api: Serving, request: bytes, *, wait_s: float = 20.0) -> bytes:
     """Send these bytes; return the answer until the other side closes."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=wait_s) as connection:
         connection.sendall(request)
-        said = b""
+        received = b""
         while part := connection.recv(65_536):
-            said += part
-        return said
+            received += part
+        return received
 
 
 def test_a_picture_is_submitted_and_its_cutout_returned(api: Serving) -> None:
@@ -90,8 +90,8 @@ def test_a_form_brings_a_picture_and_its_options(api: Serving) -> None:
         assert job["outputs"][0]["name"].startswith("form")
         assert job["name"] == "form.jpg"
     for wrong in ([options], [("file", "a", picture()), ("file", "b", picture())], [("file", "a", b"")]):
-        status, said, _ = api.cut(form(wrong), Content_Type="multipart/form-data; boundary=xx")
-        assert status == 400, said
+        status, answer, _ = api.cut(form(wrong), Content_Type="multipart/form-data; boundary=xx")
+        assert status == 400, answer
     assert api.cut(form([options])[:-5], Content_Type="multipart/form-data; boundary=xx")[0] == 400
     until(lambda: not spooled(api), "nothing is left of what was refused")
 
@@ -125,8 +125,8 @@ def test_nothing_is_answered_without_a_key(api: Serving, key: str) -> None:
         ("GET", "/v1/jobs/x/outputs/0"),
         ("GET", "/v1/events"),
     ):
-        status, said, headers = api.ask(method, path, headers={"Content-Type": "image/jpeg"}, key=key)
-        assert (status, said["code"]) == (401, "key"), path
+        status, answer, headers = api.ask(method, path, headers={"Content-Type": "image/jpeg"}, key=key)
+        assert (status, answer["code"]) == (401, "key"), path
         assert headers["www-authenticate"] == "Bearer"
     assert api.ask("GET", "/v1/openapi.json", key=key)[0] == 200
 
@@ -139,12 +139,12 @@ def test_a_key_is_for_its_folder_and_its_jobs(api: Serving) -> None:
         assert api.ask("GET", path, key=other)[0] == 404
     assert api.ask("DELETE", f"/v1/jobs/{job['id']}", key=other)[0] == 404
     for folder in ("elsewhere", "..", "shop%2f..", "shop%00"):
-        status, said, _ = api.ask(
+        status, answer, _ = api.ask(
             "POST", f"/v1/folders/{folder}/pictures", picture(), {"Content-Type": "image/jpeg"}
         )
-        assert (status, said["code"]) in ((403, "other_folder"), (404, "no_path")), folder
-    status, said, _ = api.ask("GET", "/v1/key", headers={"Authorization": f"Bearer {other}"}, key="")
-    assert (status, said["name"], said["folder"]) == (200, "other", "shop")
+        assert (status, answer["code"]) in ((403, "other_folder"), (404, "no_path")), folder
+    status, answer, _ = api.ask("GET", "/v1/key", headers={"Authorization": f"Bearer {other}"}, key="")
+    assert (status, answer["name"], answer["folder"]) == (200, "other", "shop")
 
 
 def test_an_upload_whose_key_is_revoked_meanwhile_is_stopped(api: Serving) -> None:
@@ -175,8 +175,8 @@ def test_the_same_request_twice_is_one(api: Serving) -> None:
     count = len(list(api.input.glob("*.jpg")))
     status, again, _ = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(6), sent)
     assert (status, again) == (200, first)
-    status, said, _ = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(7), sent)
-    assert (status, said["code"]) == (422, "idempotency_key")
+    status, answer, _ = api.ask("POST", f"{PICTURES}?name=order.jpg", picture(7), sent)
+    assert (status, answer["code"]) == (422, "idempotency_key")
     options = '&options={"format":"webp"}'.replace('"', "%22")
     assert api.ask("POST", f"{PICTURES}?name=order.jpg{options}", picture(6), sent)[0] == 422
     assert len(list(api.input.glob("*.jpg"))) == count
@@ -200,8 +200,8 @@ def test_the_same_request_while_the_first_is_in_progress_is_refused(api: Serving
     connection.send(body[:10])
     until(lambda: spooled(api), "its file")
     sent = {"Content-Type": "image/jpeg", "Idempotency-Key": "twice"}
-    status, said, headers = api.ask("POST", PICTURES, body, sent)
-    assert (status, said["code"]) == (409, "in_flight")
+    status, answer, headers = api.ask("POST", PICTURES, body, sent)
+    assert (status, answer["code"]) == (409, "in_flight")
     assert int(headers["retry-after"]) > 0
     connection.send(body[10:])
     assert connection.getresponse().status == 202
@@ -267,10 +267,10 @@ def test_what_is_too_large_is_refused_before_it_is_read_or_once_it_is(api: Servi
         try:
             for _ in range(100):
                 connection.sendall(chunk)
-            said = connection.recv(12)
+            received = connection.recv(12)
         except ConnectionError:
-            said = b"HTTP/1.1 413"  # ended in the middle of ours, with its answer lost
-    assert said == b"HTTP/1.1 413"
+            received = b"HTTP/1.1 413"  # ended in the middle of ours, with its answer lost
+    assert received == b"HTTP/1.1 413"
     until(lambda: not spooled(api), "nothing is left")
 
 
@@ -393,8 +393,8 @@ def test_more_uploads_than_allowed_are_asked_to_retry(api: Serving) -> None:
             connection.sendall(head.encode() + body[:5])
             begun.append(connection)
         until(lambda: len(spooled(api)) == 20, "twenty uploads")
-        status, said, headers = api.ask("POST", PICTURES, body, {"Content-Type": "image/jpeg"})
-        assert (status, said["code"]) == (503, "busy")
+        status, answer, headers = api.ask("POST", PICTURES, body, {"Content-Type": "image/jpeg"})
+        assert (status, answer["code"]) == (503, "busy")
         assert int(headers["retry-after"]) > 0
         for connection in begun:
             connection.sendall(body[5:])
@@ -434,7 +434,7 @@ def test_the_commands_of_the_documentation_work(api: Serving, tmp_path: Path) ->
     (tmp_path / "photo.jpg").write_bytes(picture(15))
     job = ""
     for line in lines:
-        said = subprocess.run(
+        done = subprocess.run(
             [
                 "bash",
                 "-c",
@@ -451,11 +451,11 @@ def test_the_commands_of_the_documentation_work(api: Serving, tmp_path: Path) ->
             text=True,
             check=False,
         )
-        assert said.returncode == 0, (line, said.stdout, said.stderr)
-        if said.stdout:
-            told = json.loads(said.stdout)
-            assert told["state"] == "done", line
-            job = told["id"]
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        if done.stdout:
+            document = json.loads(done.stdout)
+            assert document["state"] == "done", line
+            job = document["id"]
     assert (tmp_path / "cutout.png").stat().st_size > 0
     assert api.ask("GET", f"/v1/jobs/{job}/outputs/0")[0] == 404
 

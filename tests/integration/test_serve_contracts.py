@@ -105,20 +105,20 @@ def test_the_same_by_json_and_by_a_form_of_texts(api: Serving) -> None:
         ),
         (urlencode({"image_file_b64": text, "size": "auto", "crop": "true"}), "application/x-www-form-urlencoded"),
     ]  # fmt: skip
-    made = []
+    created = []
     for body, kind in bodies:
         status, content, _ = api.ask("POST", REMOVEBG, body.encode(), {"Content-Type": kind})
         assert status == 200, content
-        made.append(content)
-    assert made[0] == made[1] == made[2]
-    assert opened(made[0]).width < 70
+        created.append(content)
+    assert created[0] == created[1] == created[2]
+    assert opened(created[0]).width < 70
 
 
 def test_json_is_answered_to_those_who_want_it_alone(api: Serving) -> None:
     """A library whose Accept names JSON first and then anything wants the picture."""
-    status, said, headers = ask(api, content=picture(4), accept="application/json", size="auto")
+    status, answer, headers = ask(api, content=picture(4), accept="application/json", size="auto")
     assert (status, headers["content-type"]) == (200, "application/json")
-    data = said["data"]
+    data = answer["data"]
     assert opened(base64.b64decode(data["result_b64"], validate=True)).size == (96, 96)
     assert {"foreground_top", "foreground_left", "foreground_width", "foreground_height"} < set(data)
     usual = ask(api, content=picture(4), accept="application/json, text/plain, */*", size="auto")
@@ -164,8 +164,8 @@ def test_requested_options_are_applied(api: Serving) -> None:
 )
 def test_refusals_are_json_and_leave_nothing(api: Serving, fields: dict[str, Any], expected: str) -> None:
     """With the codes that clients know; no job is created."""
-    status, said, headers = ask(api, content=picture(7), **fields)
-    assert (status, code(said), headers["x-credits-charged"]) == (400, expected, "0")
+    status, answer, headers = ask(api, content=picture(7), **fields)
+    assert (status, code(answer), headers["x-credits-charged"]) == (400, expected, "0")
     until(lambda: not list((api.input / incoming.DIRECTORY).iterdir()), "nothing is left of it")
 
 
@@ -190,23 +190,23 @@ def test_bad_sources_in_its_words(api: Serving) -> None:
 
 def test_a_background_that_is_no_picture_fails_its_own_request_alone(api: Serving) -> None:
     """The next request succeeds."""
-    status, said, _ = ask(api, content=picture(8), files=[("bg_image_file", b"no picture")], size="auto")
-    assert (status, code(said)) == (400, "limit_exceeded")
-    assert "background" in said["errors"][0]["title"]
+    status, answer, _ = ask(api, content=picture(8), files=[("bg_image_file", b"no picture")], size="auto")
+    assert (status, code(answer)) == (400, "limit_exceeded")
+    assert "background" in answer["errors"][0]["title"]
     assert ask(api, content=picture(9), size="auto")[0] == 200
 
 
 def test_keys_are_checked_and_the_account_is_described(api: Serving) -> None:
     """A wrong key gives 403 by remove.bg's contract, and 401 in a rembg server's words."""
     for key in ("", "wrong"):
-        status, said, _ = ask(api, key=key)
-        assert (status, code(said)) == (403, "auth_failed")
+        status, answer, _ = ask(api, key=key)
+        assert (status, code(answer)) == (403, "auth_failed")
         assert api.ask("GET", "/v1.0/account", key=key)[0] == 403
         assert ask(api, REMBG, key=key)[0] == 401
-    status, said, _ = api.ask("GET", "/v1.0/account")
-    assert (status, said["data"]["attributes"]["credits"]["total"]) == (200, 0)
-    status, said, _ = api.ask("POST", "/v1.0/improve", b"")
-    assert (status, code(said)) == (501, "not_implemented")
+    status, answer, _ = api.ask("GET", "/v1.0/account")
+    assert (status, answer["data"]["attributes"]["credits"]["total"]) == (200, 0)
+    status, answer, _ = api.ask("POST", "/v1.0/improve", b"")
+    assert (status, code(answer)) == (501, "not_implemented")
 
 
 def test_a_rembg_client_is_served(api: Serving) -> None:
@@ -228,19 +228,19 @@ def test_a_rembg_client_is_served(api: Serving) -> None:
 
 def test_rembg_refuses_in_its_words(api: Serving) -> None:
     """422 with a list, as FastAPI words it; a URL is refused."""
-    status, said, _ = ask(api, REMBG, picture(11), af="900")
-    assert (status, said["detail"][0]["loc"]) == (422, ["body", "af"])
-    status, said, _ = api.ask("GET", f"{REMBG}?url=http://127.0.0.1/x")
-    assert (status, "Nothing is fetched" in said["detail"]) == (400, True)
+    status, answer, _ = ask(api, REMBG, picture(11), af="900")
+    assert (status, answer["detail"][0]["loc"]) == (422, ["body", "af"])
+    status, answer, _ = api.ask("GET", f"{REMBG}?url=http://127.0.0.1/x")
+    assert (status, "Nothing is fetched" in answer["detail"]) == (400, True)
     assert api.ask("GET", REMBG)[0] == 422
     assert api.ask("POST", REMBG, b"", {"Content-Type": "text/plain"})[0] == 422
 
 
 def test_the_contracts_are_described(api: Serving) -> None:
     """As OpenAPI and as a page, both public."""
-    status, said, _ = api.ask("GET", "/openapi.json", key="")
-    assert (status, said["openapi"]) == (200, "3.1.0")
-    assert {"/v1.0/removebg", "/v1.0/account", "/api/remove"} == set(said["paths"])
+    status, answer, _ = api.ask("GET", "/openapi.json", key="")
+    assert (status, answer["openapi"]) == (200, "3.1.0")
+    assert {"/v1.0/removebg", "/v1.0/account", "/api/remove"} == set(answer["paths"])
     status, page, headers = api.ask("GET", "/api", key="")
     assert (status, b"crop_margin" in page, "<script" in page.decode()) == (200, True, False)
     assert headers["content-type"].startswith("text/html")

@@ -59,8 +59,8 @@ def test_too_many_open_files_are_no_missing_folder_and_no_missing_upload(api: Se
     )
     with no_more_files(api):
         for method, path, body, headers in requests:
-            status, said, named = api.ask(method, path, body, headers)
-            assert (status, said["code"]) == (503, "busy"), (method, path, said)
+            status, answer, named = api.ask(method, path, body, headers)
+            assert (status, answer["code"]) == (503, "busy"), (method, path, answer)
             assert int(named["retry-after"]) > 0
         assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 503
     assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 200
@@ -91,8 +91,8 @@ def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Ser
         ("POST", "/v1/folders/shop/pictures", body),
         ("DELETE", f"/v1/jobs/{job['id']}", None),
     ):
-        status, said, named = api.ask(method, path, content, {"Content-Type": "image/jpeg"})
-        assert (status, said["code"]) == (503, "folder_away"), said
+        status, answer, named = api.ask(method, path, content, {"Content-Type": "image/jpeg"})
+        assert (status, answer["code"]) == (503, "folder_away"), answer
         assert int(named["retry-after"]) > 0
     assert api.ask("HEAD", begun["location"], headers=TUS)[0] == 503
     assert not (api.input / incoming.DIRECTORY).exists()

@@ -35,14 +35,14 @@ def test_a_part_of_a_result_is_fetched(api: Serving) -> None:
     status, body, headers = api.ask("GET", url)
     assert (status, body, headers["accept-ranges"]) == (200, whole, "bytes")
     etag = headers["etag"]
-    for said, begin, end in (
+    for answer, begin, end in (
         ("0-9", 0, 10),
         ("10-", 10, size),
         ("-7", size - 7, size),
         (f"5-{size}", 5, size),
     ):
-        status, body, headers = api.ask("GET", url, headers={"Range": f"bytes={said}"})
-        assert (status, body) == (206, whole[begin:end]), said
+        status, body, headers = api.ask("GET", url, headers={"Range": f"bytes={answer}"})
+        assert (status, body) == (206, whole[begin:end]), answer
         assert headers["content-range"] == f"bytes {begin}-{end - 1}/{size}"
         assert headers["content-length"] == str(end - begin)
     assert api.ask("GET", url, headers={"Range": "bytes=1-2", "If-Range": etag})[0] == 206
@@ -55,8 +55,8 @@ def test_a_part_of_a_result_is_fetched(api: Serving) -> None:
     ):
         assert api.ask("GET", url, headers=other)[:2] == (200, whole), other
     for none in (f"bytes={size}-", "bytes=-0"):
-        status, said, headers = api.ask("GET", url, headers={"Range": none})
-        assert (status, said["code"], headers["content-range"]) == (416, "range", f"bytes */{size}")
+        status, answer, headers = api.ask("GET", url, headers={"Range": none})
+        assert (status, answer["code"], headers["content-range"]) == (416, "range", f"bytes */{size}")
     # Whatever is asked, nothing stays open behind it.
     for _ in range(3):
         api.ask("HEAD", url)
@@ -83,9 +83,9 @@ def test_a_result_that_was_changed_is_not_served_as_ours(api: Serving) -> None:
     ours = cutout.read_bytes()
     cutout.write_bytes(ours[:-1] + b"!")
     for headers in ({}, {"Range": "bytes=0-1"}, {"If-None-Match": f'"{job["outputs"][0]["sha256"]}"'}):
-        status, said, _ = api.ask("GET", url, headers=headers)
-        assert (status, said["code"]) == (409, "changed")
-        assert "changed since it was published" in said["title"]
+        status, answer, _ = api.ask("GET", url, headers=headers)
+        assert (status, answer["code"]) == (409, "changed")
+        assert "changed since it was published" in answer["title"]
     cutout.write_bytes(ours)
     assert api.ask("GET", url)[:2] == (200, ours)
     cutout.unlink()

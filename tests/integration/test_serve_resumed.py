@@ -42,13 +42,13 @@ def spooled(api: Serving) -> dict[str, int]:
 def created(api: Serving, body: bytes, name: str = "resumed.jpg") -> str:
     """Create an upload; return its address."""
     encoded = base64.b64encode(name.encode()).decode()
-    status, said, headers = api.ask(
+    status, answer, headers = api.ask(
         "POST",
         UPLOADS,
         None,
         {**TUS, "Upload-Length": str(len(body)), "Upload-Metadata": f"filename {encoded}"},
     )
-    assert (status, headers["tus-resumable"]) == (201, "1.0.0"), said
+    assert (status, headers["tus-resumable"]) == (201, "1.0.0"), answer
     return headers["location"]
 
 
@@ -134,10 +134,10 @@ def test_submitted_pictures_survive_the_daemon_and_without_one_none_is_accepted(
     """A waiting client gets 503 by then; the next run cuts what was accepted."""
     home = tmp_path / "home"
     with serving(home, runs=False) as api:
-        status, said, headers = api.ask(
+        status, answer, headers = api.ask(
             "POST", "/v1/folders/shop/pictures", picture(), {"Content-Type": "image/jpeg"}
         )
-        assert (status, said["code"]) == (503, "down")
+        assert (status, answer["code"]) == (503, "down")
         assert int(headers["retry-after"]) > 0
         sent = {"Content-Type": "image/jpeg", "Idempotency-Key": "once"}
         with daemon(home, api.environment) as process:
@@ -158,13 +158,13 @@ def test_a_name_that_the_folder_cannot_take_is_refused_before_the_picture_is_acc
     """With a reason, by each way of submitting."""
     with serving(tmp_path / "home", 'include = ["IMG_*.jpg"]') as api:
         sent = {"Content-Type": "image/jpeg"}
-        status, said, _ = api.ask("POST", "/v1/folders/shop/pictures?name=x.jpg", picture(), sent)
-        assert (status, said["code"]) == (422, "name")
-        assert "'x.jpg'" in said["title"]
+        status, answer, _ = api.ask("POST", "/v1/folders/shop/pictures?name=x.jpg", picture(), sent)
+        assert (status, answer["code"]) == (422, "name")
+        assert "'x.jpg'" in answer["title"]
         encoded = base64.b64encode(b"x.jpg").decode()
         asked = {**TUS, "Upload-Length": "9", "Upload-Metadata": f"filename {encoded}"}
-        status, said, _ = api.ask("POST", UPLOADS, None, asked)
-        assert (status, said["code"]) == (422, "name")
+        status, answer, _ = api.ask("POST", UPLOADS, None, asked)
+        assert (status, answer["code"]) == (422, "name")
         file = tmp_path / "x.jpg"
         file.write_bytes(picture())
         submitted = api.call("submit", str(file))

@@ -28,17 +28,17 @@ RATED = JPEG + b", three stars"
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
     """A function that makes started deliveries; they are ended with the test."""
-    made: list[Desk] = []
+    created: list[Desk] = []
 
     def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
         if "sidecar_dir" in given:
             (tmp_path / "notes").mkdir(exist_ok=True)
-        made.append(Desk(tmp_path, clock, **given))
-        made[-1].delivery.start()
-        return made[-1]
+        created.append(Desk(tmp_path, clock, **given))
+        created[-1].delivery.start()
+        return created[-1]
 
     yield build
-    for desk in made:
+    for desk in created:
         desk.end()
         desk.journal.close()
 

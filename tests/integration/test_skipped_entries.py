@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Share]:
     """A share with a picture and a directory."""
-    made = Share(tmp_path)
-    (made.far / "closed").mkdir()
-    (made.far / "a.jpg").write_bytes(b"a")
-    made.attach()
-    yield made
-    made.detach()
+    created = Share(tmp_path)
+    (created.far / "closed").mkdir()
+    (created.far / "a.jpg").write_bytes(b"a")
+    created.attach()
+    yield created
+    created.detach()
 
 
 def test_an_unreadable_entry_is_logged_once_and_not_at_every_scan(share: Share) -> None:

@@ -37,14 +37,14 @@ OPTIONS = JobOptions(background="#ffffff")
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., MonitoredFolder]]:
     """A function that makes monitored folders; they are ended with the test."""
-    made: list[MonitoredFolder] = []
+    created: list[MonitoredFolder] = []
 
     def build(**given: Any) -> MonitoredFolder:  # noqa: ANN401 -- as of MonitoredFolder
-        made.append(MonitoredFolder(tmp_path, **given))
-        return made[-1]
+        created.append(MonitoredFolder(tmp_path, **given))
+        return created[-1]
 
     yield build
-    for watched in made:
+    for watched in created:
         watched.monitor.stop()
         watched.monitor.thread.join(20.0)
         watched.journal.close()

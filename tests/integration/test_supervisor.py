@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
     """A supervisor for one test."""
-    made = Hall(tmp_path, clock)
-    yield made
-    made.end()
+    created = Hall(tmp_path, clock)
+    yield created
+    created.end()
 
 
 def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:

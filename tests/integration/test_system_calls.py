@@ -33,18 +33,18 @@ def refused(*attempts: Callable[[], object]) -> tuple[list[str], list[str]]:
     child = os.fork()
     if child == 0:
         ours.close()
-        told = []
+        reported = []
         try:
             listener = recording.install_reporting_filter(theirs.fileno())
             if listener is not None:
                 socket.send_fds(theirs, [b" "], [listener])
                 for attempt in attempts:
-                    told.append("done")
+                    reported.append("done")
                     try:
                         attempt()
                     except OSError as error:
-                        told[-1] = errno.errorcode[error.errno or 0]
-            socket.send_fds(theirs, [",".join(told).encode()], [])
+                        reported[-1] = errno.errorcode[error.errno or 0]
+            socket.send_fds(theirs, [",".join(reported).encode()], [])
         finally:
             os._exit(0)
     theirs.close()

@@ -23,14 +23,14 @@ def score(unit: str, directory: Path) -> float:
     need("systemd-analyze")
     path = directory / "cutoutd.service"
     path.write_text(unit)
-    said = subprocess.run(
+    done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
         check=False,
         capture_output=True,
         text=True,
     )
-    found = re.search(r"Overall exposure level .*: ([\d.]+)", said.stdout)
-    assert found, said.stderr
+    found = re.search(r"Overall exposure level .*: ([\d.]+)", done.stdout)
+    assert found, done.stderr
     return float(found[1])
 
 
@@ -56,10 +56,10 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
     path.write_text(
         systemd.render(SYSTEM, SystemdManager(version=252)).replace(SYSTEM.command[0], "/bin/true")
     )
-    said = subprocess.run(
+    done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
-    assert [line for line in said.stderr.splitlines() if "cutoutd.service" in line] == []
+    assert [line for line in done.stderr.splitlines() if "cutoutd.service" in line] == []
 
 
 def uploader_unit() -> str:
@@ -81,10 +81,10 @@ def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> Non
     need("systemd-analyze")
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(uploader_unit().replace(SYSTEM.command[0], "/bin/true"))
-    said = subprocess.run(
+    done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
-    assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
+    assert [line for line in done.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
 
 
 def answering_units() -> dict[str, str]:
@@ -110,10 +110,10 @@ def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, nam
     need("systemd-analyze")
     path = tmp_path / name
     path.write_text(answering_units()[name].replace(SYSTEM.command[0], "/bin/true"))
-    said = subprocess.run(
+    done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
-    assert [line for line in said.stderr.splitlines() if name in line] == []
+    assert [line for line in done.stderr.splitlines() if name in line] == []
 
 
 def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_a_colon_in_a_path_is_a_part_of_it(tmp_path: Path) -> None:
     text = systemd.render_uploader(unit, uploader, SystemdManager(version=252))
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(text.replace(SYSTEM.command[0], "/bin/true"))
-    said = subprocess.run(
+    done = subprocess.run(
         ["systemd-analyze", "verify", str(path)], check=False, capture_output=True, text=True
     )
-    assert [line for line in said.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
+    assert [line for line in done.stderr.splitlines() if "cutoutd-hosted.service" in line] == []
     assert "BindPaths=/var/lib/my\\:state/hosted\n" in text
     assert 'TemporaryFileSystem="/var/lib/my\\\\:state":ro\n' in text
 

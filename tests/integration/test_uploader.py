@@ -205,10 +205,10 @@ def test_a_fault_that_needs_a_person_closes_the_route(
     before = len(server.seen)
     server.next(behaviour)
     first = station.request(picture(next(_numbers)))
-    told = station.wait_for_route("paused")
+    status = station.wait_for_route("paused")
     second = station.request(picture(next(_numbers)))
     station.wait_for_counts(waiting=2, in_flight=0)
-    assert said in told["why"]
+    assert said in status["why"]
     assert station.is_waiting(first)
     assert station.is_waiting(second)
     assert len(server.seen) == before + 1
@@ -470,8 +470,8 @@ def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
     with Station(tmp_path, f"http://127.0.0.1:{port}") as station:
         station.start()
         request = station.request(picture(1))
-        told = station.wait_for_route("offline")
-        assert "cannot be reached" in told["why"]
+        status = station.wait_for_route("offline")
+        assert "cannot be reached" in status["why"]
         assert station.is_waiting(request)
         assert station.rows() == []
         with HostedServer(port=port) as server:
@@ -539,8 +539,8 @@ def test_a_damaged_ledger_stops_everything(own: tuple[Station, HostedServer]) ->
     station, server = own
     (station.paths.root / FILE_NAME).write_bytes(b"not a ledger" * 100)
     waiting = station.request(picture(1))
-    told = station.start().wait_for_route("paused")
-    assert "`cutoutd resume --hosted`" in told["why"]
+    status = station.start().wait_for_route("paused")
+    assert "`cutoutd resume --hosted`" in status["why"]
     assert station.is_waiting(waiting)
     assert server.seen == []
     assert station.stop() == 0

@@ -66,12 +66,12 @@ class Wire:
 @contextmanager
 def wire(behave: Callable[[socket.socket], None]) -> Iterator[Wire]:
     """Run the service while the body runs."""
-    made = Wire(behave)
-    threading.Thread(target=made.serve, daemon=True).start()
+    created = Wire(behave)
+    threading.Thread(target=created.serve, daemon=True).start()
     try:
-        yield made
+        yield created
     finally:
-        made.listener.close()
+        created.listener.close()
 
 
 def take(connection: socket.socket) -> None:
@@ -167,9 +167,9 @@ def test_a_service_that_takes_an_upload_drop_by_drop_does_not_hold_it_for_ever(t
         # The clock runs a hundred times as fast: a slow line has its time, more than a test would wait for.
         shared = context(tmp_path, server, timeout_s=100 * TIMEOUT_S, clock=_Fast())
         content = picture(1) + os.urandom(1 << 20)
-        made = request(shared.paths, content)
+        created = request(shared.paths, content)
         started_s = time.monotonic()
-        runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
+        runner = threading.Thread(target=answer_quietly, args=(shared, created), daemon=True)
         runner.start()
         while server.accepted < 2 and time.monotonic() < started_s + 60:
             time.sleep(0.05)  # the second connection: the first was given up
@@ -252,8 +252,8 @@ def test_a_look_up_that_gives_no_answer_ends_at_the_deadline(
     with HostedServer() as server:
         shared = context(tmp_path, server, timeout_s=TIMEOUT_S, base_url=f"http://localhost:{server.port}")
         monkeypatch.setattr(socket, "getaddrinfo", hang)
-        made = request(shared.paths)
-        runner = threading.Thread(target=answer_quietly, args=(shared, made), daemon=True)
+        created = request(shared.paths)
+        runner = threading.Thread(target=answer_quietly, args=(shared, created), daemon=True)
         runner.start()
         end_s = time.monotonic() + 30
         while "cannot be found" not in shared.route.snapshot().why and time.monotonic() < end_s:
@@ -285,8 +285,8 @@ def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
     process.send_signal(signal.SIGSTOP)
     time.sleep(3)  # longer than all of its time
     process.send_signal(signal.SIGCONT)
-    said, _ = process.communicate(timeout=20)
-    assert said == "True\n"
+    output, _ = process.communicate(timeout=20)
+    assert output == "True\n"
 
 
 def test_an_exchange_counts_running_time_alone() -> None:

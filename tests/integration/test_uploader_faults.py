@@ -124,14 +124,14 @@ def test_an_invalid_request_is_answered_and_holds_up_no_other(tmp_path: Path) ->
         shared = context(tmp_path, server)
         damaged = {}
         for name, spoil in KINDS.items():
-            made = request(shared.paths, picture(1))
-            spoil(shared.paths.outbox / f"{made.id}.json")
-            damaged[made.id] = name
+            created = request(shared.paths, picture(1))
+            spoil(shared.paths.outbox / f"{created.id}.json")
+            damaged[created.id] = name
         for name in ("bytes", "width", "height", "job"):
             for number, value in enumerate(WRONG):
-                made = request(shared.paths, picture(1))
-                fields(shared.paths.outbox / f"{made.id}.json", **{name: value})
-                damaged[made.id] = f"{name} {number}"
+                created = request(shared.paths, picture(1))
+                fields(shared.paths.outbox / f"{created.id}.json", **{name: value})
+                damaged[created.id] = f"{name} {number}"
         gone = request(shared.paths, picture(1))
         good = request(shared.paths, picture(2))
         (shared.paths.outbox / f"{gone.id}.json").unlink()
@@ -161,14 +161,14 @@ class Faulty(RemoveBg):
     def http_request(self, upload: Upload, boundary: str) -> HttpRequest:
         """Return the request of the contract, with a possible fault in reading the answer."""
         self.meet("question", upload)
-        made = RemoveBg.http_request(self, upload, boundary)
+        created = RemoveBg.http_request(self, upload, boundary)
         if upload.width != self.width or self.step != "unwrap":
-            return made
+            return created
 
         def unwrap(_: bytes) -> bytes:
             raise ZeroDivisionError(self.step)
 
-        return replace(made, unwrap=unwrap)
+        return replace(created, unwrap=unwrap)
 
     def error_text(self, content: bytes) -> str:
         """Return the error text of an answer."""
@@ -210,8 +210,8 @@ def test_a_contract_that_raises_costs_its_picture_alone(
             assert reply_to(shared, again.id).outcome is outcome
             assert len(server.seen) == sent + (step != "complaint")
             assert sum(one["counted"] for one in shared.ledger.all()) == cost + (step != "complaint") * 0.25
-        said = capsys.readouterr()
-        assert (said.out + said.err).count("internal error; please report") >= 1
+        captured = capsys.readouterr()
+        assert (captured.out + captured.err).count("internal error; please report") >= 1
 
 
 DEADLY: Final = """
@@ -300,25 +300,25 @@ def test_an_invalid_reply_leaves_its_upload_unknown(tmp_path: Path, spoil: Calla
     """Before, it was skipped for ever, and its picture waited; or it was believed, and a local cutout was reported as hosted."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
-    made, other = good_reply(), good_reply()
-    spool.write_message(paths.inbox, made)
+    created, other = good_reply(), good_reply()
+    spool.write_message(paths.inbox, created)
     spool.write_message(paths.inbox, other)
-    spoil(paths.inbox / f"{made.id}.json")
+    spoil(paths.inbox / f"{created.id}.json")
     found = {reply.id: reply for reply in replies(paths)}
     assert found[other.id] == other
-    assert found[made.id].outcome is UploadOutcome.UNKNOWN
-    assert "is damaged" in found[made.id].cause
-    spool.remove_message(paths.inbox, made.id)
-    assert not os.path.lexists(paths.inbox / f"{made.id}.json")
+    assert found[created.id].outcome is UploadOutcome.UNKNOWN
+    assert "is damaged" in found[created.id].cause
+    spool.remove_message(paths.inbox, created.id)
+    assert not os.path.lexists(paths.inbox / f"{created.id}.json")
 
 
 def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
     """The checks do not refuse valid values."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
-    made = request(paths)
-    assert spool.read_request(paths.outbox / f"{made.id}.json") == made
-    assert Request(**asdict(made)) == made
+    created = request(paths)
+    assert spool.read_request(paths.outbox / f"{created.id}.json") == created
+    assert Request(**asdict(created)) == created
 
 
 def test_thousands_of_requests_are_checked_quickly(tmp_path: Path) -> None:
@@ -393,8 +393,8 @@ def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
     """It does not have the field for what counts."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
-    made = good_reply()
-    old = {"schema": spool.SCHEMA} | asdict(made)
+    created = good_reply()
+    old = {"schema": spool.SCHEMA} | asdict(created)
     del old["counted"]
-    (paths.inbox / f"{made.id}.json").write_text(json.dumps(old), encoding="ascii")
-    assert replies(paths) == [made]
+    (paths.inbox / f"{created.id}.json").write_text(json.dumps(old), encoding="ascii")
+    assert replies(paths) == [created]

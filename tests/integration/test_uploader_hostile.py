@@ -144,13 +144,13 @@ def test_every_answer_has_a_meaning(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     with wire(behave) as server:
         shared = context(tmp_path, server, timeout_s=2.0)
-        made = request(shared.paths, picture(1))
-        is_over = UploadJob(context=shared, request=made).run()
+        created = request(shared.paths, picture(1))
+        is_over = UploadJob(context=shared, request=created).run()
         if meaning == "closed":
             assert (is_over, shared.route.snapshot().state) == (False, RouteState.PAUSED)
             assert shared.route.snapshot().why
         else:
-            reply = spool.read_reply(shared.paths.inbox / f"{made.id}.json")
+            reply = spool.read_reply(shared.paths.inbox / f"{created.id}.json")
             assert reply.outcome is (OK if meaning == "later" else meaning)
             assert all(letter.isprintable() for letter in reply.cause)
             assert sum(one["counted"] for one in shared.ledger.all()) == (0.0 if meaning is FAILED else 0.25)

@@ -198,10 +198,10 @@ def test_an_invalid_ledger_waits_for_a_person(tmp_path: Path, content: bytes | s
     runner = threading.Thread(target=lambda: found.append(opener.ledger()))
     runner.start()
     wait_until(lambda: bool(spool.uploader_status(paths)))
-    told = spool.uploader_status(paths)
-    assert told["route"] == "paused"
-    assert "the ledger of uploads is lost or damaged" in told["why"]
-    assert "`cutoutd resume --hosted`" in told["why"]
+    status = spool.uploader_status(paths)
+    assert status["route"] == "paused"
+    assert "the ledger of uploads is lost or damaged" in status["why"]
+    assert "`cutoutd resume --hosted`" in status["why"]
     assert not found
     paths.resumed.touch()
     runner.join(PATIENCE_S)
@@ -236,8 +236,8 @@ def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, st
     with pytest.raises(typer.Exit) as end:
         cli.audit(config=station.config)
     assert end.value.exit_code == 1
-    said = capsys.readouterr()
-    return said.out, said.err
+    captured = capsys.readouterr()
+    return captured.out, captured.err
 
 
 def test_a_ledger_that_is_removed_while_it_is_written_closes_the_route_until_a_person_resumes(
@@ -262,8 +262,8 @@ def test_a_ledger_that_is_removed_while_it_is_written_closes_the_route_until_a_p
         assert station.process.wait(PATIENCE_S) == 5  # whoever keeps it starts it again
         assert "The ledger of uploads is damaged" in station.log.read_text()
         first, second = station.request(picture(2)), station.request(picture(3))
-        told = station.start().wait_for_route("paused")
-        assert "it is gone, but the journal knows of 1 pictures that were sent" in told["why"]
+        status = station.start().wait_for_route("paused")
+        assert "it is gone, but the journal knows of 1 pictures that were sent" in status["why"]
         wait_until(lambda: "hosted.ledger-lost" in station.log.read_text())
         capsys.readouterr()
         out, err = audit(station, capsys)
@@ -298,8 +298,8 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
         spent = KnownUploads(count=2, last="1" * 32, at=now, day=now[:10], credits={"tagged": 0.75})
         write_known(station.paths.uploaded, spent)
         waiting = [station.request(picture(number)) for number in range(2)]
-        told = station.start().wait_for_route("paused")
-        assert "the journal knows of 2 pictures that were sent" in told["why"]
+        status = station.start().wait_for_route("paused")
+        assert "the journal knows of 2 pictures that were sent" in status["why"]
         wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
         station.resume()
         wait_until(lambda: "credits a day" in json.dumps(station.told()))
@@ -358,7 +358,7 @@ def test_a_resume_from_before_is_no_consent_to_a_ledger_that_lacks_something(tmp
         write_known(station.paths.uploaded, KnownUploads(count=2, last="1" * 32, at=NOW))
         station.request(picture(1))
         station.resume()
-        told = station.start().wait_for_route("paused")
-        assert "the journal knows of 2 pictures that were sent" in told["why"]
+        status = station.start().wait_for_route("paused")
+        assert "the journal knows of 2 pictures that were sent" in status["why"]
         wait_until(lambda: not station.paths.resumed.exists())
         assert server.seen == []

@@ -83,8 +83,8 @@ def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
     """Another program of this machine, such as a database, is out of reach."""
     with socket.create_server(("127.0.0.1", 0)) as service, socket.create_server(("127.0.0.1", 0)) as other:
         ports = [one.getsockname()[1] for one in (service, other)]
-        said = connect("uploader", tmp_path, *ports)
-    assert said == ["reached", "Permission denied"]
+        outcomes = connect("uploader", tmp_path, *ports)
+    assert outcomes == ["reached", "Permission denied"]
 
 
 @pytest.fixture

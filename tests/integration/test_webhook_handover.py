@@ -118,10 +118,10 @@ class Room:
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
     """A room whose threads run."""
-    made = Room(tmp_path)
-    made.handover.follow()
-    yield made
-    made.close()
+    created = Room(tmp_path)
+    created.handover.follow()
+    yield created
+    created.close()
 
 
 def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:

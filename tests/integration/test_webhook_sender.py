@@ -180,11 +180,11 @@ def test_a_message_is_signed_sent_to_its_address_and_taken_away(
     """With the query of its address, and one row in the ledger."""
     message = post.put(1)
     post.until_sent()
-    (told,) = receiver.seen
-    assert told.path == "/told?by=cutoutd"
-    assert told.id == message.id
-    assert told.headers["content-type"] == "application/json"
-    assert Webhook(SECRET).verify(told.body, told.headers) == {"number": 1}
+    (reason,) = receiver.seen
+    assert reason.path == "/told?by=cutoutd"
+    assert reason.id == message.id
+    assert reason.headers["content-type"] == "application/json"
+    assert Webhook(SECRET).verify(reason.body, reason.headers) == {"number": 1}
     assert post.rows() == [("ok", 200)]
     post.until(lambda: not list(post.paths.events.iterdir()), "the body to go")
 

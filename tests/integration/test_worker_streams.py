@@ -61,10 +61,10 @@ def logged() -> Iterator[Lines]:
 @pytest.fixture
 def pool(logged: Lines) -> Iterator[LocalPool]:  # noqa: ARG001 -- must be there before loggers are
     """A pool of two slots."""
-    made = LocalPool(size=2, setup=setup, job_timeout_s=20.0, clock=Clock(), command=OBEDIENT)
-    until(made, lambda: made.idle == 2)
-    yield made
-    made.close()
+    created = LocalPool(size=2, setup=setup, job_timeout_s=20.0, clock=Clock(), command=OBEDIENT)
+    until(created, lambda: created.idle == 2)
+    yield created
+    created.close()
 
 
 def worker_output(logged: Lines) -> list[str]:
@@ -88,14 +88,14 @@ def test_a_worker_has_a_channel_two_pipes_and_nothing_else() -> None:
         os._exit(code)
     os.close(slave)
     try:
-        told = json.loads(_line(master))
+        document = json.loads(_line(master))
     finally:
         os.waitpid(child, 0)
         os.close(master)
-    assert told["streams"] == {"0": "socket", "1": "pipe", "2": "pipe"}
-    assert told["session"]
-    assert told["parent"] == child
-    assert told["terminal"] == os.strerror(errno.ENXIO)
+    assert document["streams"] == {"0": "socket", "1": "pipe", "2": "pipe"}
+    assert document["session"]
+    assert document["parent"] == child
+    assert document["terminal"] == os.strerror(errno.ENXIO)
 
 
 def _line(descriptor: int) -> bytes:
@@ -149,29 +149,29 @@ def test_the_last_output_of_a_worker_is_logged(pool: LocalPool, logged: Lines) -
 
 def test_the_reason_why_no_worker_starts_is_reported_in_its_words() -> None:
     """Before, they were printed on the terminal only."""
-    made = LocalPool(
+    created = LocalPool(
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )
     try:
         with pytest.raises(WorkersFailError, match="code 7; the last line of its log: a library is missing"):
-            until(made, lambda: False)
+            until(created, lambda: False)
     finally:
-        made.close()
+        created.close()
 
 
 def test_a_worker_without_a_standard_error_works() -> None:
     """It may close it."""
-    made = LocalPool(
+    created = LocalPool(
         size=1, setup=lambda: setup("closed-stderr"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )
     try:
-        until(made, lambda: made.idle == 1)
-        give(made, task(1, "ok"))
-        assert isinstance(events_of(made, 1)[0], Finished)
+        until(created, lambda: created.idle == 1)
+        give(created, task(1, "ok"))
+        assert isinstance(events_of(created, 1)[0], Finished)
         begun, turns = time.monotonic(), 0
         while time.monotonic() - begun < FLOOD_S / 4:
-            made.poll(0.05)
+            created.poll(0.05)
             turns += 1
         assert turns < 20  # its end is no news again and again
     finally:
-        made.close()
+        created.close()

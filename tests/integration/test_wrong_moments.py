@@ -62,8 +62,8 @@ class Slowed:
             [*command, *words, "-p", str(self._deed.pid)], stderr=subprocess.PIPE, text=True
         )
         assert self._strace.stderr is not None
-        said = self._strace.stderr.readline()
-        assert said.endswith(" attached\n"), said
+        output = self._strace.stderr.readline()
+        assert output.endswith(" attached\n"), output
         ours.send(None)
         ours.close()
 

@@ -102,7 +102,7 @@ def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, heig
     """Put a picture into the outbox: the same one each time, unless one is given."""
     content, id_ = content or picture(1), messages.new_id()
     (paths.outbox / f"{id_}.jpg").write_bytes(content)
-    made = Request(
+    created = Request(
         id=id_,
         folder="a",
         job=1,
@@ -114,8 +114,8 @@ def request(paths: SpoolPaths, content: bytes = b"", *, width: int = WIDTH, heig
         height=height,
         source_sha256="0" * 64,
     )
-    spool.write_message(paths.outbox, made)
-    return made
+    spool.write_message(paths.outbox, created)
+    return created
 
 
 def answer(context_: UploadContext, request_: Request) -> UploadReply:

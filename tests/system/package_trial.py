@@ -114,11 +114,11 @@ class Trial:
 
     def drop(self) -> None:
         """Put all pictures into the input folder at once, as a user does."""
-        made = self.box.path(f"{PHOTOS}/in")
+        created = self.box.path(f"{PHOTOS}/in")
         for number in range(PICTURES):
             picture = Image.new("RGB", (1200 + number, 900), (205, 205, 210))
             ImageDraw.Draw(picture).ellipse((330, 180, 870, 720), fill=(190, 40, 10 * number))
-            picture.save(made / f"ball-{number}.jpg", quality=92)
+            picture.save(created / f"ball-{number}.jpg", quality=92)
 
     def start(self, unit: str, *manager: str) -> None:
         """Start a unit, and wait until it is ready."""

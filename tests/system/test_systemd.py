@@ -199,9 +199,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         pytest.skip(why)  # also in CI: not every one may make namespaces
     if not Path("/lib/systemd/systemd").exists():
         give_up("systemd is not installed")
-    made = Box(tmp_path_factory.mktemp("systemd"))
-    yield made
-    made.end()
+    created = Box(tmp_path_factory.mktemp("systemd"))
+    yield created
+    created.end()
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,9 @@ def service(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Service:
 @pytest.fixture(scope="module")
 def frozen(service: Service) -> Iterator[Frozen]:
     """Two hanging services; the watchdog's time passes for both while the other tests run."""
-    made = Frozen(service)
-    yield made
-    made.end()
+    created = Frozen(service)
+    yield created
+    created.end()
 
 
 def test_pictures_that_are_dropped_are_cut_by_the_folders_owner(service: Service, frozen: Frozen) -> None:

@@ -53,13 +53,13 @@ def backend_at(path: Path, text: str | None = CONFIGURATION) -> Backend:
     if text is not None:
         path.write_text(text, encoding="utf-8")
         settings = loader.load(path, {})
-    told: list[tuple[str, Any]] = []
+    reported: list[tuple[str, Any]] = []
     return Backend(
         settings=settings,
         config=path,
         open_store=lambda: None,
         clock=Clock(),
         cache=path.parent,
-        tell=lambda event, data: told.append((event, data)),
-        parts={"told": told},
+        tell=lambda event, data: reported.append((event, data)),
+        parts={"told": reported},
     )

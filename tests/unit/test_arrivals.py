@@ -120,9 +120,9 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     """A watched folder of the test's own."""
-    made = Place(tmp_path, clock)
-    yield made
-    made.journal.close()
+    created = Place(tmp_path, clock)
+    yield created
+    created.journal.close()
 
 
 def test_a_file_is_taken_once_it_has_been_quiet_and_only_once(place: Place) -> None:

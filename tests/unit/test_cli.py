@@ -262,14 +262,14 @@ def test_a_home_directory_is_understood_where_a_shell_leaves_it(home: Path) -> N
     assert named_path("~/to-cut") == home / "to-cut"
     with pytest.raises(UsageError, match="no home directory"):
         named_path("~nobody-of-this-name/to-cut")
-    said = subprocess.run(
+    done = subprocess.run(
         ["make", "-n", "run", "INPUT=~/to  cut", "OUTPUT=a~/b", f"HOME={home}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert f'--input "{home}/to  cut" --output "a~/b"' in said
+    assert f'--input "{home}/to  cut" --output "a~/b"' in done
 
 
 def test_every_command_of_the_design_has_help(
@@ -399,8 +399,8 @@ def test_progress_is_shown_on_a_terminal_alone_and_cleared(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with ProgressLine() as passing:
         assert list(passing.count("ab", 2, "making")) == ["a", "b"]
-    said = capsys.readouterr().err.split("\r\x1b[K")
-    assert said == ["", "making 0/2", "making 1/2", "making 2/2", ""]
+    output = capsys.readouterr().err.split("\r\x1b[K")
+    assert output == ["", "making 0/2", "making 1/2", "making 2/2", ""]
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,10 @@ def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
 
     def told(own: dict[str, Any] | None, resources: dict[str, float] | None = None) -> str:
         metrics = {} if own is None else {"cutoutd": own}
-        said = {"workers": {"tls://h:1": {"nthreads": 2, "resources": resources or {}, "metrics": metrics}}}
-        (machine,) = machines_of(said)
+        document = {
+            "workers": {"tls://h:1": {"nthreads": 2, "resources": resources or {}, "metrics": metrics}}
+        }
+        (machine,) = machines_of(document)
         return machine.why_not(resource, mine, model)
 
     assert "was not started by" in told(None)
@@ -117,17 +119,17 @@ def request(paths: ClusterPaths, **changes: Any) -> ClusterRequest:  # noqa: ANN
         "sha256": "0" * 64,
         "model": "1" * 64,
     }
-    made = ClusterRequest(**given_ | changes)
-    cluster_spool.write(paths.outbox, made, [b"task", b"ab"])
-    return made
+    created = ClusterRequest(**given_ | changes)
+    cluster_spool.write(paths.outbox, created, [b"task", b"ab"])
+    return created
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
     """An exchange directory."""
-    made = ClusterPaths.under(tmp_path)
-    made.make()
-    return made
+    created = ClusterPaths.under(tmp_path)
+    created.make()
+    return created
 
 
 def test_a_message_is_read_back_and_removed_as_a_whole(paths: ClusterPaths) -> None:
@@ -185,7 +187,7 @@ def write_status(
     paths: ClusterPaths, route: str, *, beat: int = 1, pid: int | None = None, waiting: int = 0
 ) -> None:
     """Write the gateway's status file."""
-    said = {
+    document = {
         "schema": cluster_spool.STATUS_SCHEMA,
         "pid": os.getpid() if pid is None else pid,
         "beat": beat,
@@ -194,7 +196,7 @@ def write_status(
         "in_flight": 0,
         "waiting": waiting,
     }
-    atomic_write(paths.status, [json.dumps(said).encode()], synced=False)
+    atomic_write(paths.status, [json.dumps(document).encode()], synced=False)
 
 
 class SetClock(Clock):
@@ -330,8 +332,8 @@ def test_the_log_of_what_was_sent_is_read_as_it_was_written(paths: ClusterPaths)
 
 def test_certificates_are_made_once_with_the_right_modes(tmp_path: Path) -> None:
     """A second call creates missing files and replaces none."""
-    made = certificates.make(tmp_path / "certs")
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    created = certificates.make(tmp_path / "certs")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in created}
     assert {name for name, mode in modes.items() if mode == 0o600} == {
         f"{one}.key" for one in ("ca", *certificates.ROLES)
     }

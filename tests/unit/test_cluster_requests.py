@@ -46,7 +46,7 @@ class Machines:
 
 def result(**changes: Any) -> RemoteOutcome:  # noqa: ANN401 -- fields of JSON
     """Return what a machine sends back."""
-    said = {
+    document = {
         "schema": HEAD_SCHEMA,
         "kind": "report",
         "permanent": False,
@@ -58,16 +58,16 @@ def result(**changes: Any) -> RemoteOutcome:  # noqa: ANN401 -- fields of JSON
     }
     parts = [] if changes.get("kind") in ("lost", "failed") else [b"report", b"result"]
     return RemoteOutcome(
-        why=None, result=packing.pack([json.dumps(said | changes).encode(), *parts]), host="tls://h:1"
+        why=None, result=packing.pack([json.dumps(document | changes).encode(), *parts]), host="tls://h:1"
     )
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
     """An exchange directory."""
-    made = ClusterPaths.under(tmp_path)
-    made.make()
-    return made
+    created = ClusterPaths.under(tmp_path)
+    created.make()
+    return created
 
 
 def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:

@@ -39,9 +39,9 @@ SCHEDULER = "tls://10.0.0.2:8786"
 @pytest.fixture
 def paths(tmp_path: Path) -> ClusterPaths:
     """An exchange directory."""
-    made = ClusterPaths.under(tmp_path)
-    made.make()
-    return made
+    created = ClusterPaths.under(tmp_path)
+    created.make()
+    return created
 
 
 def clustered() -> Settings:
@@ -104,9 +104,9 @@ def test_what_was_sent_to_a_machine_that_died_is_not_on_its_way(paths: ClusterPa
     )
     status = GatewayStatus(paths, SCHEDULER, ())
     status.connected([], in_flight=3, waiting=1)
-    said = json.loads(paths.status.read_text(encoding="utf-8"))
-    assert (said["route"], said["in_flight"], said["waiting"]) == ("no-machines", 0, 4)
-    assert said["why"] == "no machine has joined the scheduler"
+    document = json.loads(paths.status.read_text(encoding="utf-8"))
+    assert (document["route"], document["in_flight"], document["waiting"]) == ("no-machines", 0, 4)
+    assert document["why"] == "no machine has joined the scheduler"
 
 
 def test_the_last_time_a_picture_was_sent_is_found(paths: ClusterPaths) -> None:

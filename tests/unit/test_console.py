@@ -70,8 +70,8 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.ENOTDIR])
 def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
     """Mostly in the output."""
-    said = describe_refusal(OSError(code, os.strerror(code), "/out"), "/in")
-    assert said == "/out is a file, or lies below one; a folder belongs there"
+    message = describe_refusal(OSError(code, os.strerror(code), "/out"), "/in")
+    assert message == "/out is a file, or lies below one; a folder belongs there"
     assert describe_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
 
 
@@ -145,9 +145,9 @@ def test_a_failure_has_advice(live: Live, capsys: pytest.CaptureFixture[str]) ->
     """The advice follows the reason, without its usual opening words."""
     advice = "The original is untouched. Export it as JPEG and put that in its place."
     live(replace(result(JobState.FAILED, "it seems to be a drawing"), advice=advice))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "✗ broken.jpg (it seems to be a drawing) Export it as JPEG and put that in its place." in said
-    assert "untouched" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "✗ broken.jpg (it seems to be a drawing) Export it as JPEG and put that in its place." in output
+    assert "untouched" not in output
 
 
 def test_lines_are_broken_at_words_and_paths_are_short(

@@ -93,9 +93,9 @@ def test_the_first_start_makes_a_configuration_and_later_ones_leave_it(
     word = start.CONFIG / "page-password"
     password = word.read_text(encoding="utf-8").strip()
     assert (word.stat().st_mode & 0o777, len(password) >= 24) == (0o600, True)
-    said = capsys.readouterr().out
-    assert f"{word} was made" in said
-    assert password not in said
+    output = capsys.readouterr().out
+    assert f"{word} was made" in output
+    assert password not in output
     (start.CONFIG / "cutoutd.toml").write_text("[page]\nenabled = false\n", encoding="utf-8")
     start.prepare(environment | {"CUTOUTD_PAGE__ENABLED": "true"})
     assert (start.CONFIG / "cutoutd.toml").read_text(encoding="utf-8") == "[page]\nenabled = false\n"
@@ -131,8 +131,8 @@ def test_the_configuration_that_it_makes_is_right() -> None:
     """`cutoutd check` accepts it."""
     from cutoutd.settings import loader  # noqa: PLC0415 -- this test alone
 
-    made = loader.load(CONTAINER / "cutoutd.toml", {})
-    assert (made.page.enabled, made.folder[0].input, made.folder[0].output) == (
+    created = loader.load(CONTAINER / "cutoutd.toml", {})
+    assert (created.page.enabled, created.folder[0].input, created.folder[0].output) == (
         False,
         Path("/in"),
         Path("/out"),

@@ -43,24 +43,24 @@ def test_a_stroke_adds_the_object_under_it_and_changes_nothing_else(suggestion: 
     rgb, matte = _scene()
     before = matte.copy()
     strokes = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
-    made = correct(rgb, matte, strokes, _features(rgb), suggestion=suggestion)
-    assert made.changed
-    assert np.array_equal(made.matte[:, :80], before[:, :80])
+    corrected = correct(rgb, matte, strokes, _features(rgb), suggestion=suggestion)
+    assert corrected.changed
+    assert np.array_equal(corrected.matte[:, :80], before[:, :80])
     inside = np.zeros((_HEIGHT, _WIDTH), np.uint8)
     cv2.circle(inside, (115, 60), 23, 1, cv2.FILLED)
-    assert made.matte[inside > 0].min() > 0.5
+    assert corrected.matte[inside > 0].min() > 0.5
     outside = np.ones((_HEIGHT, _WIDTH), np.uint8)
     cv2.circle(outside, (115, 60), 28, 0, cv2.FILLED)
-    assert np.array_equal(made.matte[outside > 0], before[outside > 0])
+    assert np.array_equal(corrected.matte[outside > 0], before[outside > 0])
     assert np.array_equal(matte, before)
 
 
 def test_a_click_removes_an_object_and_one_of_a_fine_brush_a_part_of_it() -> None:
     """A fine brush affects only what is near."""
     rgb, matte = _scene()
-    made = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=6)], _features(rgb))
-    assert made.changed
-    assert made.matte.max() < 0.5
+    corrected = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=6)], _features(rgb))
+    assert corrected.changed
+    assert corrected.matte.max() < 0.5
     fine = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, (45, 60), radius=0.1)], _features(rgb))
     assert fine.changed
     assert fine.matte[60, 45] == 0
@@ -73,9 +73,9 @@ def test_a_stroke_makes_all_of_a_veil_opaque_and_leaves_the_other_one() -> None:
     veiled = np.zeros_like(matte)
     for x in (45, 115):
         cv2.circle(veiled, (x, 60), 25, 0.7, cv2.FILLED)
-    made = correct(rgb, veiled, [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))], _features(rgb))
-    assert made.matte[60, 95:135].min() > 0.95
-    assert np.array_equal(made.matte[:, :80], veiled[:, :80])
+    corrected = correct(rgb, veiled, [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))], _features(rgb))
+    assert corrected.matte[60, 95:135].min() > 0.95
+    assert np.array_equal(corrected.matte[:, :80], veiled[:, :80])
 
 
 def test_the_same_strokes_give_the_same_matte_in_a_copy_of_any_size() -> None:
@@ -102,9 +102,9 @@ def test_strokes_that_agree_with_the_matte_change_nothing() -> None:
         [_stroke(StrokeKind.KEEP, (500, 60))],
         [_stroke(StrokeKind.KEEP, (45, 60)), _stroke(StrokeKind.REMOVE, (10, 10))],
     ):
-        made = correct(rgb, matte, strokes, _features(rgb))
-        assert not made.changed
-        assert np.abs(made.matte - matte).max() < 0.01
+        corrected = correct(rgb, matte, strokes, _features(rgb))
+        assert not corrected.changed
+        assert np.abs(corrected.matte - matte).max() < 0.01
 
 
 def test_there_is_no_third_suggestion() -> None:
@@ -120,10 +120,10 @@ def test_where_strokes_cross_the_later_one_counts_and_each_covers_a_pixel() -> N
     thin = _stroke(StrokeKind.REMOVE, (80, 0), (80, 120), radius=0.01)
     assert mask(thin, (12, 16), (_HEIGHT, _WIDTH)).any(axis=1).all()
     rgb, matte = _scene()
-    made = correct(rgb, matte, [wide, thin], _features(rgb)).matte
-    assert (made[60, 70], made[60, 80], made[60, 90]) == (1, 0, 1)
-    made = correct(rgb, matte, [thin, wide], _features(rgb)).matte
-    assert (made[60, 70], made[60, 80], made[60, 90]) == (1, 1, 1)
+    corrected = correct(rgb, matte, [wide, thin], _features(rgb)).matte
+    assert (corrected[60, 70], corrected[60, 80], corrected[60, 90]) == (1, 0, 1)
+    corrected = correct(rgb, matte, [thin, wide], _features(rgb)).matte
+    assert (corrected[60, 70], corrected[60, 80], corrected[60, 90]) == (1, 1, 1)
 
 
 def _one_thing() -> tuple[np.ndarray, np.ndarray]:
@@ -208,6 +208,6 @@ def test_where_the_matte_was_unsure_a_stroke_leaves_what_it_was_sure_of() -> Non
     cv2.circle(matte, (60, 60), 35, 1, cv2.FILLED)
     matte[:, 75:] *= np.float32(0.7)
     stroke = _stroke(StrokeKind.REMOVE, (82, 50), (82, 70), radius=4)
-    made = correct(rgb, matte, [stroke], _features(rgb)).matte
-    assert made[45:75, 35:65].min() > 0.5
-    assert made[50:70, 80:86].max() < 0.5
+    corrected = correct(rgb, matte, [stroke], _features(rgb)).matte
+    assert corrected[45:75, 35:65].min() > 0.5
+    assert corrected[50:70, 80:86].max() < 0.5

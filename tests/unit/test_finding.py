@@ -141,9 +141,9 @@ def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_ano
         find_settings(first, None, None)
         assert capsys.readouterr().err == ""
         find_settings(second, None, None)
-        said = capsys.readouterr().err
-        assert "was started with --config ~/first.toml" in said
-        assert "set state_dir in [service] in ~/second.toml" in said
+        output = capsys.readouterr().err
+        assert "was started with --config ~/first.toml" in output
+        assert "set state_dir in [service] in ~/second.toml" in output
         first.unlink()
         assert sharing(state_dir, Invocation(config=second)) is None
 

@@ -14,10 +14,10 @@ from tests.unit.colour_profiles import wide_profile
 
 def test_our_srgb_profile_is_one_and_always_the_same() -> None:
     """On any day: results of one picture are compared by their bytes."""
-    made = icc_transform.srgb()
-    assert made == icc_transform.srgb()
-    assert made[24:36] == bytes.fromhex("07d000010001000000000000")
-    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(made)))
+    created = icc_transform.srgb()
+    assert created == icc_transform.srgb()
+    assert created[24:36] == bytes.fromhex("07d000010001000000000000")
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(created)))
 
 
 def test_equivalent_profiles_are_not_converted() -> None:

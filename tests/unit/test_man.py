@@ -46,11 +46,11 @@ def test_the_manual_page_is_understood_without_a_warning() -> None:
     if shutil.which("groff") is None:
         pytest.skip("groff is not installed")
     page = ROOT / "man" / "cutoutd.1"
-    made = subprocess.run(
+    done = subprocess.run(
         ["groff", "-man", "-ww", "-Tutf8", page], capture_output=True, text=True, check=True
     )
-    assert made.stderr == ""
-    assert "User Commands" in made.stdout
+    assert done.stderr == ""
+    assert "User Commands" in done.stdout
 
 
 def completed(shell: str, script: str, tmp_path: Path, word: str) -> str:

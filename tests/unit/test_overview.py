@@ -103,7 +103,7 @@ def test_the_status_shows_the_state_of_a_folder(room: Room) -> None:
     room.job("doubtful.jpg", JobState.REVIEW, seconds=3.0)
     room.job("waits.jpg", JobState.QUEUED)
     room.show(FolderStatus(watching=FolderState.NATIVE, settling=4))
-    said = text(room.summarise())
+    output = text(room.summarise())
     for part in (
         "cutoutd is running (process",
         "1 waiting, 0 in work, 4 arriving, 4 cut today, 1 to review, 1 failed",
@@ -111,8 +111,8 @@ def test_the_status_shows_the_state_of_a_folder(room: Room) -> None:
         "5.0 GiB free",
         "  watching",
     ):
-        assert part in said, said
-    assert "last: " in said
+        assert part in output, output
+    assert "last: " in output
 
 
 def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:
@@ -138,9 +138,9 @@ def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room)
     """And each the command that lists its pictures."""
     room.job("a.jpg", JobState.REVIEW, why="no subject")
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)
-    said = text(room.summarise())
-    assert "1 is held back for review (`cutoutd review list`)" in said
-    assert "1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in said
+    output = text(room.summarise())
+    assert "1 is held back for review (`cutoutd review list`)" in output
+    assert "1 published cutout is doubtful (`cutoutd jobs --doubtful`)" in output
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
     room.job("a.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("b.jpg", JobState.SKIPPED, why="it was there before the first start")
     room.job("c.nef", JobState.SKIPPED, why="the jpg of the same shot is cut")
-    said = text(room.summarise())
-    assert "skipped: 2 (it was there before the first start)" in said
-    assert "skipped: 1 (the jpg of the same shot is cut)" in said
+    output = text(room.summarise())
+    assert "skipped: 2 (it was there before the first start)" in output
+    assert "skipped: 1 (the jpg of the same shot is cut)" in output
     assert list(as_document(room.summarise())["folders"][0]["skipped"].values()) == [2, 1]
 
 
@@ -175,10 +175,10 @@ def test_a_folder_that_stands_by_has_the_reason(room: Room) -> None:
     """And which file is expected, on one line whatever the name."""
     held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
-    said = text(room.summarise())
-    assert "STANDING BY: the share is away" in said
-    assert "\x1b" not in said
-    assert "not taken yet: x\\n" in said
+    output = text(room.summarise())
+    assert "STANDING BY: the share is away" in output
+    assert "\x1b" not in output
+    assert "not taken yet: x\\n" in output
 
 
 def test_links_and_what_cannot_be_read_are_counted(room: Room) -> None:
@@ -309,8 +309,8 @@ def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
     for name in ("b.jpg", "c.jpg"):
         room.job(name, JobState.QUEUED)
     room.show(FolderStatus(watching=FolderState.NATIVE))
-    said = text(room.summarise())
-    assert "about 4 s left, about 30 a minute while it works, 1 in the last 5 minutes" in said
+    output = text(room.summarise())
+    assert "about 4 s left, about 30 a minute while it works, 1 in the last 5 minutes" in output
     folder = as_document(room.summarise())["folders"][0]
     assert (folder["images_per_minute"], folder["eta_s"], folder["recent"]) == (30.0, 4, 1)
     assert "left" not in text(replace(room.summarise(), paused=True))

@@ -105,9 +105,9 @@ class Room:
     def call(self, method: str, params: dict[str, Any] | None = None, body: bytes = b"") -> tuple[int, Any]:
         """Call a method; return the status and the answer."""
         self.send({"id": 7, "method": method, "params": params or {}}, body)
-        head, said = self.receive()
+        head, answer = self.receive()
         assert head["id"] == 7
-        return head["status"], said
+        return head["status"], answer
 
     def echo(self, _: Backend, params: Parameters) -> Reply:
         """Return the parameters unchanged."""
@@ -141,14 +141,14 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
     backend = Backend(
         settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
     )
-    made = Room(backend, threading.Event())
-    yield made
-    made.held.set()
+    created = Room(backend, threading.Event())
+    yield created
+    created.held.set()
     with suppress(OSError):
-        made.theirs.shutdown(socket.SHUT_RDWR)
-    made.thread.join(30)
-    made.theirs.close()
-    made.ours.close()
+        created.theirs.shutdown(socket.SHUT_RDWR)
+    created.thread.join(30)
+    created.theirs.close()
+    created.ours.close()
 
 
 def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
@@ -157,16 +157,16 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
     assert room.call("none")[0] == 404
     for body in (b"[1]", b"{", b"\xff", b"[" * 90_000):
         assert room.call("echo", {}, body)[0] == 400
-    status, said = room.call("no")
-    assert (status, said["error"]) == (
+    status, answer = room.call("no")
+    assert (status, answer["error"]) == (
         409,
         {"code": "changed", "text": "It has changed.", "named": {"job": "5"}},
     )
-    status, said = room.call("away")
-    assert (status, said["error"]["code"]) == (503, "unavailable")
+    status, answer = room.call("away")
+    assert (status, answer["error"]["code"]) == (503, "unavailable")
     for what, code in (("nan", "fault"), ("set", "fault"), ("none", "fault"), ("large", "too_large")):
-        status, said = room.call("odd", {"what": what})
-        assert (status, said["error"]["code"]) == (500, code)
+        status, answer = room.call("odd", {"what": what})
+        assert (status, answer["error"]["code"]) == (500, code)
     room.service.tell("jobs", {"folders": ["a"]})
     assert room.receive() == ({"event": "jobs"}, {"folders": ["a"]})
 

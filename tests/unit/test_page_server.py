@@ -109,10 +109,10 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 def test_a_browser_that_takes_no_events_is_dropped_and_holds_up_nobody() -> None:
     """Its stream ends; the browser reconnects."""
-    told: list[bool] = []
+    reported: list[bool] = []
 
     async def listen() -> None:
-        streams = EventStreams(b"hello", told.append)
+        streams = EventStreams(b"hello", reported.append)
         slow, quick = streams.stream(), streams.stream()
         assert await anext(slow) == await anext(quick) == b"hello"
         for number in range(100):
@@ -123,4 +123,4 @@ def test_a_browser_that_takes_no_events_is_dropped_and_holds_up_nobody() -> None
         await quick.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(asyncio.wait_for(listen(), 30))
-    assert told == [True, False]
+    assert reported == [True, False]

@@ -145,9 +145,9 @@ class Shoot:
 @pytest.fixture
 def shoot(tmp_path: Path) -> Iterator[Shoot]:
     """A folder of the test's own."""
-    made = Shoot(tmp_path)
-    yield made
-    made.journal.close()
+    created = Shoot(tmp_path)
+    yield created
+    created.journal.close()
 
 
 def shoot_of(tmp_path: Path, mode: RawPairs) -> Shoot:

@@ -124,10 +124,10 @@ def test_invalid_entries_are_skipped(registry: Path, document: bytes | str) -> N
 def test_no_link_is_followed(registry: Path, tmp_path: Path) -> None:
     """Neither to read nor to write an entry; nor is a directory used that others can write to."""
     enter(registry, 1)
-    (made,) = registry.iterdir()
+    (created,) = registry.iterdir()
     elsewhere = tmp_path / "elsewhere.json"
-    made.rename(elsewhere)
-    made.symlink_to(elsewhere)
+    created.rename(elsewhere)
+    created.symlink_to(elsewhere)
     os.mkfifo(registry / "pipe.json")
     assert entries(registry) == []
     before = elsewhere.read_bytes()
@@ -155,8 +155,8 @@ def test_all_that_is_made_for_the_registry_is_this_users_alone(tmp_path: Path) -
         enter(tmp_path / "a" / "b" / "running", 1)
     finally:
         os.umask(before)
-    made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "running"]
-    assert [stat.S_IMODE(one.stat().st_mode) for one in made] == [0o700] * 3
+    created = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "running"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in created] == [0o700] * 3
 
 
 def test_a_draft_is_its_daemons_until_it_is_old(registry: Path) -> None:

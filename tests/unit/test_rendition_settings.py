@@ -154,9 +154,9 @@ def test_a_position_is_a_share_of_the_free_room(written: str, position: tuple[fl
 )
 def test_a_value_that_means_nothing_is_refused(key: str, value: object, message: str) -> None:
     """With table, key, and the allowed values."""
-    said = refused({key: value})
-    assert f'FILE: [[folder.rendition]] number 1 of "a" {key}: ' in said
-    assert message in said
+    reason = refused({key: value})
+    assert f'FILE: [[folder.rendition]] number 1 of "a" {key}: ' in reason
+    assert message in reason
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_a_value_that_means_nothing_is_refused(key: str, value: object, message:
 )
 def test_incompatible_keys_are_refused(written: dict[str, Any], message: str) -> None:
     """Before any picture is cut."""
-    said = refused({"suffix": "_ok"}, written)
-    assert f'FILE: [[folder.rendition]] number 2 of "a" {message}' in said
+    reason = refused({"suffix": "_ok"}, written)
+    assert f'FILE: [[folder.rendition]] number 2 of "a" {message}' in reason
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_compatible_keys_are_accepted_and_written_out_unchanged(
 )
 def test_two_renditions_may_not_have_one_name(one: str, other: str) -> None:
     """Nor names that some file system treats as equal."""
-    said = refused({"suffix": one}, {"suffix": other})
-    assert 'number 2 of "a" suffix: gives the same file name as number 1; write another one' in said
+    message = refused({"suffix": one}, {"suffix": other})
+    assert 'number 2 of "a" suffix: gives the same file name as number 1; write another one' in message
     assert len(assembled({"suffix": one}, {"suffix": other, "format": "webp"}).folder) == 1
 
 

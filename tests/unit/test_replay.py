@@ -44,13 +44,13 @@ NASTY = st.one_of(
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a picture whose cut is replaced by a fixed result."""
-    made = tmp_path_factory.mktemp("replay")
-    (made / "in").mkdir()
-    (made / "in" / "a.jpg").write_bytes(JPEG)
+    created = tmp_path_factory.mktemp("replay")
+    (created / "in").mkdir()
+    (created / "in" / "a.jpg").write_bytes(JPEG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "confine", lambda _: ())
         patch.setattr(module, "_cut", lambda *_, **__: (_nothing(), None))
-        yield made
+        yield created
 
 
 def _nothing() -> Cut:
@@ -118,9 +118,9 @@ def answer(root: Path, document: object) -> str:
 
 def test_a_sidecar_of_ours_is_understood(root: Path) -> None:
     """Otherwise the fuzzing would prove nothing."""
-    said = answer(root, sidecar(root))
-    assert "a.png: DIFFERENT" in said
-    assert "onnxruntime was 0" in said
+    output = answer(root, sidecar(root))
+    assert "a.png: DIFFERENT" in output
+    assert "onnxruntime was 0" in output
 
 
 @given(data=st.data())
@@ -145,7 +145,7 @@ def test_nothing_is_printed_raw(root: Path) -> None:
     document = sidecar(root)
     document["outputs"] = [{"path": "\x1b[2J\a.png", "sha256": "0" * 64}]
     document["runtime"]["python"] = "\x1b]0;owned\a"
-    said = answer(root, document)
-    assert "\x1b" not in said
-    assert "\a" not in said
-    assert "\\x1b[2J" in said
+    output = answer(root, document)
+    assert "\x1b" not in output
+    assert "\a" not in output
+    assert "\\x1b[2J" in output

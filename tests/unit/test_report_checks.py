@@ -285,10 +285,10 @@ def test_results_of_the_engine_are_accepted(
 ) -> None:
     """For any recipe: no honest result exceeds the bound."""
     rendition = Rendition(format=Format.PNG, suffix="", crop=crop, canvas=canvas, scale=scale, max_px=max_px)
-    made = place(rendition, whole(30, 40), found, shown=found)
+    placed = place(rendition, whole(30, 40), found, shown=found)
     width, height = largest_size(rendition, 40, 30)
-    assert made.width <= width
-    assert made.height <= height
+    assert placed.width <= width
+    assert placed.height <= height
 
 
 @pytest.mark.parametrize(

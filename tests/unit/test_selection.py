@@ -159,9 +159,9 @@ def test_scores_are_shown_and_the_least_certain_come_first_on_request(
         True
     ] * 4
     run(tmp_path, monkeypatch, "jobs", "--json")
-    told = json.loads(capsys.readouterr().out)["jobs"]
-    assert [one["detail"].get("score") for one in told] == [0.91, None, 0.5, 0.0]
-    assert told[2]["detail"]["doubtful"] is True
+    document = json.loads(capsys.readouterr().out)["jobs"]
+    assert [one["detail"].get("score") for one in document] == [0.91, None, 0.5, 0.0]
+    assert document[2]["detail"]["doubtful"] is True
     run(tmp_path, monkeypatch, "export", "--sort", "score")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["score"] for row in rows] == ["0.0", "0.5", "0.91", ""]
@@ -210,9 +210,9 @@ def test_a_daemon_that_is_down_is_reported_with_the_start_command(
     """With a command to copy, options included."""
     journal.close()
     run(tmp_path, monkeypatch, "status")
-    said = capsys.readouterr().out
-    assert "is not running" in said
-    assert f"`cutoutd run --config {tmp_path}/c.toml` starts it" in said
+    output = capsys.readouterr().out
+    assert "is not running" in output
+    assert f"`cutoutd run --config {tmp_path}/c.toml` starts it" in output
 
 
 def test_names_are_in_the_order_that_a_person_expects(journal: Journal) -> None:
@@ -260,8 +260,8 @@ def test_the_manifest_lists_source_and_shop_of_each_file(
         ("'-1.jpg", "source", "0.9")
     }
     run(tmp_path, monkeypatch, "export", "--files", "--json", renditions=renditions)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["schema"], told["files"][0]["source"], told["files"][0]["doubtful"]) == (
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["files"][0]["source"], document["files"][0]["doubtful"]) == (
         "cutoutd.manifest/1",
         "-1.jpg",
         False,

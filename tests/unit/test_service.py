@@ -188,33 +188,37 @@ DOCUMENTED = {
 @pytest.mark.parametrize("unit", [AGENT, DAEMON, replace(AGENT, environment={"XDG_STATE_HOME": "/a & b"})])
 def test_a_property_list_has_documented_keys_of_the_right_kind(unit: Unit) -> None:
     """Launchd ignores unknown keys silently."""
-    told = plistlib.loads(launchd.render(unit).encode())
-    assert {key: DOCUMENTED[key] for key in told} == {key: type(value) for key, value in told.items()}
-    assert told["ProgramArguments"] == list(unit.command)
-    assert told["KeepAlive"] == {"SuccessfulExit": False}
-    assert told["ProcessType"] in ("Background", "Standard", "Adaptive", "Interactive")
-    assert told["MaterializeDatalessFiles"] is False  # nothing is pulled in silently
-    assert told["ExitTimeOut"] > 25  # as long as a drain may take
-    assert set(told["SoftResourceLimits"]) <= {"NumberOfFiles", "Core"}
-    assert told.get("UserName") == (unit.owner if unit.scope is Scope.SYSTEM else None)
-    assert told.get("EnvironmentVariables", {}) == unit.environment
+    properties = plistlib.loads(launchd.render(unit).encode())
+    assert {key: DOCUMENTED[key] for key in properties} == {
+        key: type(value) for key, value in properties.items()
+    }
+    assert properties["ProgramArguments"] == list(unit.command)
+    assert properties["KeepAlive"] == {"SuccessfulExit": False}
+    assert properties["ProcessType"] in ("Background", "Standard", "Adaptive", "Interactive")
+    assert properties["MaterializeDatalessFiles"] is False  # nothing is pulled in silently
+    assert properties["ExitTimeOut"] > 25  # as long as a drain may take
+    assert set(properties["SoftResourceLimits"]) <= {"NumberOfFiles", "Core"}
+    assert properties.get("UserName") == (unit.owner if unit.scope is Scope.SYSTEM else None)
+    assert properties.get("EnvironmentVariables", {}) == unit.environment
     assert MARK in launchd.render(unit)
 
 
 @pytest.mark.parametrize("unit", [AGENT_PAGED, replace(AGENT_PAGED, scope=Scope.SYSTEM, owner="shop")])
 def test_the_page_has_a_property_list_of_its_own(unit: Unit) -> None:
     """With another label and log than the daemon's, and the same user."""
-    told, daemon = (
+    properties, daemon = (
         plistlib.loads(text.encode()) for text in (launchd.render_page(unit), launchd.render(unit))
     )
     assert unit.page is not None
-    assert {key: DOCUMENTED[key] for key in told} == {key: type(value) for key, value in told.items()}
-    assert told["ProgramArguments"] == list(unit.page.command)
-    assert told["Label"] == "cutoutd-page" != daemon["Label"]
-    assert told["StandardOutPath"] != daemon["StandardOutPath"]
-    assert told["KeepAlive"] == {"SuccessfulExit": False}
-    assert told["MaterializeDatalessFiles"] is False
-    assert told.get("UserName") == daemon.get("UserName")
+    assert {key: DOCUMENTED[key] for key in properties} == {
+        key: type(value) for key, value in properties.items()
+    }
+    assert properties["ProgramArguments"] == list(unit.page.command)
+    assert properties["Label"] == "cutoutd-page" != daemon["Label"]
+    assert properties["StandardOutPath"] != daemon["StandardOutPath"]
+    assert properties["KeepAlive"] == {"SuccessfulExit": False}
+    assert properties["MaterializeDatalessFiles"] is False
+    assert properties.get("UserName") == daemon.get("UserName")
     assert MARK in launchd.render_page(unit)
 
 

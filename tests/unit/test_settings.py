@@ -222,9 +222,9 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 
 def test_the_searched_places_are_listed() -> None:
     """All four places are listed."""
-    said = str(loader.nothing_found())
+    message = str(loader.nothing_found())
     for place in ("--config", "$CUTOUTD_CONFIG", *map(str, places.configuration_files())):
-        assert place in said
+        assert place in message
 
 
 def test_the_defaults_need_no_file_and_no_folder() -> None:

@@ -24,8 +24,8 @@ def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
 
 def test_model_and_fields_are_kept_as_written() -> None:
     """And printed so by `cutoutd check`."""
-    made = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
-    again = tomllib.loads(as_toml(made))["hosted"]
+    created = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
+    again = tomllib.loads(as_toml(created))["hosted"]
     assert again["model"] == "u2net"
     assert again["fields"] == {"a": True, "af": 240, "extras": '{"x": "y"}'}
 

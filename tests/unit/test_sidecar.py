@@ -121,8 +121,8 @@ def test_a_sidecar_tells_what_a_person_drew_and_it_can_be_read_back(tmp_path: Pa
     """To the last stroke, since the sidecar alone suffices to cut again."""
     path = tmp_path / "sidecar.json"
     path.write_bytes(_compose(_facts(correction=DRAWN)))
-    said = json.loads(path.read_bytes())["correction"]
-    assert said["strokes"][0] == {"kind": "keep", "points": "1.0,2.5 -3.25,4.0", "radius": 6.0}
+    document = json.loads(path.read_bytes())["correction"]
+    assert document["strokes"][0] == {"kind": "keep", "points": "1.0,2.5 -3.25,4.0", "radius": 6.0}
     record = read_sidecar(Entry.at(path))
     assert record is not None
     assert record.correction is not None

@@ -24,10 +24,10 @@ def test_a_window_becomes_opaque() -> None:
 
 def test_edge_and_hole_stay() -> None:
     """The edge is beside background, and the hole is background."""
-    alpha, made = matte(), without_veils(matte())
-    assert (made[:50] == alpha[:50]).all()
-    assert (made[180:220, 180:220] == 0).all()
-    assert (made >= alpha).all()
+    alpha, created = matte(), without_veils(matte())
+    assert (created[:50] == alpha[:50]).all()
+    assert (created[180:220, 180:220] == 0).all()
+    assert (created >= alpha).all()
 
 
 def test_a_veil_over_everything_is_solid() -> None:

@@ -52,14 +52,14 @@ def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
     for file in (*cutouts, shoot / "done" / "other.jpg"):
         file.write_bytes(JPEG)
     digest = "0" * 64
-    said = {
+    document = {
         "schema": "cutoutd.sidecar/1",
         "job": 1,
         "folder": "f",
         "source": {"path": "a.jpg", "bytes": 1, "mtime_ns": 1, "sha256": digest},
         "outputs": [{"path": name, "sha256": digest} for name in ("a.png", "web/a.jpg")],
     }
-    (shoot / "done" / "a.png.json").write_text(json.dumps(said), encoding="utf-8")
+    (shoot / "done" / "a.png.json").write_text(json.dumps(document), encoding="utf-8")
     (shoot / "b.jpg.json").write_text("{}", encoding="utf-8")
     found = pictures_in([shoot], here / "elsewhere")
     assert [file.relative_to(shoot).as_posix() for file in found.files] == [

@@ -54,9 +54,9 @@ HOOK = "a" * 16
 @pytest.fixture
 def paths(tmp_path: Path) -> WebhookPaths:
     """An empty directory of messages."""
-    made = WebhookPaths(tmp_path / "hosted")
-    made.make()
-    return made
+    created = WebhookPaths(tmp_path / "hosted")
+    created.make()
+    return created
 
 
 def put(

@@ -208,10 +208,10 @@ def test_a_result_under_another_name_than_the_jobs_own_is_refused(name: str) -> 
 
 def test_every_result_is_checked_and_not_only_the_first() -> None:
     """A valid first result does not vouch for the others."""
-    told = message(cut())
-    told["report"]["staged"].append({**told["report"]["staged"][0], "name": "8-1.png"})
+    altered = message(cut())
+    altered["report"]["staged"].append({**altered["report"]["staged"][0], "name": "8-1.png"})
     with pytest.raises(wire.WireError, match="another name"):
-        wire.decode_message(line(told))
+        wire.decode_message(line(altered))
 
 
 @pytest.mark.parametrize(
@@ -263,10 +263,10 @@ def test_a_job_without_end_is_refused(job: bytes) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_json_does_not_know_is_refused(number: float) -> None:
     """It would make the sidecar unreadable."""
-    told = message(cut())
-    told["report"]["timings_ms"]["total"] = number
+    altered = message(cut())
+    altered["report"]["timings_ms"]["total"] = number
     with pytest.raises(wire.WireError):
-        wire.decode_message(line(told))
+        wire.decode_message(line(altered))
 
 
 def test_half_a_character_is_refused() -> None:
@@ -322,13 +322,13 @@ def test_a_result_of_an_unknown_format_is_refused(kind: str) -> None:
 )
 def test_a_value_of_the_wrong_type_is_refused(place: tuple[str | int, ...], value: object) -> None:
     """At any place in the report."""
-    told: Any = message(cut())
-    holder = told
+    altered: Any = message(cut())
+    holder = altered
     for step in place[:-1]:
         holder = holder[step]
     holder[place[-1]] = value
     with pytest.raises(wire.WireError):
-        wire.decode_message(line(told))
+        wire.decode_message(line(altered))
 
 
 @pytest.mark.parametrize("report", [cut(), Unchanged(sha256=SHA256), NeedsRoom(pixels=1), FAILURE])
@@ -376,12 +376,12 @@ def test_bytes_of_any_kind_are_refused_and_never_worse(said: bytes) -> None:
 )
 def test_a_tampered_report_is_taken_whole_or_refused(key: str, value: object) -> None:
     """An accepted report has the right types and only the job's own names."""
-    told = message(cut())
-    for holder in (told, told["report"], told["report"]["staged"][0], told["report"]["source"]):
+    altered = message(cut())
+    for holder in (altered, altered["report"], altered["report"]["staged"][0], altered["report"]["source"]):
         if key in holder:
             holder[key] = value
     try:
-        taken = wire.decode_message(line(told))
+        taken = wire.decode_message(line(altered))
     except wire.WireError:
         return
     assert isinstance(taken, tuple)
