@@ -175,7 +175,7 @@ class Workers(Protocol):
 
     @property
     def busy(self) -> int:
-        """Number of tasks that are running."""
+        """Number of tasks that are running on this machine; those that were passed on to others take no memory of it."""
 
     @property
     def facts(self) -> WorkerFacts | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cutoutd.daemon.dispatcher import Turns
+from cutoutd.faults.retry import ALONE_AFTER
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 
@@ -61,6 +62,55 @@ def test_a_job_that_must_run_alone_waits_for_an_empty_pool(tmp_path: Path, clock
     again = turns.next_job(names, pool_is_empty=True)
     assert again is not None
     assert again.id == job.id
+
+
+def test_a_job_that_needs_this_machines_memory_holds_up_none_of_other_machines(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Nor does it wait for these; before, it waited for each proxy, and each proxy for it."""
+    journal = Journal(tmp_path, session="r", clock=clock)
+    for folder, count in (("huge", 1), ("other", 2), ("elsewhere", 3)):
+        fill(journal, folder, count)
+    turns = Turns(journal.queue, {"huge": False, "other": False, "elsewhere": False})
+    job = turns.next_job({"huge"}, pool_is_empty=True)
+    assert job is not None
+    journal.queue.claim(job)
+    journal.queue.put_back(job.id, alone=True)
+    names = {"huge", "other", "elsewhere"}
+    for name in ("other", "elsewhere"):  # so that it is the turn of the large one
+        given = turns.next_job({name}, pool_is_empty=True)
+        assert given is not None
+        journal.queue.claim(given)
+    given = turns.next_job(names, pool_is_empty=False, nothing_in_hand=False, elsewhere={"elsewhere"})
+    assert given is not None
+    assert given.folder == "elsewhere"
+    journal.queue.claim(given)
+    again = turns.next_job(names, pool_is_empty=True, nothing_in_hand=False, elsewhere={"elsewhere"})
+    assert again is not None
+    assert again.id == job.id
+
+
+def test_a_job_that_is_suspected_of_ending_the_daemon_has_nothing_beside_it(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """Or other machines' jobs would be suspected as well."""
+    journal = Journal(tmp_path, session="r0", clock=clock)
+    fill(journal, "huge", 1)
+    for number in range(ALONE_AFTER):
+        job = journal.queue.next_in("huge", newest_first=False)
+        assert job is not None
+        journal.queue.claim(job)
+        journal.close()
+        journal = Journal(tmp_path, session=f"r{number + 1}", clock=clock)
+        journal.queue.recover()
+    fill(journal, "elsewhere", 1)
+    turns = Turns(journal.queue, {"huge": False, "elsewhere": False})
+    names = {"huge", "elsewhere"}
+    given = turns.next_job(names, pool_is_empty=True, nothing_in_hand=False, elsewhere={"elsewhere"})
+    assert given is None
+    given = turns.next_job(names, pool_is_empty=True, elsewhere={"elsewhere"})
+    assert given is not None
+    assert given.folder == "huge"
 
 
 def test_where_the_output_refuses_what_was_tried_gives_way_to_what_was_not(

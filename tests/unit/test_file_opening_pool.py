@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure, Task
 from cutoutd.pool.file_opening import FileOpeningPool
+from cutoutd.pool.routed import RoutedPool
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn
 from cutoutd.recipe import Metadata, Recipe
-from cutoutd.task_route import WorkerKind
+from cutoutd.task_route import ClusterTask, WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cutoutd.pool.local import LocalPool
     from cutoutd.protocols import PoolEvent, WorkerFacts
     from tests.conftest import FakeClock
 
@@ -76,6 +80,27 @@ class Slots:
 
     def close(self) -> None:
         """Do nothing: there are no processes."""
+
+
+class Places(Slots):
+    """Slots that are one pool of several."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._read, self._write = os.pipe()
+
+    def fileno(self) -> int:
+        """Return a descriptor that is never readable."""
+        return self._read
+
+    def due_s(self, timeout_s: float) -> float:
+        """Return the timeout."""
+        return timeout_s
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        os.close(self._read)
+        os.close(self._write)
 
 
 class Share:
@@ -214,6 +239,25 @@ def test_a_picture_that_needs_all_the_memory_waits_until_all_others_are_done(
     slots.given.clear()
     pool.poll(0.1)
     assert slots.given == [1]
+
+
+def test_a_picture_that_needs_all_the_memory_and_those_of_other_machines_do_not_wait_for_each_other(
+    share: Share, clock: FakeClock
+) -> None:
+    """A proxy needs hardly any; before, a large picture waited until all proxies were idle, and none was begun beside it."""
+    here, there = Places(1), Places(4)
+    routed = RoutedPool(
+        cast("dict[WorkerKind, LocalPool]", {WorkerKind.LOCAL: here, WorkerKind.CLUSTER: there}), shares=dict
+    )
+    pool = FileOpeningPool(routed, clock)
+    remote = ClusterTask(folder="f")
+    for one in (replace(task(1), cluster=remote), task(2, alone=True), replace(task(3), cluster=remote)):
+        pool.submit(one, share)
+        share.answer(one.job)
+        pool.poll(0.0)
+    assert (here.given, there.given) == ([2], [1, 3])
+    assert pool.busy == 1
+    pool.close()
 
 
 def test_a_share_that_answers_again_when_more_are_at_work_than_places_gives_its_task_to_nobody_yet(

@@ -12,7 +12,9 @@ from cutoutd.clock import Clock
 from cutoutd.daemon.outcomes import Held
 from cutoutd.failure import failure_of
 from cutoutd.faults.isolation import Guard, is_expected, report, unforeseen
+from cutoutd.faults.retry import ALONE_AFTER
 from cutoutd.logs import get
+from cutoutd.task_route import WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -52,21 +54,27 @@ class Turns:
         ready: Collection[str],
         *,
         pool_is_empty: bool,
+        nothing_in_hand: bool = True,
         answered_only: Collection[str] = (),
         refused: Collection[str] = (),
+        elsewhere: Collection[str] = (),
     ) -> Job | None:
         """Return the job to start now; None: there is none.
 
         Args:
             ready: names of the folders whose jobs may be started.
-            pool_is_empty: whether no worker is busy. A job that must run alone is started only then, and no other job is started
-                before it, since it would otherwise wait for ever.
+            pool_is_empty: whether no worker of this machine is busy. A job that needs all its memory is started only then, and no
+                other job is started here before it, since it would otherwise wait for ever.
+            nothing_in_hand: whether no job is in work at all, here or elsewhere. A job that is suspected of ending the daemon is
+                started only then, and none before it.
             answered_only: names of folders of which only jobs with a hosted service's answer may be started.
+            elsewhere: names of folders whose jobs other machines carry out, which need no memory of this one.
             refused: names of folders whose output has refused a result. They try one picture at a time, and pictures that were
                 not tried yet come first: else two that keep failing would block all others.
         """
+        is_waiting = False  # a job needs all memory of this machine
         for name in list(self._turn):
-            if name not in ready:
+            if name not in ready or (is_waiting and name not in elsewhere):
                 continue
             look = partial(
                 self._queue.next_in,
@@ -78,8 +86,11 @@ class Turns:
             job = self._guard.run(f"the queue of {name}", look, None)
             if job is None:
                 continue
-            if job.alone and not pool_is_empty:
+            if is_suspect(job) and not (pool_is_empty and nothing_in_hand):
                 return None
+            if job.alone and not (pool_is_empty or name in elsewhere):
+                is_waiting = True
+                continue
             self._turn.remove(name)
             self._turn.append(name)
             return job
@@ -143,19 +154,22 @@ class Dispatcher:
         if self._unsure_claim is not None:
             self._queue.put_back(self._unsure_claim)
             self._unsure_claim = None
-        if any(held.job.alone for held in self.in_hand.values()):
+        alone = [held for held in self.in_hand.values() if _is_alone(held)]
+        if any(is_suspect(held.job) for held in alone):
             return begun
         active = self._folders.active
         self._turns.arrange({name: hot.folder.order == "newest" for name, hot in active.items()})
         while True:
             ready = {name for name in self._ready(is_paused=is_paused) if self._takes(active[name])}
+            if alone:
+                ready &= self._elsewhere()
             job = self._next_job(ready, pool_is_empty=self._pool.busy == 0)
             if job is None:
                 self.is_work_wanted = bool(ready)
                 break
             self._begin(job, active[job.folder])
             begun = True
-            if job.alone:
+            if _is_alone(self.in_hand.get(job.id)):
                 break
         return begun
 
@@ -163,6 +177,11 @@ class Dispatcher:
         """Forget a job that no worker has any more."""
         self._guard.run("its files in the outbox", partial(self._coordinator.worker_done, job), None)
         self.in_hand.pop(job.id, None)
+
+    def _elsewhere(self) -> set[str]:
+        """Return the folders whose jobs other machines carry out now."""
+        active = self._folders.active
+        return {name for name in active if self._coordinator.kind_of(active[name]) is WorkerKind.CLUSTER}
 
     def _takes(self, folder: HotFolder) -> bool:
         kind = self._coordinator.kind_of(folder)
@@ -182,6 +201,8 @@ class Dispatcher:
         return self._turns.next_job(
             ready,
             pool_is_empty=pool_is_empty,
+            nothing_in_hand=not self.in_hand,
+            elsewhere=self._elsewhere(),
             answered_only=self._coordinator.blocked_folders(active),
             refused={name for name, hot in active.items() if hot.delivery.breaker.why},
         )
@@ -207,3 +228,15 @@ class Dispatcher:
         self._unsure_claim = job.id
         self._queue.claim(job)
         self._unsure_claim = None
+
+
+def is_suspect(job: Job) -> bool:
+    """Whether a job was in work so often when the daemon ended that it is cut with nothing beside it."""
+    return job.alone and job.interrupted >= ALONE_AFTER
+
+
+def _is_alone(held: Held | None) -> bool:
+    """Whether nothing else may be started on this machine beside a job."""
+    if held is None or not held.job.alone:
+        return False
+    return is_suspect(held.job) or held.task.kind is not WorkerKind.CLUSTER

@@ -18,6 +18,7 @@ from cutoutd.jobs import Failure
 from cutoutd.logs import get
 from cutoutd.pool.slot import STALL_S, SUBSTITUTE_AFTER_S
 from cutoutd.protocols import Files, Finished, Lost, Step, Withdrawn, Workers
+from cutoutd.task_route import WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.jobs import Task
     from cutoutd.protocols import Pool, PoolEvent, WorkerFacts
-    from cutoutd.task_route import WorkerKind
 
 _STALLED = "opening its files came to no end"
 
@@ -123,8 +123,9 @@ class FileOpeningPool:
 
     @property
     def busy(self) -> int:
-        """How many tasks are running or about to run."""
-        return self._pool.busy + len(self._ready) + len(self._prompt)
+        """How many tasks are running or about to run on this machine."""
+        ahead = [*(one for one, _ in self._ready), *self._prompt]
+        return self._pool.busy + sum(one.task.kind is not WorkerKind.CLUSTER for one in ahead)
 
     @property
     def facts(self) -> WorkerFacts | None:
@@ -232,9 +233,9 @@ class FileOpeningPool:
             if not self._pool.serves(kind=task.kind):
                 self._withdraw(*ready)
                 self._ready.remove(ready)
-            elif self._alone is not None:
-                return
-            elif self._pool.room(kind=task.kind) > 0 and not (task.alone and self._pool.busy):
+            elif self._alone is not None and task.kind is not WorkerKind.CLUSTER:
+                continue  # it needs all memory of this machine
+            elif self._pool.room(kind=task.kind) > 0 and not (_is_alone(task) and self._pool.busy):
                 self._start(*ready)
                 self._ready.remove(ready)
 
@@ -250,7 +251,7 @@ class FileOpeningPool:
             close()
             self._events.append(Finished(job=task.job, report=failure_of(unforeseen(error))))
         else:
-            if task.alone:
+            if _is_alone(task):
                 self._alone = task.job
 
     def _withdraw(self, opening: _Opening, files: Files) -> None:
@@ -264,3 +265,8 @@ class FileOpeningPool:
         ends = [one.stands_still_since_s + STALL_S[Step.READ] for one in self._opening.values()]
         ends += [one.since_s + SUBSTITUTE_AFTER_S for one in self._prompt]
         return max(0.0, min([now_s + timeout_s, *ends]) - now_s)
+
+
+def _is_alone(task: Task) -> bool:
+    """Whether a task needs all workers of this machine for itself; another machine sees to that by itself."""
+    return task.alone and task.kind is not WorkerKind.CLUSTER

@@ -65,8 +65,8 @@ class RoutedPool:
 
     @property
     def busy(self) -> int:
-        """Slots that have a task."""
-        return sum(pool.busy for pool in self._all)
+        """Slots of this machine that have a task."""
+        return sum(pool.busy for kind, pool in self._pools.items() if kind is not WorkerKind.CLUSTER)
 
     @property
     def facts(self) -> WorkerFacts | None:
