@@ -152,8 +152,8 @@ def test_a_worker_without_a_scheduler_says_what_it_waits_for_and_ends_when_asked
     assert alone.worker is not None
     try:
         bench.wait_for(lambda: "cluster.waits" in alone.log("worker"), "a word of it")
-        told = events(alone.log("worker"), "cluster.waits")
-        assert "certificate" in str(told[0]["why"]).lower()
+        waits = events(alone.log("worker"), "cluster.waits")
+        assert "certificate" in str(waits[0]["why"]).lower()
         alone.worker.send_signal(signal.SIGINT)
         assert alone.worker.wait(PATIENCE_S) == 0
         assert len(events(alone.log("worker"), "cluster.waits")) == 1

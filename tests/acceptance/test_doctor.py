@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model  # the matte is of no concern here
 
 
-def findings(said: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:
+def findings(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the findings by check and subject; of several, the worst."""
-    document = json.loads(said.stdout)
+    document = json.loads(done.stdout)
     assert document["schema"] == "cutoutd.doctor/1"
-    assert document["healthy"] is (said.returncode == 0)
+    assert document["healthy"] is (done.returncode == 0)
     order = ("ok", "note", "problem")
     return {
         (one["check"], one["subject"]): one

@@ -88,8 +88,8 @@ def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
     answer = browser.ask("/api/change_settings", data={**change, "changes": {"order": "newest"}})[1]
     assert answer["taken_over"] == "refused"
     assert "[pool] job_timeout_s cannot change while cutoutd runs" in answer["why"]
-    said = "is refused; the earlier one stays in force: [pool] job_timeout_s"
-    bench.wait_for(lambda: said in bench.call("status").stdout, "the status to say so")
+    refusal = "is refused; the earlier one stays in force: [pool] job_timeout_s"
+    bench.wait_for(lambda: refusal in bench.call("status").stdout, "the status to say so")
     assert daemon.end() == 0
     assert browser.page.code not in log(bench)
     assert 'name = "more"' in file.read_text(encoding="utf-8")
@@ -117,8 +117,8 @@ def test_a_service_manager_is_notified_that_it_waits(
     with ear:
         ear.bind(os.fspath(bench.root / "ear"))
         ear.settimeout(60)
-        told = {"NOTIFY_SOCKET": os.fspath(bench.root / "ear"), "WATCHDOG_USEC": "2000000"}
-        daemon = start("--page-apart", environment=told)
+        environment = {"NOTIFY_SOCKET": os.fspath(bench.root / "ear"), "WATCHDOG_USEC": "2000000"}
+        daemon = start("--page-apart", environment=environment)
         heard: list[bytes] = []
         while b"WATCHDOG=1" not in heard:
             heard.append(ear.recv(4096))

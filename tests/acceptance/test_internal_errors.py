@@ -154,9 +154,9 @@ def test_a_fault_over_one_file_costs_that_file_alone(outcome: Outcome, name: str
     else:
         assert f"{odd}.jpg" in outcome.held_up
         assert f"{odd}.jpg" not in outcome.states
-    (said,) = (one for one in outcome.faults if f"over {odd}" in one["exception"])
-    assert "please report" in said["note"]
-    assert "Traceback" in said["exception"]
+    (fault,) = (one for one in outcome.faults if f"over {odd}" in one["exception"])
+    assert "please report" in fault["note"]
+    assert "Traceback" in fault["exception"]
 
 
 def test_faults_over_single_files_end_nothing(outcome: Outcome) -> None:

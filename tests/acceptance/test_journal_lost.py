@@ -84,7 +84,7 @@ def test_the_loss_is_reported_until_a_person_resumes(bench: Bench) -> None:
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     _damage(bench)
-    assert "journal.rebuilt" in (said := bench.once()).stdout + said.stderr
+    assert "journal.rebuilt" in (done := bench.once()).stdout + done.stderr
     status = json.loads(bench.call("status", *bench.pair(), "--json").stdout)
     assert (journal_of(bench).parent / status["rebuilt"]["set_aside"]).is_file()
     assert "was rebuilt" in bench.call("status", *bench.pair()).stdout

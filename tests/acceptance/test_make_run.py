@@ -53,7 +53,7 @@ def test_make_run_prints_instructions_and_ctrl_c_ends_it_without_an_error(
 
 
 @pytest.mark.parametrize(
-    ("python", "said"),
+    ("python", "message"),
     [
         (None, "there is no python-of-mine. On Debian and Ubuntu: sudo apt install python3-venv"),
         ("[ $# = 2 ] && exit 1", "python-of-mine is older. Name a newer one"),
@@ -61,7 +61,7 @@ def test_make_run_prints_instructions_and_ctrl_c_ends_it_without_an_error(
     ],
 )
 def test_a_python_that_is_missing_old_or_without_venv_is_reported_with_advice(
-    tmp_path: Path, python: str | None, said: str
+    tmp_path: Path, python: str | None, message: str
 ) -> None:
     """Before anything is created; the message says to call make again."""
     if python is not None:
@@ -77,7 +77,7 @@ def test_a_python_that_is_missing_old_or_without_venv_is_reported_with_advice(
         timeout=60,
     )
     assert ended.returncode == 2
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "Then call make" in ended.stderr
     assert not (tmp_path / "venv").exists()
 

@@ -130,14 +130,14 @@ def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
     (line,) = [json.loads(line) for line in log(bench).splitlines() if '"companion.ended"' in line]
     assert (line["level"], line["process"], line["code"]) == ("error", "page", -signal.SIGKILL)
     assert not Path(f"/proc/{keeper}").exists()
-    said = "hat serves the page has ended: no browser is answered"
-    bench.wait_for(lambda: said in bench.call("status", *bench.pair()).stdout, "a word in the status")
+    message = "hat serves the page has ended: no browser is answered"
+    bench.wait_for(lambda: message in bench.call("status", *bench.pair()).stdout, "a word in the status")
     found = json.loads(bench.call("doctor", *bench.pair(), "--json").stdout)["findings"]
-    assert [one["advice"] for one in found if said in str(one)] == ["End cutoutd and start it again."]
+    assert [one["advice"] for one in found if message in str(one)] == ["End cutoutd and start it again."]
     assert daemon.end() == 0
     daemon = start()
     bench.wait_for(lambda: processes(bench).keys() == {"keeper", "backend", "web"}, "the page")
-    bench.wait_for(lambda: said not in bench.call("status", *bench.pair()).stdout, "the end of that word")
+    bench.wait_for(lambda: message not in bench.call("status", *bench.pair()).stdout, "the end of that word")
     assert daemon.end() == 0
 
 

@@ -474,8 +474,8 @@ def serving(bench: Bench, config: Path) -> Iterator[str]:
     """Start `cutoutd page` where no daemon runs. Returns its address, with a code."""
     for name in ("CUTOUTD_PAGE__ENABLED", "DISPLAY", "WAYLAND_DISPLAY"):
         bench.environment.pop(name, None)
-    said = bench.root / "said"
-    with said.open("wb") as out:
+    log = bench.root / "said"
+    with log.open("wb") as out:
         process = subprocess.Popen(
             bench.command("page", "--config", config),
             env=bench.environment,
@@ -486,8 +486,8 @@ def serving(bench: Bench, config: Path) -> Iterator[str]:
         )
     try:
         address = re.compile(r"http://127\.0\.0\.1:\d+/#\S+")
-        bench.wait_for(lambda: address.search(said.read_text(encoding="utf-8")) is not None, "the page")
-        yield address.findall(said.read_text(encoding="utf-8"))[0]
+        bench.wait_for(lambda: address.search(log.read_text(encoding="utf-8")) is not None, "the page")
+        yield address.findall(log.read_text(encoding="utf-8"))[0]
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

@@ -89,10 +89,10 @@ def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, ben
         others = {pid: line for pid, line in processes.items() if pid != daemon.process.pid}
         assert [line for pid, line in others.items() if SECRET.encode() in environ_of(pid)] == []
         assert KEY not in commands
-        said = (bench.root / "hook-environ").read_text("utf-8", "replace")
-        assert "HOOK_EVENT=" in said
-        assert SECRET not in said
-        assert KEY not in said
+        environment = (bench.root / "hook-environ").read_text("utf-8", "replace")
+        assert "HOOK_EVENT=" in environment
+        assert SECRET not in environment
+        assert KEY not in environment
         keeper = next(pid for pid, line in processes.items() if "cutoutd.cli.companions" in line)
         # What may not be dumped belongs to root, whoever runs it: nobody else reads its memory.
         assert Path(f"/proc/{keeper}/environ").stat().st_uid == 0

@@ -63,9 +63,9 @@ class User:
 
     def calls(self) -> list[str]:
         """Return the calls of systemctl since the last time."""
-        told = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         self.calls_file.unlink(missing_ok=True)
-        return told
+        return lines
 
 
 @pytest.fixture

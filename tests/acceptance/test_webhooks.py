@@ -41,7 +41,7 @@ class Site:
     def configure(self, *lines: str, enabled: bool = True, webhook: bool = True) -> None:
         """Write the configuration; further lines are for the webhook."""
         root = self.bench.root
-        told = (
+        webhook_table = (
             f'[[folder.webhook]]\nurl = "{self.receiver.url}"\nsecret_file = "{root}/secret"\nallow_private = true\n'
             + "\n".join(lines)
         )
@@ -51,7 +51,7 @@ class Site:
             + "".join(
                 f'[[folder]]\nname = "{name}"\ninput = "{root}/{name}"\noutput = "{root}/{name}-out"\n'
                 f"settle_s = 0.2\npoll_interval_s = 0.2\n{extra}\n"
-                for name, extra in (("shop", told if webhook else ""), ("private", ""))
+                for name, extra in (("shop", webhook_table if webhook else ""), ("private", ""))
             ),
             encoding="utf-8",
         )

@@ -116,8 +116,8 @@ def by_exif(kind: str, directory: Path) -> bytes:
     else:
         options: dict[str, Any] = {"quality": 100} if kind in ("jpg", "webp", "avif") else {}
         image.save(file, **options)
-    said = ("-EXIF:ColorSpace=Uncalibrated", "-EXIF:InteropIndex=R03")
-    subprocess.run(["exiftool", "-q", "-overwrite_original", *said, str(file)], check=True)
+    tags = ("-EXIF:ColorSpace=Uncalibrated", "-EXIF:InteropIndex=R03")
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, str(file)], check=True)
     return file.read_bytes()
 
 
@@ -296,12 +296,12 @@ def test_colours_mean_in_every_format_what_the_file_states(way: Way, tmp_path: P
     opened = decode(way.made(tmp_path), max_pixels=1_000_000)
     assert opened.icc is not None
     assert np.abs(opened.rgb.astype(int) - picture()).mean() < 2.5
-    told = documented()[way.name]
-    untold, largest, *means = told
+    row = documented()[way.name]
+    untold, largest, *means = row
     assert untold > 5  # to follow it matters
     assert largest <= 1
     assert max(means) <= 0.7
-    for number, limit in zip(measured(way, tmp_path), told, strict=True):
+    for number, limit in zip(measured(way, tmp_path), row, strict=True):
         assert number <= limit + 0.1
 
 
@@ -326,9 +326,9 @@ def test_exiftool_reads_the_meaning_back(tmp_path: Path, kind: str) -> None:
             "-InteropIFD:InteropIndex",
         )
         found = subprocess.run(["exiftool", *options, str(file)], capture_output=True, text=True, check=True)
-        description, said, indexed = found.stdout.splitlines()
+        description, colour_space, indexed = found.stdout.splitlines()
         assert name in description
-        assert said == space
+        assert colour_space == space
         assert indexed.startswith(index)
 
 

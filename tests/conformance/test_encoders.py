@@ -41,9 +41,9 @@ def test_each_kind_of_file_comes_out_as_its_source(kind: Kind, sources: Path, tm
     assert (picture.alpha is not None) == kind.clear
     if picture.alpha is not None:
         assert distance(picture.alpha, pixels(4)[..., 3]) <= 1
-    said = [*picture.warnings, picture.rounded]
-    assert kind.said in " ".join(said)
-    assert any(said) == bool(kind.said)
+    warnings = [*picture.warnings, picture.rounded]
+    assert kind.said in " ".join(warnings)
+    assert any(warnings) == bool(kind.said)
     assert (picture.deep is not None) == (kind.said in {"rounded", "developed"})
     if picture.deep is not None:
         assert picture.deep.dtype == np.uint16

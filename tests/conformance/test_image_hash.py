@@ -64,9 +64,11 @@ def hashed(data: bytes) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_caption_does_not_change_the_digest(kind: str) -> None:
     """Though it moves everything in the file that comes after it; and the digest is not the whole file's."""
-    plain, said = (encoded(kind, exif=exif(caption=text)) for text in ("short", "a much longer caption" * 50))
-    assert plain != said
-    assert hashed(plain) == hashed(said) != hashlib.sha256(said).hexdigest()
+    plain, captioned = (
+        encoded(kind, exif=exif(caption=text)) for text in ("short", "a much longer caption" * 50)
+    )
+    assert plain != captioned
+    assert hashed(plain) == hashed(captioned) != hashlib.sha256(captioned).hexdigest()
 
 
 @pytest.mark.parametrize("kind", KINDS)

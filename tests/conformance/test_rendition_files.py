@@ -56,8 +56,10 @@ def test_libtiff_reads_every_pixel(tmp_path: Path, channels: int) -> None:
     assert done.stderr == b""
     with Image.open(plain) as image:
         assert np.array_equal(np.asarray(image), pixels)
-    called = subprocess.run([tool("tiffinfo"), str(file)], capture_output=True, text=True, check=True).stdout
-    assert ("unassoc-alpha" in called) == (channels == 4)
+    description = subprocess.run(
+        [tool("tiffinfo"), str(file)], capture_output=True, text=True, check=True
+    ).stdout
+    assert ("unassoc-alpha" in description) == (channels == 4)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -85,8 +85,8 @@ def test_the_rights_stay_and_the_place_goes(source: str, where: str, tmp_path: P
     """Wherever the rights stood, creator and copyright are found in EXIF and in XMP of each format; no byte tells the place."""
     if where == "IPTC" and source in ("webp", "avif"):
         pytest.skip("the format has no place for IPTC")
-    said = {"EXIF": IN_EXIF, "IPTC": IN_IPTC, "XMP": IN_XMP}[where]
-    data = with_metadata(tmp_path, source, *said, *PLACES)
+    tags = {"EXIF": IN_EXIF, "IPTC": IN_IPTC, "XMP": IN_XMP}[where]
+    data = with_metadata(tmp_path, source, *tags, *PLACES)
     for content, found, stage in results(data, tmp_path, Metadata.NO_LOCATION).values():
         assert [found["IFD0:Artist"]] == found["XMP-dc:Creator"] == ["Zoë Example"]
         assert found["IFD0:Copyright"] == found["XMP-dc:Rights"] == "© Zoë Example"

@@ -97,8 +97,8 @@ def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
     """Yield files with EXIF, XMP and a profile, and one with a second picture behind the first."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "Maker", 6
-    told = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
-    encoders.write_heic(directory / "told.heic", encoders.pixels(), **told, color_primaries=12)
+    metadata = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
+    encoders.write_heic(directory / "told.heic", encoders.pixels(), **metadata, color_primaries=12)
     yield "told.heic", (directory / "told.heic").read_bytes()
     image = Image.fromarray(encoders.pixels())
     icc = icc_build.profile(icc_build.DISPLAY_P3, "Display P3")
@@ -110,7 +110,7 @@ def _with_metadata(directory: Path) -> Iterator[tuple[str, bytes]]:
         ("AVIF", "avif"),
     ):
         file = io.BytesIO()
-        image.save(file, kind, icc_profile=icc, **told)
+        image.save(file, kind, icc_profile=icc, **metadata)
         yield f"told.{suffix}", file.getvalue()
     file = io.BytesIO()
     image.save(file, "MPO", save_all=True, append_images=[image])

@@ -101,10 +101,12 @@ class Workers:
         self.before_poll()
         events: list[PoolEvent] = []
         for job, task in list(self.running.items()):
-            said = self.answer(task)
-            if said is not None:
+            report = self.answer(task)
+            if report is not None:
                 del self.running[job]
-                events.append(said if isinstance(said, Lost | Withdrawn) else Finished(job=job, report=said))
+                events.append(
+                    report if isinstance(report, Lost | Withdrawn) else Finished(job=job, report=report)
+                )
         self._clock.advance(0.001)
         if not events:
             # A delivery works in real time; everything else goes by the test's clock.

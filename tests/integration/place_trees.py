@@ -291,8 +291,8 @@ def judge(
         why, note = stood.get(folder["name"], ("", ""))
         apart = re.findall(r"(?:: |, )([^ ]+) \(", note)
         for path, number in before[folder["name"]] if not why else ():
-            said = any(path == one or path.startswith(f"{one}/") for one in apart)
-            if number not in cut and not said and not _is_own(case, folder, path):
+            is_excused = any(path == one or path.startswith(f"{one}/") for one in apart)
+            if number not in cut and not is_excused and not _is_own(case, folder, path):
                 yield f"{folder['name']} is open, and nothing is said of {path}"
     there = {number for _, number in pictures_under(case.root)}
     yield from (f"{number!r} is destroyed" for number in case.contents - there)

@@ -80,12 +80,12 @@ class Browser:
         try:
             connection.request(method or ("GET" if body is None else "POST"), path, body, sent)
             answer = connection.getresponse()
-            said = answer.read()
+            content = answer.read()
         finally:
             connection.close()
         named = {name.lower(): value for name, value in answer.getheaders()}
         is_json = named.get("content-type", "").startswith("application/json")
-        return answer.status, json.loads(said) if is_json and said else said, named
+        return answer.status, json.loads(content) if is_json and content else content, named
 
     def pair(self, code: str | None = None) -> int:
         """Send a pairing code. Returns the status."""

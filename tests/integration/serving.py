@@ -90,12 +90,12 @@ class Serving:
         try:
             connection.request(method, path, body, {name: value for name, value in sent.items() if value})
             answer = connection.getresponse()
-            said = answer.read()
+            content = answer.read()
         finally:
             connection.close()
         named = {name.lower(): value for name, value in answer.getheaders()}
         is_json = "json" in named.get("content-type", "")
-        return answer.status, json.loads(said) if is_json and said else said, named
+        return answer.status, json.loads(content) if is_json and content else content, named
 
     def cut(self, body: bytes, query: str = "", **headers: str) -> tuple[int, Any, Mapping[str, str]]:
         """Submit a picture, and wait for its end."""

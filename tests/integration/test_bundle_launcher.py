@@ -255,9 +255,9 @@ def test_several_at_once_unpack_it_once(pack: Callable[..., Path], cache: Path) 
         )
         for _ in range(8)
     ]
-    said = [one.communicate(timeout=60) for one in all_of_them]
-    assert all(one.returncode == 0 for one in all_of_them), said
-    assert sum("unpacking" in err for _, err in said) == 1
+    outputs = [one.communicate(timeout=60) for one in all_of_them]
+    assert all(one.returncode == 0 for one in all_of_them), outputs
+    assert sum("unpacking" in err for _, err in outputs) == 1
 
 
 @pytest.fixture

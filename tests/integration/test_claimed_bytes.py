@@ -69,7 +69,7 @@ def test_a_picture_reported_as_larger_than_its_file_states_gets_no_result(desk: 
 
 
 @pytest.mark.parametrize(
-    ("content", "sha256", "said"),
+    ("content", "sha256", "stated"),
     [
         (JPEG, digest(JPEG), True),
         (JPEG, digest(NEW), False),
@@ -78,7 +78,7 @@ def test_a_picture_reported_as_larger_than_its_file_states_gets_no_result(desk: 
     ],
 )
 def test_a_files_bytes_are_known_only_while_it_is_that_version(
-    tmp_path: Path, content: bytes | None, sha256: str, said: object
+    tmp_path: Path, content: bytes | None, sha256: str, stated: object
 ) -> None:
     """A file that has grown or is gone is another version."""
     file = tmp_path / "a.jpg"
@@ -88,4 +88,4 @@ def test_a_files_bytes_are_known_only_while_it_is_that_version(
         file.unlink()
     elif content != JPEG:
         file.write_bytes(content)
-    assert has_bytes(str(tmp_path), version, sha256) is said
+    assert has_bytes(str(tmp_path), version, sha256) is stated

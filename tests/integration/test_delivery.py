@@ -683,8 +683,8 @@ def test_another_shot_under_a_used_camera_name_is_another_picture(
     assert [(desk.folder.output / name).read_bytes() for name in names] == [
         b"cutout %d" % number for number in range(4)
     ]
-    said = [json.loads((desk.folder.output / f"{name}.json").read_text()) for name in names]
-    assert [one["source"]["sha256"] for one in said] == [digest(shot) for shot in shots]
+    documents = [json.loads((desk.folder.output / f"{name}.json").read_text()) for name in names]
+    assert [one["source"]["sha256"] for one in documents] == [digest(shot) for shot in shots]
 
 
 def test_pictures_of_a_used_name_are_numbered_after_the_first_ones_result(make: Callable[..., Desk]) -> None:
@@ -918,8 +918,8 @@ def test_a_cutout_that_gets_another_name_has_the_reason_in_its_sidecar(make: Cal
         "a-tif.png": "another cutout has the name a.png, so this cutout is a-tif.png",
         "b-jpg.png": "a file that is not ours has the name b.png, or its sidecar's, so this cutout is b-jpg.png",
     }
-    said = {
+    warnings = {
         name: json.loads((desk.folder.output / f"{name}.json").read_bytes())["warnings"] for name in wanted
     }
-    assert said == {name: [why] for name, why in wanted.items()}
+    assert warnings == {name: [why] for name, why in wanted.items()}
     assert [result.note for result in desk.results] == ["", *wanted.values()]

@@ -62,17 +62,17 @@ def test_a_command_gets_its_arguments_and_facts_and_no_shell(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [
         ("import sys; sys.exit('no such\\nplace')", "code 1: no such / place"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
         ("import sys; sys.stderr.write('x' * 10_000_000); sys.exit(3)", "code 3: xxx"),
     ],
 )
-def test_a_command_that_fails_says_why(code: str, said: str) -> None:
+def test_a_command_that_fails_says_why(code: str, expected: str) -> None:
     """With the end of its output, however long that is."""
     why = run(python(code))
-    assert said in why
+    assert expected in why
     assert len(why) < 600
 
 
@@ -247,9 +247,9 @@ def test_a_doubtful_cutout_runs_both_commands(two_folders: TwoFolders, tmp_path:
     done = ended("a", JobState.DONE, tmp_path / "out/x.png")
     two_folders.dispatch(replace(done, doubtful=True, why="doubtful, score 0.44"))
     two_folders.dispatch.close(patient=True)
-    told = [facts for _, facts in lines(two_folders.common)]
-    assert [facts["HOOK_EVENT"] for facts in told] == ["on_done", "on_doubtful"]
-    assert [facts["HOOK_STATE"] for facts in told] == ["done", "doubtful"]
+    facts_of_all = [facts for _, facts in lines(two_folders.common)]
+    assert [facts["HOOK_EVENT"] for facts in facts_of_all] == ["on_done", "on_doubtful"]
+    assert [facts["HOOK_STATE"] for facts in facts_of_all] == ["done", "doubtful"]
 
 
 def test_commands_that_a_reload_changed_are_the_new_ones(two_folders: TwoFolders, tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORT_DISABLE_TELEMETRY", "1")
         model = spec(tmp_path_factory.mktemp("models"), "darkness", dark=True)
-        engine_ = Engine([model], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20)
-        yield engine_
-        engine_.close()
+        created = Engine([model], provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 20)
+        yield created
+        created.close()
 
 
 @pytest.fixture

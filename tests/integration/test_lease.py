@@ -516,11 +516,11 @@ def test_never_do_two_machines_believe_to_hold_the_folder(
 
 def test_what_the_version_before_wrote_about_its_lease_is_honoured(folder: Path, clock: FakeClock) -> None:
     """Its marker and its claim, byte for byte: while it may be alive it is asked; once it is dead, its epoch is succeeded."""
-    said = (
+    document = (
         '{"schema": "cutoutd.folder/2", "uuid": "%s", "owner": {"host": "old", "run": "run-of-old", "term": 7, '
         '"beat": 3, "since": "2026-01-01T00:00:00Z", "settled": true, "released": false, "answered": ""}}'
     )
-    (folder / marker.NAME).write_text(said % FOLDER)
+    (folder / marker.NAME).write_text(document % FOLDER)
     (folder / f"{marker.NAME}.term-7").write_text("run-of-old")
     machine = Machine(folder, clock)
     assert not machine.attends()

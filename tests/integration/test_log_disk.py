@@ -39,14 +39,14 @@ def test_a_log_on_a_full_disk_continues_when_there_is_space_and_counts_lost_line
                 flush()
             finally:
                 structlog.reset_defaults()
-        said = (view / "log").read_text(encoding="utf-8").splitlines()
-    whole = [json.loads(line) for line in said if line.endswith("}")]
+        lines = (view / "log").read_text(encoding="utf-8").splitlines()
+    whole = [json.loads(line) for line in lines if line.endswith("}")]
     events = [line["event"] for line in whole]
     meanwhile = events.count("meanwhile")
     (lost,) = [line["lines"] for line in whole if line["event"] == "log.dropped"]
     assert events == ["before", *["meanwhile"] * meanwhile, "log.dropped", "after"]
     assert lost == LOST - meanwhile > 0
-    assert len(said) - len(whole) <= 1
+    assert len(lines) - len(whole) <= 1
 
 
 def test_a_log_that_is_copied_and_truncated_continues_at_its_new_end(tmp_path: Path) -> None:

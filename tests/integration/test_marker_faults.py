@@ -77,8 +77,8 @@ def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
     folder, victim = tmp_path / "folder", tmp_path / "victim"
     folder.mkdir()
     create(str(folder), OURS)
-    said = b"precious".ljust((folder / NAME).stat().st_size)
-    victim.write_bytes(said)
+    content = b"precious".ljust((folder / NAME).stat().st_size)
+    victim.write_bytes(content)
     read_in = marker.read_in
 
     def read_and_swap(directory: int, root: str) -> marker.Marker | None:
@@ -91,5 +91,5 @@ def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
     with marker.opened(str(folder)) as directory:
         marker.write_owner(directory, str(folder), OURS, OWNER)
     monkeypatch.undo()
-    assert victim.read_bytes() == said
+    assert victim.read_bytes() == content
     assert read(str(folder)) == OURS

@@ -331,7 +331,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "printed",
     [
         {"provider": "\x1b]0;owned\x07"},
         {"provider": ["cpu"]},
@@ -342,10 +342,10 @@ def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
     ],
 )
 def test_output_that_no_honest_trial_prints_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, object]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: dict[str, object]
 ) -> None:
     """The model may control the process: its output must not reach the terminal or a worker's memory limit."""
-    answering(monkeypatch, **said)
+    answering(monkeypatch, **printed)
     with pytest.raises(ModelError, match="gave no result"):
         model_trial.try_model(replace(SPEC, file=tmp_path / "m"), provider="cpu", memory_mb=MEMORY_MB)
 

@@ -26,12 +26,12 @@ class NotifySocket:
 
     def messages(self) -> list[str]:
         """Return all messages since the last call."""
-        said = []
+        received = []
         while True:
             try:
-                said.append(self._socket.recv(65536).decode())
+                received.append(self._socket.recv(65536).decode())
             except BlockingIOError:
-                return said
+                return received
 
     def close(self) -> None:
         """Close the socket."""
@@ -66,8 +66,8 @@ def test_each_message_follows_the_protocol(ear: NotifySocket) -> None:
 def test_a_reload_carries_its_time(ear: NotifySocket) -> None:
     """As Type=notify-reload requires."""
     ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address}).reloading()
-    (said,) = ear.messages()
-    word, time = said.split("\n")
+    (message,) = ear.messages()
+    word, time = message.split("\n")
     assert word == "RELOADING=1"
     assert int(time.removeprefix("MONOTONIC_USEC=")) > 0
 

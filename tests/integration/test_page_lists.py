@@ -329,8 +329,8 @@ def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
         assert (found["ledger"][0]["status"], found["ledger"][0]["folder"]) == ("under_way", "shop")
         end = AttemptEnd(end=AttemptOutcome.OK, status=200, sent=7, credits=1.5, took_ms=1)
         ledger.close(row, end)
-        (told,) = room.ask("egress")["ledger"]
-        assert (told["status"], told["bytes"], told["credits"], told["host"]) == ("done", 7, 1.5, "h")
+        (last,) = room.ask("egress")["ledger"]
+        assert (last["status"], last["bytes"], last["credits"], last["host"]) == ("done", 7, 1.5, "h")
         message = WebhookMessage(
             id="1" * 32,
             webhook="a" * 16,
@@ -369,9 +369,9 @@ def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is
     (room.state_dir / FILE_NAME).unlink()
     for _ in range(2):
         watch.poll()
-    ((event, told),) = room.told
-    assert (event, told["code"]) == ("trouble", "journal_damaged")
-    assert "cutoutd makes it anew when it starts" in told["text"]
+    ((event, data),) = room.told
+    assert (event, data["code"]) == ("trouble", "journal_damaged")
+    assert "cutoutd makes it anew when it starts" in data["text"]
     for method, params in (("jobs", {}), ("decide", {"verb": "accept", "items": [[1, ""]]})):
         with pytest.raises(RefusedError) as refused:
             room.ask(method, **params)

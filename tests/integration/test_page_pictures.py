@@ -234,9 +234,9 @@ def test_an_idle_worker_of_the_page_is_ended(shoot: Shoot, monkeypatch: pytest.M
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
     shoot.ask("thumb", job, "source")
-    made = shoot.backend.parts["pictures"]
+    views = shoot.backend.parts["pictures"]
     end_s = time.monotonic() + 20
-    while made.pids:
+    while views.pids:
         assert time.monotonic() < end_s
         threading.Event().wait(0.02)
     assert shoot.ask("thumb", job, "cutout").body
@@ -313,15 +313,15 @@ def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest
     refused: list[RefusedError] = []
     waiting = threading.Thread(target=lambda: refused.append(shoot.refused("thumb", jobs[0], "source")))
     waiting.start()
-    made = shoot.backend.parts["pictures"]
-    while not made.is_busy:
+    views = shoot.backend.parts["pictures"]
+    while not views.is_busy:
         threading.Event().wait(0.01)
     started_s = time.monotonic()
-    made.close()
+    views.close()
     waiting.join()
     assert time.monotonic() < started_s + 20
     assert [one.status for one in refused] == [422]
-    assert not made.pids
+    assert not views.pids
     job = shoot.cut("other", b"other")
     assert shoot.refused("thumb", job, "source").code == "busy"
 
@@ -338,8 +338,8 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
         19,
     ]
     if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
-        told = [Path(f"/proc/{pid}/autogroup").read_text() for pid in pictures.pids]
-        assert any("nice 15" in one for one in told)
+        groups = [Path(f"/proc/{pid}/autogroup").read_text() for pid in pictures.pids]
+        assert any("nice 15" in one for one in groups)
 
 
 def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:

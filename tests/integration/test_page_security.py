@@ -111,8 +111,10 @@ def test_this_machines_own_names_are_known_whatever_the_port(browser: Browser, p
 
 def test_two_names_are_none(page: Served) -> None:
     """A proxy and the page could each use another one of two Host headers."""
-    said = raw(page, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-    assert said.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400"))
+    received = raw(
+        page, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    )
+    assert received.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400"))
     assert raw(page, "GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421")
 
 

@@ -258,10 +258,10 @@ def test_the_pause_between_failing_starts_grows_and_nothing_spins(
     pool = make(1, provider="die-at-rehearsal")
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, "crash"))
-    said: list[str] = []
-    log = SimpleNamespace(warning=lambda event, **_: said.append(event))
+    events: list[str] = []
+    log = SimpleNamespace(warning=lambda event, **_: events.append(event))
     monkeypatch.setattr(pool._starts, "_log", log)  # noqa: SLF001 -- what it says is what is counted
-    until(pool, lambda: said.count("worker.did-not-start") == 3)
+    until(pool, lambda: events.count("worker.did-not-start") == 3)
     begun, polls, used = time.monotonic(), 0, time.process_time()
     while time.monotonic() - begun < 1.0:
         pool.poll(0.5)

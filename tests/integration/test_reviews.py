@@ -104,9 +104,9 @@ def test_an_accepted_result_has_all_its_renditions_and_its_sidecar_elsewhere(
     desk.settle()
     decide(desk, job)
     assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
-    (said,) = (path for path in (tmp_path / "said").rglob("*.json"))
-    assert said.name == "a.png.json"
-    assert [one["path"] for one in json.loads(said.read_bytes())["outputs"]] == ["a.png", "a_2.png"]
+    (sidecar_file,) = (path for path in (tmp_path / "said").rglob("*.json"))
+    assert sidecar_file.name == "a.png.json"
+    assert [one["path"] for one in json.loads(sidecar_file.read_bytes())["outputs"]] == ["a.png", "a_2.png"]
 
 
 @pytest.mark.parametrize("spoil", ["gone", "changed"])

@@ -109,8 +109,8 @@ def test_a_service_that_would_run_as_root_is_reported(folder: Folder, *, allow_r
         run_as="root",
         uploader_apart=False,
     )
-    said = [one for one in planning.cautions(unit, settings) if "root" in one]
-    assert [f"{folder.output} belongs to user id {SOMEBODY}" in one for one in said] == [True] * (
+    cautions = [one for one in planning.cautions(unit, settings) if "root" in one]
+    assert [f"{folder.output} belongs to user id {SOMEBODY}" in one for one in cautions] == [True] * (
         not allow_root
     )
 

@@ -64,9 +64,9 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-def code(said: Mapping[str, Any]) -> str:
+def code(answer: Mapping[str, Any]) -> str:
     """Return the code in remove.bg's refusal."""
-    return str(said["errors"][0]["code"])
+    return str(answer["errors"][0]["code"])
 
 
 def test_a_cutout_comes_with_its_headers(api: Serving) -> None:

@@ -109,8 +109,8 @@ def test_a_client_gets_the_events_that_it_has_missed(api: Serving) -> None:
         last = line[4:].strip().decode()
     third = api.cut(picture(5), "?name=missed.jpg")[1]
     heard = [one for one in listened(api, last, until_event=f"job {third['id']} done") if one[0] == "job"]
-    told = {data["id"] for _, _, data in heard}
-    assert {third["id"]} <= told <= {second["id"], third["id"]}, (told, first["id"])
+    received_ids = {data["id"] for _, _, data in heard}
+    assert {third["id"]} <= received_ids <= {second["id"], third["id"]}, (received_ids, first["id"])
     ids = [int(id_.partition("-")[2]) for _, id_, _ in heard]
     assert ids == sorted(set(ids))
     assert min(ids) > int(last.partition("-")[2])

@@ -66,14 +66,14 @@ def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
 def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(hall: Hall) -> None:
     """Otherwise a broken library would use up the attempts of every picture."""
     (job,) = hall.accept("a.jpg")
-    said: list[Lost] = []
+    deaths: list[Lost] = []
 
     def die_once(task: Task) -> Report | Lost:
-        if said:
+        if deaths:
             return hall.cut(task)
-        said.append(lost(task))
+        deaths.append(lost(task))
         hall.workers.is_sound = False
-        return said[0]
+        return deaths[0]
 
     def recover() -> None:
         assert len(hall.workers.given) == 1, "it was tried by a worker that may be as broken"
@@ -133,8 +133,8 @@ def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
     assert (task.published_sha256, task.alone) == (None, False)
 
 
-@pytest.mark.parametrize("said", ["a cutout", "known", "a failure", "its end"])
-def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: Hall, said: str) -> None:
+@pytest.mark.parametrize("outcome", ["a cutout", "known", "a failure", "its end"])
+def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: Hall, outcome: str) -> None:
     """While the run goes on, since a worker may have filled it."""
     hall.accept("a.jpg")
     seen: list[Path] = []
@@ -143,11 +143,11 @@ def test_nothing_is_left_of_a_jobs_directory_whatever_becomes_of_the_job(hall: H
         report = hall.cut(task)
         seen.append(Path(task.staging))
         assert list(seen[-1].iterdir())
-        if said == "a cutout":
+        if outcome == "a cutout":
             return report
-        if said == "known":
+        if outcome == "known":
             return Unchanged(sha256="0" * 64)
-        if said == "its end":
+        if outcome == "its end":
             return Lost(job=task.job, why="killed", timed_out=False, stuck=False)
         return failure_of(StorageError("the system says: no"))
 

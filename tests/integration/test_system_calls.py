@@ -93,12 +93,12 @@ def test_doctor_confirms_that_this_machines_libraries_need_only_listed_calls() -
     """Every kind of picture that Pillow writes is decoded, and one is cut, without an unusual call."""
     settings = loader.defaults({})
     answer = system_calls.collect(settings, [catalog.find(name) for name in settings.models])
-    said = answer.merged
-    if "unknown" in said:
-        pytest.skip(str(said["unknown"]))
+    document = answer.merged
+    if "unknown" in document:
+        pytest.skip(str(document["unknown"]))
     assert answer.ended, answer.why
-    assert {"JPEG", "PNG", "WEBP", "TIFF"} <= set(said["kinds"])
-    assert set(said["refused"]) <= {"clone3"}
+    assert {"JPEG", "PNG", "WEBP", "TIFF"} <= set(document["kinds"])
+    assert set(document["refused"]) <= {"clone3"}
     assert system_calls.judge(answer).level == "ok"
 
 

@@ -104,7 +104,7 @@ def test_the_ledger_knows_before_the_first_byte_leaves(station: Station, server:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "said", "credits_"),
+    ("behaviour", "outcome", "expected", "credits_"),
     [
         (
             Behaviour.BAD_PICTURE,
@@ -131,7 +131,7 @@ def test_an_end_without_a_picture_has_a_reason(
     server: HostedServer,
     behaviour: Behaviour,
     outcome: UploadOutcome,
-    said: str,
+    expected: str,
     credits_: float | None,
 ) -> None:
     """It is not sent again automatically, nor is the same picture for another request, until a person asks for it."""
@@ -140,7 +140,7 @@ def test_an_end_without_a_picture_has_a_reason(
     server.next(behaviour)
     reply = station.reply(first := station.request(content))
     assert (reply.outcome, reply.credits, reply.body) == (outcome, credits_, None)
-    assert said in reply.cause
+    assert expected in reply.cause
     assert reply.advice
     (row,) = station.rows(first)
     assert (row["end"], row["bytes"]) == (outcome.value, first.bytes)
@@ -186,7 +186,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behaviour", "expected"),
     [
         (Behaviour.NO_CREDITS, "402: Insufficient credits"),
         (Behaviour.BAD_KEY, "403: API Key invalid: [key]"),
@@ -199,7 +199,7 @@ def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
     ],
 )
 def test_a_fault_that_needs_a_person_closes_the_route(
-    station: Station, server: HostedServer, behaviour: Behaviour, said: str
+    station: Station, server: HostedServer, behaviour: Behaviour, expected: str
 ) -> None:
     """Nothing is lost or tried again and again, and it goes on when a person resumes it."""
     before = len(server.seen)
@@ -208,7 +208,7 @@ def test_a_fault_that_needs_a_person_closes_the_route(
     status = station.wait_for_route("paused")
     second = station.request(picture(next(_numbers)))
     station.wait_for_counts(waiting=2, in_flight=0)
-    assert said in status["why"]
+    assert expected in status["why"]
     assert station.is_waiting(first)
     assert station.is_waiting(second)
     assert len(server.seen) == before + 1

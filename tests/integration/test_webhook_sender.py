@@ -180,11 +180,11 @@ def test_a_message_is_signed_sent_to_its_address_and_taken_away(
     """With the query of its address, and one row in the ledger."""
     message = post.put(1)
     post.until_sent()
-    (reason,) = receiver.seen
-    assert reason.path == "/told?by=cutoutd"
-    assert reason.id == message.id
-    assert reason.headers["content-type"] == "application/json"
-    assert Webhook(SECRET).verify(reason.body, reason.headers) == {"number": 1}
+    (received,) = receiver.seen
+    assert received.path == "/told?by=cutoutd"
+    assert received.id == message.id
+    assert received.headers["content-type"] == "application/json"
+    assert Webhook(SECRET).verify(received.body, received.headers) == {"number": 1}
     assert post.rows() == [("ok", 200)]
     post.until(lambda: not list(post.paths.events.iterdir()), "the body to go")
 

@@ -76,8 +76,8 @@ def test_a_requested_pause_is_never_shortened(clock: FakeClock) -> None:
 
 def test_an_outage_is_reported_once_for_each_cause_and_once_at_the_end(clock: FakeClock) -> None:
     """Whatever the file; a success without an earlier failure is not reported."""
-    said: list[str] = []
-    breaker = CircuitBreaker(clock, on_failure=said.append, on_close=lambda: said.append("closed"))
+    messages: list[str] = []
+    breaker = CircuitBreaker(clock, on_failure=messages.append, on_close=lambda: messages.append("closed"))
     assert not breaker.record_success()
     for number in range(3):
         breaker.record_failure(f"{number}.png: no space", "no space")
@@ -85,5 +85,5 @@ def test_an_outage_is_reported_once_for_each_cause_and_once_at_the_end(clock: Fa
     assert breaker.has_opened()
     assert not breaker.has_opened()
     assert breaker.record_success()
-    assert said == ["0.png: no space", "4.png: read-only", "closed"]
+    assert messages == ["0.png: no space", "4.png: read-only", "closed"]
     assert breaker.why == ""

@@ -78,7 +78,7 @@ def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "said"),
+    ("raised", "code", "expected"),
     [
         (errors.UsageError("no such thing"), 2, "cutoutd: Wrong usage: no such thing"),
         (errors.AlreadyRunningError("a cutoutd works here"), 3, "cutoutd: Already running"),
@@ -92,7 +92,7 @@ def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
     capfd: pytest.CaptureFixture[str],
     raised: Exception,
     code: int,
-    said: str,
+    expected: str,
 ) -> None:
     """On standard error, with what to do; a trace only for an internal error."""
 
@@ -105,7 +105,7 @@ def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
         app.main()
     shown = capfd.readouterr()
     assert ended.value.code == code
-    assert said in shown.err
+    assert expected in shown.err
     assert ("Traceback" in shown.err) is isinstance(raised, ZeroDivisionError)
     assert shown.out == ""
 
@@ -140,7 +140,7 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["jobs", "--since", f"{'9' * 5000}d"], "is no time"),
         (["jobs", "--state", "faild"], "there is no state 'faild'. Name one of: queued, working,"),
@@ -158,11 +158,11 @@ def test_what_no_option_can_mean_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     words: list[str],
-    said: str,
+    expected: str,
 ) -> None:
     """The error comes before anything is done."""
     refused(home, clock, monkeypatch, words)
-    assert said in capfd.readouterr().err
+    assert expected in capfd.readouterr().err
 
 
 def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
@@ -179,7 +179,7 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "expected"),
     [
         ("shoot", "shoot: this is a folder"),
         ("gone.jpg", "gone.jpg: there is no such file or folder"),
@@ -189,12 +189,12 @@ def refused(home: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, words
         ("/dev/null", "not an ordinary file"),
     ],
 )
-def test_a_path_that_is_no_picture_is_refused_with_the_reason(home: Path, named: str, said: str) -> None:
+def test_a_path_that_is_no_picture_is_refused_with_the_reason(home: Path, named: str, expected: str) -> None:
     """A folder is refused as such; the system's error about a path is passed on."""
     (home / "shoot").mkdir()
     (home / "a.jpg").touch()
     (home / "loop").symlink_to("loop")
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(expected)):
         named_files([Path(named)])
 
 
@@ -526,9 +526,9 @@ def test_the_closing_lines_of_a_run_have_no_control_characters() -> None:
         held_up={"f": (PendingFile(path="\x1b[1m.jpg", why="\x1b[2m"),)},
         closed={"f": "the cutoutd of \x1b]0;owned\x07 works on it"},
     )
-    said = "\n".join(closing.remains(outcome))
-    assert "owned" in said
-    assert "\x1b" not in said
+    text = "\n".join(closing.remains(outcome))
+    assert "owned" in text
+    assert "\x1b" not in text
 
 
 def test_check_prints_what_to_do_first_and_accesses_no_hanging_share(

@@ -74,8 +74,8 @@ def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_th
     ]
     assert len({asked, *others}) == 4
     assert fingerprint.differences(mine, mine) == []
-    (told,) = fingerprint.differences(mine, mine | {"pillow": "1.0"})
-    assert told == f"pillow 1.0 there, {mine['pillow']} here"
+    (difference,) = fingerprint.differences(mine, mine | {"pillow": "1.0"})
+    assert difference == f"pillow 1.0 there, {mine['pillow']} here"
 
 
 def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
@@ -101,11 +101,11 @@ def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
 
 
 @given(JSON)
-def test_odd_answers_of_a_scheduler_cause_no_error(said: object) -> None:
+def test_odd_answers_of_a_scheduler_cause_no_error(answer: object) -> None:
     """The scheduler may have been taken over by an attacker."""
-    for machine in machines_of({"workers": said}):
+    for machine in machines_of({"workers": answer}):
         assert machine.address.isprintable()
-    machines_of(said)
+    machines_of(answer)
 
 
 def request(paths: ClusterPaths, **changes: Any) -> ClusterRequest:  # noqa: ANN401 -- fields of many types

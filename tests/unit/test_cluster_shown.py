@@ -57,9 +57,9 @@ def clustered() -> Settings:
     return Settings(cluster=ClusterSettings(enabled=True, scheduler=SCHEDULER), folder=folders)
 
 
-def shown(said: Mapping[str, object], away: dict[str, int] | None = None, at_us: int = 0) -> str:
+def shown(status: Mapping[str, object], away: dict[str, int] | None = None, at_us: int = 0) -> str:
     """Return the status lines of a cluster."""
-    return "\n".join(map(board.plain, board.cluster(said, away, ["shop"] if away else [], at_us)))
+    return "\n".join(map(board.plain, board.cluster(status, away, ["shop"] if away else [], at_us)))
 
 
 def test_one_machine_is_reported_in_the_singular() -> None:
@@ -131,9 +131,9 @@ def test_the_last_time_a_picture_was_sent_is_found(paths: ClusterPaths) -> None:
 
 def test_doctor_and_page_list_the_folders_whose_model_runs_elsewhere() -> None:
     """And are silent about it where no folder is tagged."""
-    (told,) = (one.seen for one in trial.judge(GOOD, clustered()) if one.check == "provider")
-    assert f"on the machines of the cluster at {SCHEDULER} for the pictures of studio, first for" in told
-    assert "private" not in told
+    (finding,) = (one.seen for one in trial.judge(GOOD, clustered()) if one.check == "provider")
+    assert f"on the machines of the cluster at {SCHEDULER} for the pictures of studio, first for" in finding
+    assert "private" not in finding
     page = _where_it_runs(clustered())
     assert (
         f"the pictures of studio, shop on the machines of the cluster at {SCHEDULER}, and those of shop here"
@@ -157,10 +157,10 @@ def test_a_companion_without_anything_to_send_reports_whether_a_restart_helps(
 ) -> None:
     """No restart where the supervisor uses that configuration; one where the file is being edited."""
     announce(paths.announced, "number")
-    said = announcement(paths.announced)
-    assert without_anything_to_send(said, "number", parent=os.getpid()) is NotNeededError
-    assert without_anything_to_send(said, "another", parent=os.getpid()) is UsageError
-    assert without_anything_to_send(said, "number", parent=None) is UsageError
+    former = announcement(paths.announced)
+    assert without_anything_to_send(former, "number", parent=os.getpid()) is NotNeededError
+    assert without_anything_to_send(former, "another", parent=os.getpid()) is UsageError
+    assert without_anything_to_send(former, "number", parent=None) is UsageError
 
 
 def test_each_companion_that_can_end_is_known() -> None:

@@ -170,9 +170,12 @@ def test_lines_are_broken_at_words_and_paths_are_short(
     assert "✓ broken.jpg → out/a.png 3.0 s" in lines
     assert f"  {long}" in lines
     assert "✓ broken.jpg → /o/a.png and 2 more" in lines
-    told = [line.rstrip() for line in lines if "background" in line]
-    assert len(told) == 2
-    assert all(len(line) <= 80 and line.rstrip(")").endswith(("perhaps", "background")) for line in told)
+    lines_with_background = [line.rstrip() for line in lines if "background" in line]
+    assert len(lines_with_background) == 2
+    assert all(
+        len(line) <= 80 and line.rstrip(")").endswith(("perhaps", "background"))
+        for line in lines_with_background
+    )
 
 
 def test_a_cutout_under_another_name_has_the_reason(live: Live, capsys: pytest.CaptureFixture[str]) -> None:

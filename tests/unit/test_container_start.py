@@ -108,13 +108,13 @@ def test_a_configuration_that_cannot_be_written_is_the_built_in_one(
 ) -> None:
     """Such as where /config is mounted read-only."""
     ran: list[Any] = []
-    monkeypatch.setattr(os, "execve", lambda *told: ran.append(told))
+    monkeypatch.setattr(os, "execve", lambda *given: ran.append(given))
     monkeypatch.setattr(start, "become", lambda _: None)
     environment = {"CUTOUTD_CONFIG": str(start.CONFIG / "gone" / "cutoutd.toml")}
     start.main(["run"], environment)
-    ((_, arguments, told),) = ran
+    ((_, arguments, variables),) = ran
     assert arguments[-1] == "run"
-    assert told["CUTOUTD_CONFIG"] == str(start.DEFAULT)
+    assert variables["CUTOUTD_CONFIG"] == str(start.DEFAULT)
     assert "could not be made: No such file" in capsys.readouterr().err
 
 

@@ -176,7 +176,7 @@ def test_a_sandboxed_worker_has_no_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "gaps", "level"),
+    ("expected", "gaps", "level"),
     [
         (outcomes(**{"open a socket (AF_INET)": DONE}), (), Level.PROBLEM),
         (outcomes(**{"open a socket (AF_INET)": DONE}), (SECCOMP,), Level.NOTE),
@@ -187,10 +187,10 @@ def test_a_sandboxed_worker_has_no_problem() -> None:
     ],
 )
 def test_a_worker_without_a_sandbox_is_reported(
-    said: dict[str, Any], gaps: tuple[Gap, ...], level: Level
+    expected: dict[str, Any], gaps: tuple[Gap, ...], level: Level
 ) -> None:
     """As a problem, unless this system has no such sandbox layer."""
-    assert confinement.judge(said, gaps).level is level
+    assert confinement.judge(expected, gaps).level is level
 
 
 def test_a_layer_that_is_missing_is_a_problem_only_if_it_is_required() -> None:

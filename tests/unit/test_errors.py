@@ -161,7 +161,7 @@ def test_a_source_that_is_not_there_is_gone(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"),
+    ("raised", "message"),
     [
         (OSError(errno.ENOTRECOVERABLE, "Not recoverable"), "Not recoverable"),
         (OSError(99999, "what is this"), "what is this"),
@@ -174,11 +174,11 @@ def test_a_source_that_is_not_there_is_gone(number: int) -> None:
         ),
     ],
 )
-def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, said: str) -> None:
+def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, message: str) -> None:
     """With the system's reason, and the advice of its family."""
     error = from_os_error(raised, None)
     assert type(error) is StorageError
-    assert said in error.cause
+    assert message in error.cause
     assert error.advice == StorageError.advice
     assert error.path is None
 

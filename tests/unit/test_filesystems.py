@@ -98,8 +98,10 @@ def test_an_unknown_file_system_is_polled(fstype: str | None) -> None:
     """Polling works everywhere, events do not."""
     mode = mode_of(fstype)
     assert mode.network
-    told = "the type of the file system is unknown" if fstype is None else "the file system newfs is unknown"
-    assert told in mode.reason
+    reason = (
+        "the type of the file system is unknown" if fstype is None else "the file system newfs is unknown"
+    )
+    assert reason in mode.reason
 
 
 def test_macos_reports_type_and_locality() -> None:

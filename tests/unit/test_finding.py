@@ -193,17 +193,19 @@ def test_a_picture_is_selected_by_its_number_or_its_name(
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "expected"),
     [
         ("girl-3.jpg", "there is no picture 'girl-3.jpg'"),
         ("99", "there is no job 99"),
         ("girl-2", r"2 pictures can be meant by 'girl-2'.*:\n  2  in/girl-2.jpg\n  3  in/wedding/girl-2.jpg"),
     ],
 )
-def test_a_name_of_none_or_several_is_wrong_usage(home: Path, reader: Reader, word: str, said: str) -> None:
+def test_a_name_of_none_or_several_is_wrong_usage(
+    home: Path, reader: Reader, word: str, expected: str
+) -> None:
     """The message lists the candidates."""
     chosen = loader.for_pair(home / "in", home / "out", os.environ)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         find_jobs([word], reader, chosen, listed_by="cutoutd jobs")
 
 

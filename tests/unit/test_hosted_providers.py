@@ -105,7 +105,7 @@ def test_json_without_a_matte_is_none(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "content", "said"),
+    ("provider", "content", "expected"),
     [
         (REMOVEBG, b'{"errors": [{"title": "No", "detail": "why"}]}', "No: why"),
         (REMOVEBG, b'{"errors": [{"title": "No", "code": "x"}]}', "No"),
@@ -116,9 +116,11 @@ def test_json_without_a_matte_is_none(content: bytes) -> None:
         (OWN, b"<html>", ""),
     ],
 )
-def test_an_error_is_reported_in_the_providers_words(provider: Provider, content: bytes, said: str) -> None:
+def test_an_error_is_reported_in_the_providers_words(
+    provider: Provider, content: bytes, expected: str
+) -> None:
     """Each provider has its own form of errors."""
-    assert provider.error_text(content) == said
+    assert provider.error_text(content) == expected
 
 
 @given(st.binary(max_size=200))
@@ -174,7 +176,7 @@ def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ""),
         (b"GIF89a\x01\x02", ""),
@@ -182,9 +184,11 @@ def test_an_answer_that_reports_a_charge_may_have_been_billed(status: int) -> No
         (b"<html><title>\x01\x02\xff</title></html>", ": a web page"),
     ],
 )
-def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, said: str) -> None:
+def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, expected: str) -> None:
     """No bytes of a picture may appear in a log, a status or the ledger."""
-    assert response.judge(http_response(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{said}"
+    assert (
+        response.judge(http_response(400, content), REMOVEBG, NOW_US).cause == f"removebg says 400{expected}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,5 +256,5 @@ def test_every_success_concerns_the_picture_and_its_body_is_checked(status: int)
 
 def test_no_message_contains_bytes_of_a_picture() -> None:
     """For an error that is not text the message has the status alone."""
-    said = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
-    assert said.cause == "rembg says 302"
+    judgement = response.judge(http_response(302, b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" * 20), REMBG, NOW_US)
+    assert judgement.cause == "rembg says 302"

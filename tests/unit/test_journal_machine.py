@@ -238,7 +238,7 @@ class JournalMachine(RuleBasedStateMachine):
         busy = any((job.folder, job.path) == (folder, version.path) for job in in_hand)
         failed = state is JobState.FAILED
         result = Published(rendition=0, path=f"{version.path}.png", sha256="a" * 64, review=False)
-        said = Adopted(
+        adopted = Adopted(
             version=Version(path=version.path, size=version.size, mtime_ns=version.mtime_ns),
             is_present=is_present,
             latest=not failed,
@@ -249,8 +249,8 @@ class JournalMachine(RuleBasedStateMachine):
             claims=(),
             detail={},
         )
-        self.journal.sources.adopt(folder, [said])
-        self.journal.sources.adopt(folder, [said])  # once more changes nothing
+        self.journal.sources.adopt(folder, [adopted])
+        self.journal.sources.adopt(folder, [adopted])  # once more changes nothing
         after = {row["id"]: row for row in self._rows()}
         self.accepted += len(after) - len(before)
         assert 0 <= len(after) - len(before) <= 1
@@ -258,10 +258,10 @@ class JournalMachine(RuleBasedStateMachine):
         key = (folder, os.fsencode(version.path), 1)
         newest = [row for row in before.values() if (row["folder"], row["path"], row["newest"]) == key]
         # What ended here no earlier counts for more, and so does a person's wish.
-        kept = any(row["forced"] or (row["finished_us"] or 0) >= said.at_us for row in newest)
+        kept = any(row["forced"] or (row["finished_us"] or 0) >= adopted.at_us for row in newest)
         if is_present and not busy and not kept:
             # By a stat that could not be trusted, if it was accepted here by one: then the bytes are compared.
-            assert self.journal.sources.is_known(folder, replace(said.version, provisional=True))
+            assert self.journal.sources.is_known(folder, replace(adopted.version, provisional=True))
         if not is_present:
             assert after == before
 

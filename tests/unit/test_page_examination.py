@@ -72,9 +72,9 @@ def test_an_address_that_this_machine_has_not_is_a_problem(tmp_path: Path) -> No
     levels = found(
         tmp_path, address="192.0.2.1:7979", hosts=["a.example"], password_file=word, proxy="192.0.2.2"
     )
-    said = [(one.seen, one.advice) for one in levels["problem"]]
-    assert any("192.0.2.1:7979" in seen and "[page] address" in advice for seen, advice in said)
-    assert any("others may read this file" in seen and "chmod 600" in advice for seen, advice in said)
+    problems = [(one.seen, one.advice) for one in levels["problem"]]
+    assert any("192.0.2.1:7979" in seen and "[page] address" in advice for seen, advice in problems)
+    assert any("others may read this file" in seen and "chmod 600" in advice for seen, advice in problems)
 
 
 def test_a_page_that_is_served_is_not_tried(tmp_path: Path, port: int) -> None:
@@ -94,5 +94,5 @@ def test_a_layer_that_is_missing_is_named(
     """Where all are required, the page would not start."""
     gap = survey.Gap(layer=survey.Layer.SECCOMP_WEB, why="it needs Linux")
     monkeypatch.setattr(survey, "page_gaps", lambda: (gap,))
-    said = [one.seen for one in found(tmp_path, sandbox=sandbox)[level] if one.check == "page-sandbox"]
-    assert said == ["this system lacks seccomp-web-tsync: it needs Linux"]
+    findings = [one.seen for one in found(tmp_path, sandbox=sandbox)[level] if one.check == "page-sandbox"]
+    assert findings == ["this system lacks seccomp-web-tsync: it needs Linux"]

@@ -218,9 +218,9 @@ def test_texts_that_are_too_long_or_of_another_task_are_not_accepted(
 def test_an_honest_workers_long_texts_are_shortened_before_sending() -> None:
     """A picture with a thousand odd parts causes no failure."""
     odd = Failure(code=FailureCode.PICTURE, title="t", cause="a\0b\nc\x1b\u202e", advice="", permanent=True)
-    said = decoded_report(message_of(odd))
-    assert isinstance(said, Failure)
-    assert said.cause == "a\\x00b\nc\\x1b\\u202e"
+    shortened = decoded_report(message_of(odd))
+    assert isinstance(shortened, Failure)
+    assert shortened.cause == "a\\x00b\nc\\x1b\\u202e"
     report = replace(CUT, warnings=("w" * 5000,) * 1000)
     taken = decoded_report(message_of(report))
     assert isinstance(taken, Cut)

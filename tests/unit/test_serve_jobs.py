@@ -49,17 +49,17 @@ def job_in(state: JobState, **detail: object) -> Job:
 )
 def test_each_end_without_a_result_says_why_and_what_to_do(state: JobState) -> None:
     """Also where the job's row says nothing. Before, one that was gone had no advice."""
-    said = of("n", SUBMISSION, job_in(state), [])
-    assert said["why"]
-    assert said["advice"].endswith(".")
+    job = of("n", SUBMISSION, job_in(state), [])
+    assert job["why"]
+    assert job["advice"].endswith(".")
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.RETRY, JobState.UNKNOWN])
 def test_a_failure_says_what_it_says_everywhere(state: JobState) -> None:
     """Cause, advice and code are the failure's own."""
     failure = failure_of(PictureError("it is cut short"))
-    said = of("n", SUBMISSION, job_in(state, failure=asdict(failure)), [])
-    assert (said["why"], said["advice"], said["code"]) == (failure.cause, failure.advice, failure.code.value)
+    job = of("n", SUBMISSION, job_in(state, failure=asdict(failure)), [])
+    assert (job["why"], job["advice"], job["code"]) == (failure.cause, failure.advice, failure.code.value)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_failure_says_what_it_says_everywhere(state: JobState) -> None:
 def test_each_refusal_has_a_code_and_says_what_to_do(why: str, kind: SubmissionRefusal) -> None:
     """Whatever the reason; before, there was the reason alone."""
     refused = replace(SUBMISSION, refused=why)
-    said = of("n", refused, None, [])
-    assert (said["state"], said["over"], said["why"]) == ("refused", True, why)
-    assert (said["code"], said["advice"]) == (kind.value, kind.advice)
+    job = of("n", refused, None, [])
+    assert (job["state"], job["over"], job["why"]) == ("refused", True, why)
+    assert (job["code"], job["advice"]) == (kind.value, kind.advice)
     assert kind.advice.endswith(".")
 
 

@@ -32,8 +32,8 @@ def hook(url: str = URL, **keys: object) -> dict[str, Any]:
 
 def folder(name: str = "a", *hooks: dict[str, Any], **keys: object) -> dict[str, Any]:
     """Return a folder's table."""
-    told = {"webhook": list(hooks)} if hooks else {}
-    return {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **told, **keys}
+    webhooks = {"webhook": list(hooks)} if hooks else {}
+    return {"name": name, "input": f"/in/{name}", "output": f"/out/{name}", **webhooks, **keys}
 
 
 def built(*folders: dict[str, Any], enabled: bool = True, environ: dict[str, str] | None = None) -> Settings:
@@ -63,7 +63,7 @@ def test_a_folder_with_a_webhook_needs_them_enabled_and_the_switch_alone_sends_n
 
 @given(
     enabled=st.booleans(),
-    told=st.lists(st.booleans(), min_size=1, max_size=5),
+    receivers=st.lists(st.booleans(), min_size=1, max_size=5),
     environ=st.dictionaries(
         st.sampled_from(
             [
@@ -81,16 +81,16 @@ def test_a_folder_with_a_webhook_needs_them_enabled_and_the_switch_alone_sends_n
 )
 def test_only_configured_receivers_ever_get_messages(
     enabled: bool,  # noqa: FBT001 -- drawn
-    told: list[bool],
+    receivers: list[bool],
     environ: dict[str, str],
 ) -> None:
     """For any configuration and environment."""
-    folders = [folder(f"f{number}", *([hook()] if one else [])) for number, one in enumerate(told)]
+    folders = [folder(f"f{number}", *([hook()] if one else [])) for number, one in enumerate(receivers)]
     try:
         chosen = built(*folders, enabled=enabled, environ=environ)
     except ConfigurationError:
         return
-    wanted = {f"f{number}" for number, one in enumerate(told) if one} if enabled else set()
+    wanted = {f"f{number}" for number, one in enumerate(receivers) if one} if enabled else set()
     assert {one.name for one in chosen.with_webhooks} == wanted
     assert chosen.needs_uploader == bool(wanted)
     assert ports_of(chosen) == (frozenset({443}) if wanted else frozenset())
@@ -191,8 +191,8 @@ def test_check_lists_receivers_and_contents() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:8", "127.9.9.9", "localhost:8", "[::1]:8"])
 def test_messages_within_this_machine_do_not_count_as_leaving_it(host: str) -> None:
     """It still has its own tag; a private network means another machine."""
-    told, quiet = egress.describe_egress(built(folder("a", hook(f"http://{host}/", allow_private=True))))
-    assert told.startswith("a: SIDECARS are sent to another program on this machine: ")
+    near, quiet = egress.describe_egress(built(folder("a", hook(f"http://{host}/", allow_private=True))))
+    assert near.startswith("a: SIDECARS are sent to another program on this machine: ")
     assert quiet == "a: nothing leaves this machine"
     (away,) = egress.describe_egress(built(folder("a", hook("http://192.168.0.1/", allow_private=True))))
     assert "SIDECARS LEAVE THIS MACHINE" in away

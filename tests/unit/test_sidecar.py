@@ -144,7 +144,7 @@ def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         None,
         7,
@@ -157,10 +157,10 @@ def test_the_most_that_can_be_drawn_fits_into_a_sidecar(tmp_path: Path) -> None:
         {"number": True, "suggestion": 0, "strokes": [{"kind": "keep", "points": "1,2", "radius": 2.0}]},
     ],
 )
-def test_an_invalid_correction_is_ignored(tmp_path: Path, said: object) -> None:
+def test_an_invalid_correction_is_ignored(tmp_path: Path, content: object) -> None:
     """The rest of the sidecar is still valid."""
     path = tmp_path / "sidecar.json"
-    path.write_text(json.dumps(json.loads(_compose(_facts())) | {"correction": said}), encoding="utf-8")
+    path.write_text(json.dumps(json.loads(_compose(_facts())) | {"correction": content}), encoding="utf-8")
     record = read_sidecar(Entry.at(path))
     assert record is not None
     assert record.correction is None

@@ -83,8 +83,8 @@ def test_a_cutout_is_traced_to_source_model_settings_and_machine(clock: FakeCloc
 
 def test_the_workers_facts_are_read_again_for_each_result(clock: FakeClock) -> None:
     """Workers may have been replaced by others with another runtime."""
-    said = [WorkerFacts(layers=(), provider=name, onnxruntime="1") for name in ("cpu", "cuda")]
-    traced = SidecarFactory(model=MODEL, settings_sha256={"f": ""}, worker=lambda: said.pop(0), clock=clock)
+    facts = [WorkerFacts(layers=(), provider=name, onnxruntime="1") for name in ("cpu", "cuda")]
+    traced = SidecarFactory(model=MODEL, settings_sha256={"f": ""}, worker=lambda: facts.pop(0), clock=clock)
     providers = [traced.sidecar_facts(job(), CUT).model.provider for _ in range(2)]
     assert providers == ["cpu", "cuda"]
 

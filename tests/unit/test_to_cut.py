@@ -106,12 +106,12 @@ def test_a_name_that_ends_like_a_picture_is_a_file(
 
 
 @pytest.mark.parametrize(
-    ("written", "count", "said"),
+    ("written", "count", "expected"),
     [("out.png", 2, "the name of one file, and there are 2 pictures"), ("out.gif", 1, "never a GIF file")],
 )
-def test_an_impossible_output_file_is_refused(here: Path, written: str, count: int, said: str) -> None:
+def test_an_impossible_output_file_is_refused(here: Path, written: str, count: int, expected: str) -> None:
     """Before any picture is cut."""
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         target_of(str(here / written), count)
 
 
@@ -154,7 +154,7 @@ def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dic
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"format": "gif"}, '--format: "gif" is not possible'),
         ({"quality": 101, "format": "webp"}, "--quality: 101"),
@@ -164,9 +164,9 @@ def test_options_are_the_keys_of_a_rendition(given: dict[str, Any], becomes: dic
         ({"preset": "amazom"}, "--preset"),
     ],
 )
-def test_a_wrong_option_is_reported_by_its_name(here: Path, given: dict[str, Any], said: str) -> None:
+def test_a_wrong_option_is_reported_by_its_name(here: Path, given: dict[str, Any], expected: str) -> None:
     """With the allowed values."""
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(expected)):
         form_of({**dict.fromkeys(("format", "crop")), **given}, Target(directory=here), Settings())
 
 

@@ -166,12 +166,12 @@ def test_progress_and_a_starting_worker_are_distinguished() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"job": True, "step": "read"}]
+    "content", [{"job": 7, "step": "rest"}, {"job": "7", "step": "read"}, {"job": True, "step": "read"}]
 )
-def test_progress_that_makes_no_sense_is_refused(said: dict[str, Any]) -> None:
+def test_progress_that_makes_no_sense_is_refused(content: dict[str, Any]) -> None:
     """With the same error as other messages."""
     with pytest.raises(wire.WireError):
-        wire.decode_message(json.dumps(said).encode())
+        wire.decode_message(json.dumps(content).encode())
 
 
 def test_a_worker_introduces_itself_or_says_why_it_cannot_work() -> None:
@@ -224,7 +224,7 @@ def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         b"",
         b"\n",
@@ -240,10 +240,10 @@ def test_a_result_without_a_proper_hash_is_refused(sha256: str) -> None:
         b'{"job": 1' + b"0" * 5000 + b', "kind": "unchanged", "report": {"sha256": "0"}}',
     ],
 )
-def test_an_invalid_message_is_refused(said: bytes) -> None:
+def test_an_invalid_message_is_refused(content: bytes) -> None:
     """Invalid JSON, no object, or an object of no known kind."""
     with pytest.raises(wire.WireError):
-        wire.decode_message(said)
+        wire.decode_message(content)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"ready":['])
@@ -353,20 +353,20 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{"ready": {}}, {"ready": None}, {"unusable": []}, {"unusable": {"code": "x"}}]
+    "content", [{"ready": {}}, {"ready": None}, {"unusable": []}, {"unusable": {"code": "x"}}]
 )
-def test_a_worker_that_introduces_itself_badly_is_refused(said: dict[str, Any]) -> None:
+def test_a_worker_that_introduces_itself_badly_is_refused(content: dict[str, Any]) -> None:
     """No trust is given before the first task either."""
     with pytest.raises(wire.WireError):
-        wire.decode_message(line(said))
+        wire.decode_message(line(content))
 
 
 @quick
-@given(said=st.binary(max_size=200))
-def test_bytes_of_any_kind_are_refused_and_never_worse(said: bytes) -> None:
+@given(content=st.binary(max_size=200))
+def test_bytes_of_any_kind_are_refused_and_never_worse(content: bytes) -> None:
     """Only the one error is raised."""
     with pytest.raises(wire.WireError):
-        wire.decode_message(said)
+        wire.decode_message(content)
 
 
 @quick
