@@ -219,10 +219,10 @@ class HostedServer:
             self._script.extend(behaviours)
 
     def wait_for(self, count: int, *, timeout_s: float = 20.0) -> None:
-        """Wait until so many requests have come.
+        """Wait until this many requests have arrived.
 
         Raises:
-            TimeoutError: they do not.
+            TimeoutError: too few have arrived in time.
         """
         end_s = time.monotonic() + timeout_s
         while len(self.seen) < count:

@@ -246,7 +246,7 @@ class Daemon:
     """A running daemon.
 
     Args:
-        bench: its folders.
+        bench: folders and environment of the daemon.
         arguments: arguments of `cutoutd run`; empty: the two folders.
         within: turns the command line into another one.
         environment: variables in addition to those of the bench.

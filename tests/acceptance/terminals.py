@@ -74,7 +74,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was printed, without colours and cursor movements."""
+        """Return the printed text, without colours and cursor movements."""
         return _ESCAPES.sub("", self.said)
 
     def _read(self) -> bool:

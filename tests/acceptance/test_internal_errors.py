@@ -44,10 +44,10 @@ class Fault:
     """A method that raises.
 
     Attributes:
-        where: its module.
-        name: its class and name.
-        when: text that its arguments must contain for it to raise.
-        times: how often it raises; -1: always.
+        where: module of the method.
+        name: class and name of the method.
+        when: text that the arguments must contain for the method to raise.
+        times: number of calls that raise; -1 for all.
     """
 
     where: str
@@ -98,10 +98,10 @@ def stem(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run with all faults has left.
+    """The outcome of a run with all faults.
 
     Attributes:
-        bench: its folders.
+        bench: folders of the run.
         states: states of the jobs, by path.
         held_up: paths of files that are held up.
         faults: log lines about internal errors.

@@ -52,7 +52,7 @@ def drop_empty(bench: Bench, count: int) -> None:
 
 
 def numbers(bench: Bench, config: Path, count: int) -> list[str]:
-    """Return the jobs that wait for a decision, once there are so many, in the order of their names."""
+    """Wait until this many jobs await a decision; return their numbers in the order of names."""
     bench.wait_for(lambda: list(bench.states().values()) == ["review"] * count, "all of them")
     done = bench.call("review", "list", "--config", config, "--json")
     assert done.returncode == 0, done.stderr

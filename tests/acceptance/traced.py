@@ -23,9 +23,9 @@ class Traced:
     """A run that was traced.
 
     Attributes:
-        code: its exit code.
-        log: what it wrote to its standard error.
-        workers: process ids.
+        code: exit code.
+        log: output on standard error.
+        workers: process ids of the workers.
         by_workers: network calls of the workers, refused or not, except those on the one connection that the supervisor has left
             them, which cannot open another one.
         foreign: calls of all other processes that name another family than AF_UNIX.

@@ -31,10 +31,10 @@ def free_port() -> int:
 
 @dataclass
 class Cluster:
-    """A cluster.
+    """A cluster of a scheduler and a worker.
 
     Attributes:
-        root: its directory.
+        root: directory of its files.
         environment: environment of its processes.
     """
 

@@ -60,7 +60,7 @@ _MAGIC: Final = 12
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the files.
+    """The outcomes of all files.
 
     Attributes:
         verdicts: number of files by verdict: ``decoded``, or the code of a failure.

@@ -51,7 +51,7 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(kw_only=True)
 class Case:
-    """One tree, its configuration, and what was observed.
+    """One tree and its configuration, and what was observed.
 
     Attributes:
         root: root of the tree.
@@ -137,7 +137,7 @@ class Copying:
         """Do nothing, since no poll waits for long."""
 
     def recycle(self) -> None:
-        """Do nothing."""
+        """Do nothing, since no process runs."""
 
     def close(self) -> None:
         """Do nothing, since no process runs."""

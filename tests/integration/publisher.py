@@ -38,10 +38,10 @@ class Publisher:
         papers: certificate and key.
 
     Attributes:
-        asked: of each request its path, and its ``Range`` and ``If-Range``, in order.
-        script: what to do with the next requests instead of a correct answer.
-        etag: version of the file; empty: none is sent.
-        takes_ranges: whether it can send a part.
+        asked: path, ``Range`` and ``If-Range`` of each request, in order.
+        script: functions that answer the next requests instead of a correct answer.
+        etag: version of the file; empty if none is sent.
+        takes_ranges: whether the server can send a part.
     """
 
     def __init__(self, content: bytes, papers: Papers) -> None:
@@ -84,7 +84,7 @@ class Publisher:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """The handler of one connection."""
 
     protocol_version = "HTTP/1.1"
     publisher: ClassVar[Publisher]

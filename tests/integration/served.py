@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A page.
+    """A page served by a real process.
 
     Attributes:
         process: process of the backend.

@@ -26,7 +26,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Serving]:
-    """One of this test's own."""
+    """An API for one test."""
     with serving(tmp_path / "home") as one:
         yield one
 

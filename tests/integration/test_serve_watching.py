@@ -97,7 +97,7 @@ def watched(tmp_path: Path, clock: FakeClock) -> WatchedJournal:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """All SQL statements that read rows, from now on."""
+    """The SQL statements that read rows from now on."""
     statements: list[str] = []
     rows = Database.rows
 

@@ -43,7 +43,7 @@ class Slowed:
 
     Args:
         deed: name of the action.
-        root: its prepared directory.
+        root: the action's prepared directory.
         faults: faults for strace.
     """
 

@@ -201,7 +201,10 @@ def test_a_layer_that_is_missing_is_a_problem_only_if_it_is_required() -> None:
 
 
 def proc(root: Path, *pids: int, seccomp: str = "2") -> Path:
-    """What a kernel says of a daemon and its workers; the first is the daemon."""
+    """Write what a kernel shows of a daemon and its workers, of which the first is the daemon.
+
+    Return the directory.
+    """
     for pid in pids:
         task = root / str(pid) / "task" / str(pid)
         task.mkdir(parents=True)

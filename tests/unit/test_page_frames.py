@@ -93,7 +93,7 @@ class Room:
             self.ended.append(str(error))
 
     def send(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Send a frame."""
+        """Send a frame to the backend."""
         self.theirs.sendall(frames.pack(head, body))
 
     def receive(self) -> tuple[dict[str, Any], Any]:

@@ -103,7 +103,7 @@ def decoded_report(message: dict[str, Any]) -> Report:
     """Decode and check a message; return its report.
 
     Raises:
-        WireError: it is not believed.
+        WireError: the report is not accepted.
     """
     decoded = wire.decode_message(json.dumps(message).encode())
     assert isinstance(decoded, tuple)

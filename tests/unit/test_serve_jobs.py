@@ -23,7 +23,7 @@ WITHOUT_RESULT = sorted(
 
 
 def job_in(state: JobState, **detail: object) -> Job:
-    """Return a job."""
+    """Return a job in this state."""
     return Job(
         id=1,
         folder="shop",

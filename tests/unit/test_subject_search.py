@@ -15,10 +15,10 @@ Rgb = NDArray[np.uint8]
 
 
 class Model:
-    """Calls bright pixels the subject, as sharply as its grid allows.
+    """A model that takes bright pixels for the subject, as sharply as its grid allows.
 
     Args:
-        closer: what it says of anything but the first picture; None: the truth again.
+        closer: answer for every picture but the first; None for the computed one.
     """
 
     def __init__(self, closer: Matte | None = None) -> None:
@@ -128,7 +128,7 @@ class Scales:
     """A model whose answer to a whole picture depends on the side at which it is shown.
 
     Args:
-        answers: by side.
+        answers: answers by the side of the picture.
     """
 
     def __init__(self, answers: dict[int, Matte]) -> None:

@@ -23,12 +23,12 @@ def wanted(key: str) -> Submission:
 
 
 class SlowSubmissions:
-    """Submissions of which the first transaction lasts until it is told to end.
+    """Submissions whose first transaction blocks until a test ends it.
 
     Attributes:
-        transactions: the keys in each.
-        begun: set when the first has begun.
-        may_end: ends it.
+        transactions: keys of each transaction.
+        begun: set when the first transaction has begun.
+        may_end: ends the first transaction.
     """
 
     def __init__(self, failure: Exception | None = None) -> None:

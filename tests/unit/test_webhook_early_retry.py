@@ -41,13 +41,13 @@ class _Ledger:
 
 
 class SteppedSender(WebhookSender):
-    """One whose only thread is the test's, and whose receiver answers as a test says.
+    """A sender without threads of its own, whose receiver answers as a test says.
 
     Attributes:
-        answers: statuses by a message's number; AWAY: there is no connection.
-        usual: to the others.
-        retry_after_s: that it asks for; 0: it does not.
-        asked: numbers of what was sent, in order.
+        answers: statuses by a message's number; AWAY for no connection.
+        usual: status for all other messages.
+        retry_after_s: pause in the Retry-After header; 0 for no header.
+        asked: numbers of the sent messages, in order.
     """
 
     answers: dict[int, int]
