@@ -106,7 +106,7 @@ def test_one_bad_file_of_each_kind_fails_with_a_reason_and_the_good_one_is_done(
         assert (bench.input / name).read_bytes() == content
 
 
-def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
+def test_entries_that_are_no_files_are_skipped_without_a_hang(bench: Bench) -> None:
     """A directory and a FIFO named .jpg, a link out of the folder, and a letter with a picture's extension."""
     bench.drop("good.jpg")
     (bench.input / "directory.jpg").mkdir()
@@ -120,7 +120,7 @@ def test_what_is_no_file_is_skipped_without_a_hang(bench: Bench) -> None:
     assert bench.results() == ["good.png", "good.png.json"]
 
 
-def test_what_a_designer_leaves_in_the_folder_is_named_with_what_it_is(bench: Bench) -> None:
+def test_files_of_design_programs_are_reported_with_their_kind(bench: Bench) -> None:
     """In the log, in `status`, and as a failure; files that are not pictures in any way appear in log and `status` only."""
     (bench.input / "layers.psd").write_bytes(b"8BPS\x00\x01" + bytes(200))
     (bench.input / "list.pdf").write_bytes(b"%PDF-1.7\n" + bytes(200))

@@ -89,7 +89,7 @@ def test_doctor_examines_the_rest_where_the_configuration_is_wrong(bench: Bench)
     assert found["sandbox-tried", ""]["level"] in ("ok", "note")
 
 
-def test_a_share_that_hangs_holds_neither_doctor_nor_status_up(bench: Bench, tmp_path: Path) -> None:
+def test_a_share_that_hangs_blocks_neither_doctor_nor_status(bench: Bench, tmp_path: Path) -> None:
     """Not even if it is named on the command line, where the argument parser would access it."""
     bench.drop("a.jpg")
     share = Share(tmp_path)

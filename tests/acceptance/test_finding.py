@@ -42,7 +42,7 @@ def test_commands_without_options_find_the_running_daemon(bench: Bench, start: C
         assert terminal.end() == 0
 
 
-def test_a_second_configuration_on_a_state_directory_is_told_to_set_another(
+def test_a_second_configuration_on_a_state_directory_is_refused_with_advice(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """When it starts, and in each command with it."""

@@ -107,7 +107,7 @@ def test_a_picture_that_was_replaced_is_cut_without_its_strokes_and_its_sidecar_
     assert (refused.returncode, "is about an older version" in refused.stderr) == (2, True)
 
 
-def test_what_is_held_back_is_published_once_it_is_corrected_and_goes_back_if_that_is_undone(
+def test_a_held_back_cutout_is_published_once_corrected_and_goes_back_if_that_is_undone(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
     """With a running daemon; a correction means that a person has looked at it."""

@@ -42,7 +42,7 @@ def foretold(bench: Bench, config: Path) -> str:
     return "\n".join(line for line in checked.stdout.splitlines() if line.startswith(f"# {config.stem}: "))
 
 
-def test_what_a_pair_has_cut_a_configuration_does_not_cut_again(bench: Bench) -> None:
+def test_pictures_cut_by_a_pair_are_not_cut_again_by_a_configuration(bench: Bench) -> None:
     """Whatever its name and settings are; `check` says beforehand what would be cut again."""
     bench.drop("a.jpg")
     bench.drop("sub/b.jpg", 1)

@@ -112,7 +112,9 @@ def test_a_service_that_asks_for_a_little_time_gets_it(shop: Shop) -> None:
     assert [seen.status for seen in shop.server.seen] == [429, 200]
 
 
-def test_what_may_have_been_billed_waits_for_a_person(shop: Shop, start: Callable[..., Daemon]) -> None:
+def test_an_upload_that_may_have_been_billed_waits_for_a_person(
+    shop: Shop, start: Callable[..., Daemon]
+) -> None:
     """The daemon is killed while the service works on the picture: its outcome is unknown, and only `retry` sends it again."""
     shop.configure("hosted")
     shop.drop("shop", "a.jpg", picture(1))

@@ -47,7 +47,7 @@ def test_a_reply_of_another_shape_is_not_published(shop: Shop) -> None:
     "fault",
     [Behaviour.FAULT, Behaviour.TOO_MANY, Behaviour.NO_CREDITS, Behaviour.RESET_EARLY, Behaviour.SILENCE],
 )
-def test_a_run_that_is_to_end_ends_though_the_service_always_fails(shop: Shop, fault: Behaviour) -> None:
+def test_a_run_with_once_ends_though_the_service_always_fails(shop: Shop, fault: Behaviour) -> None:
     """With exit code 1, in time, and with what remains and why; only a daemon waits for a service without end."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace("enabled = true", "enabled = true\ntimeout_s = 1")
@@ -64,7 +64,7 @@ def test_a_run_that_is_to_end_ends_though_the_service_always_fails(shop: Shop, f
     assert (shop.bench.root / "private-out/b.png").exists()
 
 
-def test_a_run_that_is_to_end_ends_though_nobody_answers_at_the_address(shop: Shop) -> None:
+def test_a_run_with_once_ends_though_the_address_is_unreachable(shop: Shop) -> None:
     """Connections are refused: the run says that the service cannot be reached."""
     shop.configure("hosted")
     text = shop.config.read_text("utf-8").replace(shop.server.url, "http://127.0.0.1:9")

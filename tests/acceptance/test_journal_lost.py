@@ -126,7 +126,7 @@ def test_a_publication_that_was_lost_half_way_is_not_doubled(bench: Bench) -> No
     assert (bench.output / "a.png").stat().st_ino == result.st_ino
 
 
-def test_what_the_last_run_staged_is_swept_and_another_machines_is_not(bench: Bench) -> None:
+def test_the_last_runs_staged_files_are_swept_and_another_machines_are_not(bench: Bench) -> None:
     """The lock file names the run of the lost journal; nothing is known of other runs."""
     bench.drop("a.jpg")
     assert bench.once().returncode == 0

@@ -211,7 +211,7 @@ def test_pause_holds_new_work_back_until_resume(bench: Bench, start: Callable[..
 
 
 @pytest.mark.small_model
-def test_an_unreadable_file_holds_up_nobody_else(bench: Bench, start: Callable[..., Daemon]) -> None:
+def test_an_unreadable_file_delays_no_other(bench: Bench, start: Callable[..., Daemon]) -> None:
     """A file that another program keeps open is waited for, and listed; the others are cut."""
     held = bench.drop("held.jpg")
     with held.open("r+b"):

@@ -14,7 +14,7 @@ SEED = 7
 
 
 @pytest.mark.timeout(600)
-def test_whatever_is_odd_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_inputs_affect_only_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon goes on, cuts what follows, ends in order and starts again; there is no unforeseen error."""
     memory = Path("/dev/shm")  # noqa: S108 -- a file system that holds every date
     root = Path(tempfile.mkdtemp(prefix="cutoutd-odd-", dir=memory if memory.is_dir() else None))

@@ -117,9 +117,7 @@ def test_the_page_runs_beside_the_daemon_and_is_restarted(shown: Bench, start: C
     assert page_in_status(bench) == {"running": False, "address": None}
 
 
-def test_what_keeps_the_page_running_is_missed_when_it_is_killed(
-    shown: Bench, start: Callable[..., Daemon]
-) -> None:
+def test_a_killed_keeper_of_the_page_is_reported(shown: Bench, start: Callable[..., Daemon]) -> None:
     """Only a restart of cutoutd can start it again: the log, `status` and `doctor` say so; it is no zombie."""
     bench = shown
     daemon = start()

@@ -261,7 +261,7 @@ def test_a_failure_has_advice_and_can_be_cut_again(
         (studio.input / "layers.psd").unlink()
 
 
-def test_what_left_is_nothing_and_four_questions_are_answered(
+def test_the_page_shows_that_nothing_left_and_answers_four_questions(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:
     """With facts about the running system."""

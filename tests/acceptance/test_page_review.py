@@ -366,7 +366,7 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio
         shown(page)
 
 
-def test_the_second_of_two_people_is_told_what_the_first_decided(studio: Studio) -> None:
+def test_the_second_of_two_people_is_shown_what_the_first_decided(studio: Studio) -> None:
     """Nothing is decided twice, and the message says what happened."""
     with studio.visit("review?q=ball-1") as first, studio.visit("review?q=ball-1") as second:
         # The second one's page hears of nothing: as if both decided in the same moment.

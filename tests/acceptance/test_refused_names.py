@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 
-def test_names_that_the_output_refuses_hold_up_nobody(bench: Bench) -> None:
+def test_names_that_the_output_refuses_delay_no_other(bench: Bench) -> None:
     """Each gets a safe form, in sub-folders as well; only the picture whose place is taken by a file fails."""
     share = Share(bench.root, names="windows")
     share.attach()

@@ -67,7 +67,7 @@ def test_forged_records_in_the_output_stop_no_picture(bench: Bench) -> None:
     assert bench.results() == ["a.png", "a.png.json", "b.png", "b.png.json"]
 
 
-def test_root_does_not_work_on_folders_that_others_can_change_unless_told_to(bench: Bench) -> None:
+def test_root_does_not_work_on_folders_that_others_can_change_unless_configured(bench: Bench) -> None:
     """Each command says who can change them and what to do instead; nothing is created in the folders."""
     if not is_real_root():
         give_up("this is about the machine's root")

@@ -131,7 +131,7 @@ def lying(site: Site) -> list[WebhookMessage]:
     return webhooks_waiting(WebhookPaths.under(site.bench.root / "own-state"))
 
 
-def test_where_they_are_not_enabled_or_nobody_has_one_no_uploader_is_started(site: Site) -> None:
+def test_without_enabled_webhooks_no_uploader_is_started(site: Site) -> None:
     """The local path is unchanged: no directory of messages, no record, and no field in the sidecar."""
     site.configure(webhook=False)
     site.drop("shop", "a.jpg")

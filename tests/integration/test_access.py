@@ -170,7 +170,7 @@ def test_doubtful_results_and_failures_get_theirs(tmp_path: Path, rule: str) -> 
         assert rights(path) == reference(path.parent), path
 
 
-def test_what_the_owner_has_set_wins(tmp_path: Path) -> None:
+def test_configured_permissions_take_precedence(tmp_path: Path) -> None:
     """Over the directory and the original; the access list of the directory is kept, as far as the mode allows."""
     world = World(tmp_path, inputs=tmp_path / "in", permissions=Permissions(mode=0o640, group=54321))
     original(tmp_path, "a/x.jpg", 0o600)
@@ -186,7 +186,7 @@ def test_what_the_owner_has_set_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "hidden"), [(0o600, 0o077), (0o640, 0o007), (0o604, 0o070), (0o400, 0o077), (0o644, 0)]
 )
-def test_nobody_reads_a_result_who_may_not_read_its_original(
+def test_a_result_is_unreadable_to_users_who_may_not_read_its_original(
     tmp_path: Path, rule: str, mode: int, hidden: int
 ) -> None:
     """Nor its sidecar, nor the record of its failure: by the mode, or by the access list if there is one."""
@@ -217,7 +217,7 @@ def test_a_group_that_only_a_stranger_has_chosen_reads_nothing(tmp_path: Path) -
     assert {rights(path).group for path in (world.output / "a").iterdir()} == {ITS_GROUP}
 
 
-def test_whom_the_originals_list_names_may_read_the_result(tmp_path: Path) -> None:
+def test_users_in_the_originals_access_list_may_read_the_result(tmp_path: Path) -> None:
     """If the list of the directory names them too; a user in only one of the lists may not."""
     world = World(tmp_path, inputs=tmp_path / "in")
     source = original(tmp_path, "a/x.jpg", 0o600)

@@ -157,7 +157,7 @@ def shop(make: Callable[..., Shop]) -> Shop:
     return make()
 
 
-def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
+def test_a_picture_with_a_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
     """Results, names and the published hash are as if this journal had recorded them."""
     job = shop.cut("sub/a.jpg")
     shop.adopt()
@@ -183,7 +183,7 @@ def test_what_has_its_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
         assert names.reserve(NAME, "sub/a.jpg", [key])
 
 
-def test_what_a_person_drew_over_a_cutout_is_taken_over_with_it(shop: Shop) -> None:
+def test_strokes_over_a_cutout_are_adopted_with_it(shop: Shop) -> None:
     """It can be undone, and a later cut follows it; what this journal has recorded itself takes precedence."""
     stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0), (3.5, 4.0)), radius=5.0)
     drawn = Correction(number=3, sha256=digest(JPEG), strokes=(stroke,), suggestion=1)
@@ -313,7 +313,7 @@ def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
     ]
 
 
-def test_what_ended_here_later_stays_as_it_is(shop: Shop) -> None:
+def test_a_later_end_in_the_journal_takes_precedence(shop: Shop) -> None:
     """A sidecar that somebody copied counts less than the journal."""
     job = shop.cut("a.jpg", age_s=AN_HOUR_S)
     (known,) = shop.journal.sources.accept(NAME, [job.version])
@@ -474,7 +474,7 @@ def test_an_adoption_that_the_journal_refused_is_repeated(
     shop.journal.close()
 
 
-def test_after_a_lost_journal_what_waited_is_not_taken_for_what_was_skipped(tmp_path: Path) -> None:
+def test_after_a_lost_journal_waiting_pictures_do_not_count_as_skipped(tmp_path: Path) -> None:
     """With existing = "skip", the first run of the folder is when the lost journal says, and not now."""
     for name in ("old.jpg", "waiting.jpg"):
         folder_in(tmp_path).input.joinpath(name).write_bytes(JPEG)

@@ -165,7 +165,7 @@ def test_a_damaged_file_leaves_nothing(
     }
 
 
-def test_what_is_not_a_plain_file_in_its_place_is_not_unpacked(
+def test_entries_that_are_no_plain_files_in_place_are_not_unpacked(
     pack: Callable[..., Path], cache: Path
 ) -> None:
     """Paths that lead out, and links."""

@@ -49,7 +49,7 @@ def held_in(root: Path) -> dict[str, Any]:
     return document
 
 
-def test_an_owner_that_nobody_asks_writes_nothing(folder: Path, clock: FakeClock) -> None:
+def test_an_unchallenged_owner_writes_nothing(folder: Path, clock: FakeClock) -> None:
     """For a day: a disk may sleep, and a sync service has nothing to do."""
     first, _ = pair(folder, clock)
     assert first.attends()
@@ -61,7 +61,7 @@ def test_an_owner_that_nobody_asks_writes_nothing(folder: Path, clock: FakeClock
     assert state_of(folder) == before
 
 
-def test_what_it_reads_does_not_change_when_it_was_read(folder: Path, clock: FakeClock) -> None:
+def test_reading_does_not_change_access_times(folder: Path, clock: FakeClock) -> None:
     """The access time is a write too, on a file system that keeps it."""
     first, _ = pair(folder, clock)
     assert first.attends()
@@ -128,7 +128,7 @@ def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClo
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
-def test_a_challenge_that_is_no_file_disturbs_nobody(folder: Path, clock: FakeClock, kind: str) -> None:
+def test_a_challenge_that_is_no_file_does_no_harm(folder: Path, clock: FakeClock, kind: str) -> None:
     """It is not followed, nothing hangs, and the owner goes on."""
     first, _ = pair(folder, clock)
     assert first.attends()
@@ -198,7 +198,7 @@ def test_an_owner_of_the_version_before_is_not_challenged_and_keeps_its_folder(
     assert names(folder) == [marker.NAME, f"{marker.NAME}.term-2"]
 
 
-def test_what_an_owner_of_the_version_before_writes_late_is_put_right(folder: Path, clock: FakeClock) -> None:
+def test_a_late_write_by_an_owner_of_the_version_before_is_corrected(folder: Path, clock: FakeClock) -> None:
     """It slept, was succeeded, and wakes during a write: it has lost the folder, and all can read who has it."""
     machine = Machine(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("run-of-old")

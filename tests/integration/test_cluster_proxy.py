@@ -225,7 +225,7 @@ def test_a_forged_reply_never_becomes_a_result(slot: Slot, forged: str) -> None:
     assert (slot.root / f"{slot.jobs}-0.png").read_bytes() == b""
 
 
-def test_what_was_published_already_does_not_leave(slot: Slot) -> None:
+def test_a_picture_that_was_published_already_is_not_sent(slot: Slot) -> None:
     """Its bytes are compared before it is sent."""
     event = slot.ask(None, published_sha256=hashlib.sha256(PICTURE).hexdigest())
     assert isinstance(event, Finished)

@@ -93,7 +93,7 @@ def carry_out(host: SlotHost, key: str = "", most: int = LIMIT) -> Cut:
     return report
 
 
-def test_what_nobody_waits_for_ends_with_its_slot_and_the_next_one_is_cut(host: SlotHost) -> None:
+def test_a_withdrawn_task_ends_with_its_slot_and_the_next_one_is_cut(host: SlotHost) -> None:
     """A task that hangs, one queued behind it, and one that is withdrawn before it is queued."""
     (pid,) = slots()
     os.kill(pid, signal.SIGSTOP)

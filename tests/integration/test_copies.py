@@ -83,7 +83,7 @@ PUT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", PUT)
-def test_what_is_not_the_copy_that_was_reported_is_not_sent(hall: Hall, what: str) -> None:
+def test_another_file_than_the_reported_copy_is_not_sent(hall: Hall, what: str) -> None:
     """Whatever is there: no request is made, the job is not uploaded, and the directory is clean again."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)

@@ -146,7 +146,7 @@ def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Pat
     world.journal.close()
 
 
-def test_what_was_cleared_is_brought_back_by_undo(world: World) -> None:
+def test_cleared_strokes_are_restored_by_undo(world: World) -> None:
     """Clearing is a correction without strokes; it cannot be done twice."""
     undo, clear = (
         FixRequest(job=world.number, action=action).to_argument()
@@ -207,7 +207,9 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
         ("nonsense", "cannot be understood"),
     ],
 )
-def test_what_cannot_be_corrected_is_refused_in_words(world: World, spoil: str, why: str) -> None:
+def test_a_cutout_that_cannot_be_corrected_is_refused_with_the_reason(
+    world: World, spoil: str, why: str
+) -> None:
     """And nothing is recorded."""
     seen = ""
     argument = None
@@ -253,7 +255,7 @@ def test_a_rejected_cutout_whose_original_was_moved_away_can_be_corrected(
         assert "is not in its folder any more" in str(answer)
 
 
-def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:
+def test_strokes_that_a_worker_could_not_follow_can_be_undone(world: World) -> None:
     """As for lack of memory: the former cutout is still there."""
     world.draw(CLICK)
     world.journal.queue.finish(world.claim().id, JobState.FAILED, detail={})
@@ -261,7 +263,7 @@ def test_what_a_worker_could_not_follow_can_be_undone(world: World) -> None:
     assert world.job.state is JobState.QUEUED
 
 
-def test_what_was_drawn_over_other_bytes_is_dropped_once_they_are_published(world: World) -> None:
+def test_strokes_over_other_bytes_are_dropped_once_the_new_ones_are_published(world: World) -> None:
     """It is kept until then, since the new version may never be cut."""
     world.draw(CLICK)
     world.finish(world.claim())
@@ -384,7 +386,7 @@ def test_a_decision_is_undone_by_a_command_and_decided_again(world: World) -> No
 
 
 @pytest.mark.parametrize("argument", ["77", "x", "1 2"])
-def test_what_is_no_such_job_cannot_be_taken_back(world: World, argument: str) -> None:
+def test_a_decision_about_another_job_cannot_be_undone(world: World, argument: str) -> None:
     """The answer gives the reason."""
     assert world.ask(Verb.HOLD, argument)
 

@@ -491,7 +491,7 @@ def test_a_repair_waits_for_a_share_that_is_away(make: Callable[..., Desk]) -> N
     assert desk.files() == {"a.png": NEW, "a_2.png": OLD}
 
 
-def test_what_dead_runs_left_is_swept_and_what_others_have_is_not(make: Callable[..., Desk]) -> None:
+def test_staged_files_of_dead_runs_are_swept_and_those_of_others_are_not(make: Callable[..., Desk]) -> None:
     """Another machine may work on the same share."""
     desk = make()
     for run in ("dead", "dead.own", "another-machines", "another-machines.own"):

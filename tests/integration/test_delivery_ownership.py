@@ -75,7 +75,7 @@ def test_nothing_is_planned_without_the_folder(desk: Desk, proof: Proof) -> None
     assert published(desk) == []
 
 
-def test_what_is_planned_is_not_carried_out_once_the_folder_is_lost(desk: Desk, proof: Proof) -> None:
+def test_a_plan_is_not_carried_out_once_the_folder_is_lost(desk: Desk, proof: Proof) -> None:
     """Ownership is checked immediately before the first rename; the job goes back to the queue."""
     proof.lost_at = 2
     job = desk.deliver("a.jpg", NEW)

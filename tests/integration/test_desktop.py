@@ -171,7 +171,7 @@ def test_a_quick_action_is_a_whole_bundle(tmp_path: Path) -> None:
     assert all(one.path.is_relative_to(tmp_path) for one in installed)
 
 
-def test_what_is_installed_is_installed_once_and_removed_again(tmp_path: Path) -> None:
+def test_menu_entries_are_installed_once_and_removed_again(tmp_path: Path) -> None:
     """With nothing of ours left, and all else where it was."""
     installed = items(tmp_path)
     neighbour = installed[1].path.parent / "mine"
@@ -188,7 +188,7 @@ def test_what_is_installed_is_installed_once_and_removed_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "directory", "fifo"])
-def test_what_cutoutd_did_not_make_is_never_replaced_or_removed(tmp_path: Path, kind: str) -> None:
+def test_files_of_others_are_never_replaced_or_removed(tmp_path: Path, kind: str) -> None:
     """And then nothing at all is written; a link is not followed, even to a file of ours."""
     installed = items(tmp_path)
     place = installed[2].path

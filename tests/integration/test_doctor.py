@@ -82,7 +82,7 @@ def test_missing_places_are_distinguished(tmp_path: Path) -> None:
     assert seen["output"] == {"missing": True, "above": os.fspath(tmp_path), "writable": True}
 
 
-def test_a_share_that_hangs_holds_nobody_up(share: Share) -> None:
+def test_a_share_that_hangs_does_not_block_doctor(share: Share) -> None:
     """The findings from before the hang are reported, and where it hangs."""
     share.hang(only="/out")
     begun = time.monotonic()

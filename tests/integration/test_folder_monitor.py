@@ -146,7 +146,7 @@ def test_a_file_is_accepted_because_an_event_tells_of_it(make: Callable[..., Mon
     assert watched.heard.count == 2
 
 
-def test_what_is_there_at_the_start_is_found_by_the_scan(make: Callable[..., MonitoredFolder]) -> None:
+def test_existing_files_are_found_by_the_first_scan(make: Callable[..., MonitoredFolder]) -> None:
     """No event ever reported it."""
     watched = make(rescan_interval_s=FOR_EVER_S)
     watched.put("a.jpg")
@@ -495,7 +495,7 @@ def test_files_in_directories_made_in_one_rush_are_all_found(make: Callable[...,
 
 
 @pytest.mark.usefixtures("native")
-def test_whatever_way_a_file_gets_its_name_it_is_taken_once(
+def test_a_file_is_accepted_once_however_it_gets_its_name(
     make: Callable[..., MonitoredFolder], tmp_path: Path
 ) -> None:
     """In a directory that is moved in, renamed, moved in, or linked; and never under a temporary name."""

@@ -276,7 +276,7 @@ def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
     ("pool", "is_taken"),
     [({"max_pixels": 20_000}, True), ({"workers": 1}, False), ({"job_timeout_s": 7.0}, False)],
 )
-def test_what_is_built_into_the_running_program_is_refused_whole(
+def test_a_change_that_needs_a_restart_is_refused_as_a_whole(
     hall: Halls,
     pool: dict[str, Any],
     is_taken: bool,  # noqa: FBT001 -- a parameter of the test
@@ -323,7 +323,7 @@ def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
     )
 
 
-def test_what_an_earlier_run_left_is_finished_although_the_journal_refuses_once(
+def test_jobs_of_an_earlier_run_are_finished_although_the_journal_refuses_once(
     hall: Halls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, what had been read until the refusal was forgotten until the next start."""

@@ -44,7 +44,7 @@ SPOILS = [spoil_by_directories, spoil_by_links, spoil_by_fifos]
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_what_the_supervisor_stages_is_out_of_a_workers_reach(
+def test_files_staged_by_the_supervisor_are_out_of_a_workers_reach(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     """Records of failures, sidecars, trial files, and accepted results."""

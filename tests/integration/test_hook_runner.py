@@ -105,7 +105,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
     until(is_gone, "its child's end")
 
 
-def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+def test_background_processes_of_a_command_are_not_waited_for(tmp_path: Path) -> None:
     """Such as a desktop notification that stays on the screen; even if it keeps the pipe open."""
     go = tmp_path / "go"
     code = f"import os\nif os.fork() == 0:\n    {WAIT}"

@@ -163,7 +163,7 @@ def test_position_and_scale(cut: Callable[..., list[Image.Image]]) -> None:
     assert cut.report.staged[0].subject[3] == HEIGHT  # type: ignore[attr-defined]
 
 
-def test_what_lies_outside_the_region_of_interest_is_background(
+def test_everything_outside_the_region_of_interest_is_background(
     cut: Callable[..., list[Image.Image]],
 ) -> None:
     """Of two balls the one inside is the subject."""
@@ -176,7 +176,7 @@ def test_what_lies_outside_the_region_of_interest_is_background(
     assert alpha[:, WIDTH:].max() == 0
 
 
-def test_an_empty_region_is_refused_in_words(
+def test_an_empty_region_is_refused_with_the_reason(
     engine: Engine,
     drop: Callable[..., Task],  # noqa: F811 -- the fixture
 ) -> None:
@@ -187,7 +187,7 @@ def test_an_empty_region_is_refused_in_words(
     assert "region of interest" in report.cause
 
 
-def test_a_task_with_every_option_comes_through_the_channel(drop: Callable[..., Task]) -> None:  # noqa: F811 -- the fixture
+def test_a_task_with_every_option_passes_through_the_channel(drop: Callable[..., Task]) -> None:  # noqa: F811 -- the fixture
     """The worker receives what the supervisor sends."""
     recipe = replace(
         RECIPE,

@@ -188,7 +188,7 @@ def test_bytes_flipped_anywhere_are_noticed_or_do_no_harm(tmp_path: Path, clock:
     assert noticed > 20
 
 
-def test_what_another_file_left_is_not_played_back(tmp_path: Path, clock: FakeClock) -> None:
+def test_the_rollback_journal_of_another_file_is_not_applied(tmp_path: Path, clock: FakeClock) -> None:
     """A rollback journal that is garbage, beside an intact file and beside none."""
     path = fill(tmp_path, clock)
     hot = path.with_name(f"{FILE_NAME}-journal")
@@ -217,7 +217,7 @@ def test_the_rollback_journal_goes_with_the_file_it_belongs_to(tmp_path: Path, c
     journal.close()
 
 
-def test_what_can_be_read_and_do_no_harm_is_kept(tmp_path: Path, clock: FakeClock) -> None:
+def test_readable_and_harmless_rows_are_kept(tmp_path: Path, clock: FakeClock) -> None:
     """That work was paused, and since when the folder is known."""
     path = fill(tmp_path, clock)
     _statement("UPDATE job SET state = 'dome' WHERE id = 7")(path)

@@ -198,7 +198,7 @@ def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock:
     assert not second.attends()
 
 
-def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, clock: FakeClock) -> None:
+def test_the_next_run_learns_what_a_dead_run_had_not(folder: Path, clock: FakeClock) -> None:
     """It died between the take-over and its first complete scan."""
     first, second = pair(folder, clock)
     assert first.attends()
@@ -208,7 +208,7 @@ def test_what_a_dead_run_had_not_learned_is_learned_by_the_next(folder: Path, cl
     assert second.lease.inherited
 
 
-def test_a_claim_of_a_dead_run_holds_up_nobody_for_ever(folder: Path, clock: FakeClock) -> None:
+def test_a_claim_of_a_dead_run_is_removed_in_the_end(folder: Path, clock: FakeClock) -> None:
     """After the silence limit it is ignored, and removed."""
     first, _ = pair(folder, clock)
     (folder / f"{marker.NAME}.term-1").write_text("of nobody")
@@ -514,7 +514,7 @@ def test_never_do_two_machines_believe_to_hold_the_folder(
     assert sum(held) == 1
 
 
-def test_what_the_version_before_wrote_about_its_lease_is_honoured(folder: Path, clock: FakeClock) -> None:
+def test_a_lease_written_by_the_version_before_is_honoured(folder: Path, clock: FakeClock) -> None:
     """Its marker and its claim, byte for byte: while it may be alive it is asked; once it is dead, its epoch is succeeded."""
     document = (
         '{"schema": "cutoutd.folder/2", "uuid": "%s", "owner": {"host": "old", "run": "run-of-old", "term": 7, '

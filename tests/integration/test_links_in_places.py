@@ -298,7 +298,7 @@ def world_with_result(tmp_path: Path) -> tuple[World, Any]:
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", ["a.png", "a.png.json", "failed/a.jpg.error.json"])
-def test_a_sparse_file_in_the_place_of_ours_holds_nobody_up(tmp_path: Path, name: str) -> None:
+def test_a_sparse_file_in_the_place_of_ours_is_not_read(tmp_path: Path, name: str) -> None:
     """It takes no space, and would take an hour to read."""
     world = World(tmp_path)
     place = world.output / name

@@ -263,7 +263,7 @@ def test_without_the_extra_the_install_command_is_printed(
     assert not own.exists()
 
 
-def test_what_cannot_be_checked_is_not_fetched(call: Callable[..., tuple[int, str, str]]) -> None:
+def test_a_model_that_cannot_be_verified_is_not_downloaded(call: Callable[..., tuple[int, str, str]]) -> None:
     """A model without a checksum or address, and an unknown one."""
     for name, message in (
         ("ben2", "no checksum of it is published"),
@@ -290,7 +290,7 @@ def test_a_model_without_a_checksum_is_added_by_the_options_that_are_printed(
     assert f"--name {name} --size {spec.input_size}" in listed
 
 
-def test_what_was_compared_is_what_is_added(
+def test_the_verified_file_is_the_added_one(
     own: Path, call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is swapped in after the comparison is refused, and not added under the model's name."""

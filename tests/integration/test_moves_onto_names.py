@@ -168,7 +168,7 @@ def test_a_picture_that_is_moved_over_another_takes_the_place_of_its_result(
     assert shown(desk) == {"b.jpg": JobState.DONE}
 
 
-def test_a_picture_that_was_moved_over_another_while_nobody_looked_leaves_its_result(
+def test_a_picture_moved_over_another_between_runs_leaves_its_result(
     make: Callable[..., Desk],
 ) -> None:
     """It cannot be distinguished from one that was removed before: the result of a removed picture stays."""

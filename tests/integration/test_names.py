@@ -132,7 +132,7 @@ def test_portable_names_are_used_wherever_the_output_is(make: Callable[..., Desk
     assert "a 10:30" in sidecar_of(desk, "aux/a 10:30.jpg")["warnings"][0]
 
 
-def test_what_was_published_under_another_form_is_adopted(
+def test_a_result_published_under_another_form_is_adopted(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
     """A new journal recognises it by its sidecar, and nothing is cut twice."""

@@ -31,7 +31,7 @@ RECIPE = Recipe(
 
 
 @pytest.mark.parametrize("has_ended", [False, True])
-def test_what_a_share_opens_late_is_closed_though_its_folder_has_left(
+def test_files_that_a_share_opens_late_are_closed_though_their_folder_was_removed(
     tmp_path: Path, *, has_ended: bool
 ) -> None:
     """Before, descriptors and a directory stayed for as long as the daemon ran if the opener was asked to end while it waited."""

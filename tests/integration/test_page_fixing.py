@@ -164,7 +164,7 @@ def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_worker_that_nobody_draws_with_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_of_a_session_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
     """The session is not: its next stroke starts another one."""
     monkeypatch.setattr(brush_sessions, "IDLE_S", 0.1)
     job = shoot.cut("a.jpg", jpeg(60, 40))
@@ -234,7 +234,7 @@ def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_was_drawn_before_is_there_again_and_can_be_undone(shoot: Shoot) -> None:
+def test_earlier_strokes_are_shown_again_and_can_be_undone(shoot: Shoot) -> None:
     """With and without a running daemon; without strokes there is nothing to undo, and saving none removes all."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     assert shoot.refused_write("fix_undo", job=job).code == "nothing_drawn"
@@ -273,7 +273,7 @@ def test_a_refusal_by_the_daemon_is_reported_at_once(shoot: Shoot, monkeypatch: 
     "drawn",
     [None, "x", [{}], [KEEP] * 501, [{**KEEP, "radius": -1}], [{**KEEP, "points": [[1e9, 0]]}]],
 )
-def test_what_are_no_strokes_is_refused_before_a_worker_sees_it(shoot: Shoot, drawn: object) -> None:
+def test_invalid_strokes_are_refused_before_a_worker_gets_them(shoot: Shoot, drawn: object) -> None:
     """For a preview and for saving."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]

@@ -72,7 +72,7 @@ def test_a_cutout_that_a_person_corrected_is_called_so(room: PageRoom) -> None:
     assert (job["corrected"], job["score"]) == (True, 0.2)
 
 
-def test_lists_are_selected_by_words(room: PageRoom) -> None:
+def test_lists_are_selected_by_name(room: PageRoom) -> None:
     """Each word selects what the overview counts under it."""
     room.cut("a.jpg")
     room.cut("b.jpg", doubtful=True, score=0.3)
@@ -125,7 +125,7 @@ def test_all_matches_are_numbered_with_the_shown_versions(room: PageRoom) -> Non
         {"folder": [1]},
     ],
 )
-def test_what_nobody_can_mean_is_refused(room: PageRoom, params: dict[str, object]) -> None:
+def test_invalid_parameters_are_refused(room: PageRoom, params: dict[str, object]) -> None:
     """The process that answers browsers may be compromised."""
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs", **params)
@@ -314,7 +314,7 @@ def test_a_damaged_journal_is_named(room: PageRoom) -> None:
     assert refused.value.code == "journal_damaged"
 
 
-def test_what_left_is_read_from_the_ledger(room: PageRoom) -> None:
+def test_uploads_are_listed_from_the_ledger(room: PageRoom) -> None:
     """Nothing since the first folder was watched; then what its rows say."""
     found = room.ask("egress")
     assert (found["bytes"], found["uploads"], found["ledger"], found["trouble"]) == (0, 0, [], "")

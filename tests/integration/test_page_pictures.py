@@ -85,7 +85,7 @@ def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
     assert read(shoot.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (256, 256)
 
 
-def test_what_was_shown_once_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_cached_picture_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
     """Also by the next process; a large view starts with the levels that its small picture has left in the cache."""
     job = shoot.cut("a.jpg", jpeg(), png())
     shoot.ask("look", shoot.cut("b.jpg", jpeg(60, 40)), "source")
@@ -182,7 +182,7 @@ def test_a_picture_that_cannot_be_shown_has_a_reason(shoot: Shoot, tmp_path: Pat
 
 
 @pytest.mark.parametrize("job", [-1, 1.5, True, None, "1x", "", [1], 1 << 80, "9" * 30, "\u0661"])
-def test_what_is_no_number_is_refused(shoot: Shoot, job: object) -> None:
+def test_an_invalid_number_is_refused(shoot: Shoot, job: object) -> None:
     """Before anything is looked up."""
     assert shoot.refused("look", job, "source").status == 400
     number = shoot.cut("a.jpg", jpeg(60, 40))
@@ -242,7 +242,7 @@ def test_an_idle_worker_of_the_page_is_ended(shoot: Shoot, monkeypatch: pytest.M
     assert shoot.ask("thumb", job, "cutout").body
 
 
-def test_a_share_that_hangs_holds_up_nobody_else(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_share_that_hangs_delays_no_other_folder(shoot: Shoot, tmp_path: Path) -> None:
     """A request for it is answered after seconds, the next one at once; pictures of another folder are served all the while."""
     share = Share(tmp_path)
     share.attach()
@@ -357,7 +357,7 @@ def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
     return preview
 
 
-def test_what_a_worker_has_left_in_small_is_shown_without_the_cutout_itself(shoot: Shoot) -> None:
+def test_a_workers_preview_is_shown_without_the_cutout_itself(shoot: Shoot) -> None:
     """At once, in tiles of the coarse levels; the cutout is read for the fine ones only."""
     job = shoot.cut("a.jpg", jpeg(), png())
     preview = _left_in_small(shoot, png())

@@ -75,7 +75,7 @@ def tried(how: str, target: socket.socket) -> dict[str, str]:
 
 
 @needs_seccomp
-def test_a_process_that_answers_browsers_calls_nobody() -> None:
+def test_a_process_that_answers_browsers_cannot_connect_anywhere() -> None:
     """Not with the listening socket either, nor with a socket that is passed to it."""
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         bare = tried("bare", somebody)

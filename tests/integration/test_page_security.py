@@ -171,7 +171,7 @@ def test_a_token_belongs_to_its_own_cookie(browser: Browser, page: Served) -> No
     assert other.ask("/api/session", data={})[0] == 200
 
 
-def test_what_writes_is_not_done_by_asking(browser: Browser) -> None:
+def test_a_get_request_changes_nothing(browser: Browser) -> None:
     """Otherwise the address of an image in a page would suffice."""
     for method in (
         "decide",
@@ -296,7 +296,7 @@ for method in ("GET", "POST"):
         assert ended.stdout.split() == said, uid
 
 
-def test_what_is_too_large_is_refused_before_it_is_read(browser: Browser, page: Served) -> None:
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(browser: Browser, page: Served) -> None:
     """By its declared size, or once it has become too large."""
     head = (
         f"POST /api/session HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
@@ -339,7 +339,7 @@ def test_wrong_codes_are_few(tmp_path: Path) -> None:
         assert stranger.pair("wrong") == 429
 
 
-def test_after_wrong_ones_no_password_is_taken_for_a_minute(tmp_path: Path, clock: FakeClock) -> None:
+def test_after_wrong_passwords_none_is_accepted_for_a_minute(tmp_path: Path, clock: FakeClock) -> None:
     """Not even the right one, or it could be found by trying."""
     tmp_path.chmod(0o700)
     sessions = BrowserSessions(tmp_path, clock, "a long password")

@@ -45,7 +45,7 @@ def change(backend: Any, folder: str = "shoot", digest: str | None = None, **cha
     return data
 
 
-def test_every_field_has_its_value_its_bounds_and_the_references_words(path: Path) -> None:
+def test_every_field_has_its_value_its_bounds_and_the_references_text(path: Path) -> None:
     """And is of a kind that a form can show."""
     answer = shown(backend_at(path))
     fields = {one["key"]: one for one in answer["fields"]}
@@ -147,7 +147,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
         ({"rendition.directory": "elsewhere"}, 403, "rendition.directory"),
     ],
 )
-def test_what_the_loader_or_the_list_refuses_changes_nothing(
+def test_a_change_that_the_loader_or_the_list_refuses_changes_nothing(
     path: Path, changes: dict[str, Any], status: int, key: str
 ) -> None:
     """And the page can show the reason at its field."""
@@ -173,7 +173,9 @@ def test_a_link_is_not_followed(path: Path) -> None:
     assert path.is_symlink()
 
 
-def test_a_read_only_configuration_is_refused_in_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_configuration_is_refused_with_the_reason(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Root may write everywhere, so the system's answer is simulated."""
     backend = backend_at(path)
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
@@ -300,7 +302,7 @@ def test_a_folder_that_must_not_be_is_not_added(path: Path, given: dict[str, str
     assert path.read_text(encoding="utf-8") == CONFIGURATION
 
 
-def test_the_forms_come_with_words(path: Path) -> None:
+def test_the_forms_come_with_descriptions(path: Path) -> None:
     """Four of them."""
     offered = METHODS["forms"](backend_at(path), {}).data
     assert [one["name"] for one in offered] == ["transparent", "shop-white", "marketplace", "designer"]

@@ -69,7 +69,7 @@ def test_a_file_that_another_process_writes_is_held_as_well(tmp_path: Path) -> N
 
 
 @needs_leases
-def test_nobody_waits_for_what_is_no_picture(tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_are_not_waited_for(tmp_path: Path) -> None:
     """A log is open all day; only while its first bytes are missing can a file still become a picture."""
     with (tmp_path / "day.log").open("wb") as writer:
         assert _held(tmp_path, "day.log")
@@ -131,7 +131,7 @@ def test_a_writer_that_opens_the_file_during_the_check_does_no_harm(tmp_path: Pa
     assert "SIGURG" in (tmp_path / "trace").read_text()
 
 
-def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+def test_entries_that_are_no_files_are_not_opened(tmp_path: Path) -> None:
     """A FIFO without a writer would hang, a link would lead out."""
     root = tmp_path / "root"
     (root / "directory.jpg").mkdir(parents=True)

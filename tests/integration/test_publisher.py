@@ -182,7 +182,7 @@ def test_an_entry_that_is_no_file_is_not_touched(tmp_path: Path, kind: str, on_c
     assert os.path.lexists(taken)
 
 
-def test_a_doubtful_result_lies_in_review_with_its_overlay(world: World) -> None:
+def test_a_doubtful_result_is_in_review_with_its_overlay(world: World) -> None:
     """And the good result of an earlier version stays."""
     world.publish("sub/a.jpg", OLD)
     plan = world.plan(world.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True))
@@ -232,7 +232,7 @@ def test_any_name_is_published_with_a_valid_sidecar(world: World, raw: bytes) ->
     assert world.everything().keys() == {output, sidecar}
 
 
-def test_a_file_that_comes_in_between_makes_it_plan_again(world: World) -> None:
+def test_a_file_that_appears_in_between_causes_another_plan(world: World) -> None:
     """Results that have their names keep them; nothing is published twice."""
     publication = world.results("a.jpg", [OLD, NEW])
     plan = world.plan(publication)

@@ -138,7 +138,7 @@ def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tupl
 
 
 @pytest.mark.parametrize(("pairs", "step"), [(SWAP, 1), (CYCLE, 6)])
-def test_results_follow_whatever_call_of_the_delivery_a_kill_comes_before(
+def test_results_follow_after_a_kill_before_any_call_of_the_delivery(
     tmp_path: Path, clock: FakeClock, pairs: Pairs, step: int
 ) -> None:
     """Each picture has its result, none is cut again, and no displaced result is left."""

@@ -148,7 +148,7 @@ def test_the_mask_alone_is_the_matte(staging: Staging) -> None:
     assert np.array_equal(staging.pixels(stage, 1), subject()[1][30:90, 50:90])
 
 
-def test_a_picture_lies_behind_the_subject(staging: Staging, tmp_path: Path) -> None:
+def test_a_background_picture_is_behind_the_subject(staging: Staging, tmp_path: Path) -> None:
     """It fills the canvas, and the report names its file."""
     ground = tmp_path / "paper.png"
     Image.new("RGB", (40, 40), (10, 20, 200)).save(ground)
@@ -174,7 +174,7 @@ def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
     assert staging.names == []
 
 
-def test_a_background_that_is_a_pipe_holds_up_nobody(staging: Staging, tmp_path: Path) -> None:
+def test_a_background_that_is_a_pipe_blocks_nothing(staging: Staging, tmp_path: Path) -> None:
     """Nobody may ever write to it."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="is not a file"):
@@ -350,7 +350,9 @@ def test_quality_is_lowered_until_a_file_is_small_enough(staging: Staging, kind:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
-def test_what_cannot_be_made_small_enough_fails_and_leaves_nothing(staging: Staging, kind: str) -> None:
+def test_a_rendition_that_cannot_be_made_small_enough_fails_and_leaves_nothing(
+    staging: Staging, kind: str
+) -> None:
     """Never below the lowest allowed quality; the message gives the size."""
     with pytest.raises(LimitError, match=r"more than max_kb = 1") as caught:
         staging.stage({"format": "png"}, {"format": kind, "max_kb": 1} | LIMITED)

@@ -112,7 +112,7 @@ def test_a_share_that_looked_empty_for_a_while_has_lost_nothing(archive: Archive
     assert archive.journal.sources.is_known(FOLDER, version)
 
 
-def test_what_is_still_to_be_done_is_never_history(archive: Archive) -> None:
+def test_unfinished_jobs_are_never_forgotten(archive: Archive) -> None:
     """Waiting, delayed, or with an original that is still to be moved."""
     waiting, resting = (Version(path=name, size=1, mtime_ns=1) for name in ("w.jpg", "r.jpg"))
     _, rest = archive.journal.sources.accept(FOLDER, [waiting, resting])

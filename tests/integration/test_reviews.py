@@ -168,7 +168,7 @@ def test_an_accepted_result_takes_its_own_earlier_ones_place(make: Callable[...,
 
 
 @pytest.mark.parametrize("how", ["changed", "removed", "sidecar changed", "sidecar removed", "a link"])
-def test_what_is_not_as_it_was_put_there_is_not_accepted(make: Callable[..., Desk], how: str) -> None:
+def test_a_changed_result_is_not_accepted(make: Callable[..., Desk], how: str) -> None:
     """It stays, the person is told the reason, and may decide again."""
     desk = make()
     job = doubtful(desk)

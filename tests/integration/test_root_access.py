@@ -115,7 +115,7 @@ def test_a_service_that_would_run_as_root_is_reported(folder: Folder, *, allow_r
     )
 
 
-def test_for_an_ordinary_user_its_own_folders_are_nobody_elses(folder: Folder) -> None:
+def test_for_an_ordinary_user_its_own_folders_are_safe(folder: Folder) -> None:
     """The same check is used by `service show` for another user than the caller."""
     os.chown(folder.input, SOMEBODY, -1)
     assert writers_in(folder.input, me=SOMEBODY) == ""

@@ -174,7 +174,7 @@ def test_a_file_grows_no_larger_than_any_result(report_of: Callable[[str], Repor
     assert (bare[attempt], worker[attempt]) == ("done", "EFBIG")
 
 
-def test_what_was_opened_for_reading_cannot_be_written(report_of: Callable[[str], Report]) -> None:
+def test_a_file_opened_for_reading_cannot_be_written(report_of: Callable[[str], Report]) -> None:
     """By any process."""
     attempt = "write the original through what was given"
     assert {report_of(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
@@ -254,7 +254,9 @@ def test_the_supervisor_has_no_network(attempt: str, report_of: Callable[[str], 
 
 
 @needs_seccomp
-def test_what_the_supervisor_starts_has_no_network_either(report_of: Callable[[str], Report]) -> None:
+def test_programs_started_by_the_supervisor_have_no_network_either(
+    report_of: Callable[[str], Report],
+) -> None:
     """A filter survives exec."""
     assert report_of("bare")["outcomes"]["inet in a program"] == "done"
     assert report_of("supervisor")["outcomes"]["inet in a program"] == "EPERM"
@@ -320,7 +322,7 @@ def test_a_missing_root_is_left_out_and_reported(report_of: Callable[[str], Repo
     assert [Path(path).name for path in missing] == ["gone"]
 
 
-def test_what_the_kernel_has_is_found() -> None:
+def test_features_of_the_kernel_are_detected() -> None:
     """The detection agrees with the kernel's own answers; otherwise all layers could be off unnoticed."""
     assert landlock.abi() == landlock_version()
     assert seccomp.supported() == (has_seccomp() and os.uname().machine in {"x86_64", "aarch64"})

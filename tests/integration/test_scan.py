@@ -78,7 +78,7 @@ def test_a_path_that_leads_elsewhere_is_no_file_of_the_folder(tmp_path: Path, pa
     assert scan_file(str(tmp_path / "root"), path) is None
 
 
-def test_what_is_no_file_is_skipped(tmp_path: Path) -> None:
+def test_entries_that_are_no_files_are_skipped(tmp_path: Path) -> None:
     """A FIFO, a socket and a directory named .jpg; nothing hangs."""
     os.mkfifo(tmp_path / "fifo.jpg")
     (tmp_path / "directory.jpg").mkdir()

@@ -242,7 +242,7 @@ def quoted(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode())
 
 
-def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
+def test_another_file_is_refused_by_the_folder(api: Serving) -> None:
     """By its bytes, not by its name or type; an undecodable picture fails like any other file there."""
     status, job, _ = api.cut(b"MZ" + b"\0" * 5000, "?name=a.exe")
     assert (status, job["state"], job["over"], job["outputs"]) == (200, "refused", True, [])
@@ -255,7 +255,7 @@ def test_what_is_no_picture_is_refused_by_the_folder(api: Serving) -> None:
     until(lambda: not spooled(api), "nothing is left")
 
 
-def test_what_is_too_large_is_refused_before_it_is_read_or_once_it_is(api: Serving) -> None:
+def test_an_upload_that_is_too_large_is_refused_by_its_length_or_while_read(api: Serving) -> None:
     """By its announced size, or once too much has arrived; no part is kept."""
     head = (
         f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\n"

@@ -169,7 +169,7 @@ def test_refusals_are_json_and_leave_nothing(api: Serving, fields: dict[str, Any
     until(lambda: not list((api.input / incoming.DIRECTORY).iterdir()), "nothing is left of it")
 
 
-def test_bad_sources_in_its_words(api: Serving) -> None:
+def test_bad_sources_are_refused_with_remove_bgs_codes(api: Serving) -> None:
     """A missing picture, a URL, a file that is no picture, one that is too large, one without a subject."""
     multipart = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
     assert code(api.ask("POST", REMOVEBG, form({}), multipart)[1]) == "missing_source"
@@ -226,7 +226,7 @@ def test_a_rembg_client_is_served(api: Serving) -> None:
     assert opened(content).convert("RGB").getpixel((1, 1)) == (0, 0, 255)
 
 
-def test_rembg_refuses_in_its_words(api: Serving) -> None:
+def test_requests_are_refused_in_a_rembg_servers_words(api: Serving) -> None:
     """422 with a list, as FastAPI words it; a URL is refused."""
     status, answer, _ = ask(api, REMBG, picture(11), af="900")
     assert (status, answer["detail"][0]["loc"]) == (422, ["body", "af"])

@@ -101,9 +101,7 @@ def test_small_pictures_are_small_and_keep_transparency(thumbnails: Thumbnails, 
 
 
 @pytest.mark.parametrize("name", ["torn.jpg", "link.jpg", "fifo.jpg", "nowhere.jpg", "../../etc/hostname"])
-def test_what_is_no_picture_has_no_preview_and_a_reason(
-    thumbnails: Thumbnails, pictures: Path, name: str
-) -> None:
+def test_another_file_has_no_preview_and_a_reason(thumbnails: Thumbnails, pictures: Path, name: str) -> None:
     """The next one has a preview: the process goes on."""
     nothing, why = thumbnails.of(os.fspath(pictures / name))
     assert (nothing, bool(why)) == (b"", True)

@@ -71,7 +71,7 @@ def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
     assert walk.links == 4
 
 
-def test_what_is_no_picture_is_named_once_with_what_it_seems_to_be() -> None:
+def test_another_file_is_named_once_with_its_apparent_kind() -> None:
     """In the log, and in the folder's note as long as it exists; text files beside pictures are not."""
     skipped = SkippedEntries(NAME)
     with capture_logs() as logs:

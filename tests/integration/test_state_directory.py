@@ -131,7 +131,7 @@ def test_a_state_directory_that_others_could_enter_is_closed_to_them(tmp_path: P
             assert state.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_state_directory_that_is_made_lets_nobody_else_in(tmp_path: Path) -> None:
+def test_a_new_state_directory_is_closed_to_other_users(tmp_path: Path) -> None:
     """Nor do new directories above it, whatever the umask is."""
     before = os.umask(0)
     try:

@@ -109,7 +109,7 @@ def test_a_submission_is_accepted_at_once_with_its_options(make: Callable[..., M
     assert watched.heard.count == 1
 
 
-def test_what_was_submitted_before_the_start_comes_first(make: Callable[..., MonitoredFolder]) -> None:
+def test_submissions_from_before_the_start_come_first(make: Callable[..., MonitoredFolder]) -> None:
     """Also where existing files are skipped at the first start."""
     watched = make(existing="skip", settle_s=0.1)
     watched.put("old.jpg")

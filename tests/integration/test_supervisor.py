@@ -63,7 +63,7 @@ def lost(task: Task, **how: Any) -> Lost:  # noqa: ANN401 -- of a Lost
     return Lost(**{"job": task.job, **fields, **how})
 
 
-def test_what_a_worker_died_over_waits_until_another_has_shown_that_it_can_work(hall: Hall) -> None:
+def test_a_picture_that_killed_a_worker_waits_until_another_worker_has_proved_sound(hall: Hall) -> None:
     """Otherwise a broken library would use up the attempts of every picture."""
     (job,) = hall.accept("a.jpg")
     deaths: list[Lost] = []
@@ -96,7 +96,7 @@ def test_a_picture_that_has_all_the_room_there_is_cannot_ask_for_more(hall: Hall
     assert [task.alone for task in hall.workers.given] == [False, True]
 
 
-def test_what_a_worker_died_over_is_queued_again_when_the_daemon_stops(hall: Hall) -> None:
+def test_a_picture_that_killed_a_worker_is_queued_again_when_the_daemon_stops(hall: Hall) -> None:
     """It does not wait for workers that will not be started any more."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = lost

@@ -249,7 +249,9 @@ def test_the_same_picture_is_never_paid_twice(station: Station, server: HostedSe
     assert (len(server.seen), server.charged) == (before, charged)
 
 
-def test_what_is_not_tagged_is_refused_by_the_uploader_itself(station: Station, server: HostedServer) -> None:
+def test_an_untagged_request_is_refused_by_the_uploader_itself(
+    station: Station, server: HostedServer
+) -> None:
     """Whatever is in its outbox, and whoever put it there."""
     before = len(server.seen)
     replies = [

@@ -50,7 +50,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
+def test_folders_tagged_by_a_newer_configuration_wait_until_the_uploader_reads_it(
     station: Station, server: HostedServer
 ) -> None:
     """Twelve pictures of a folder that it does not know yet: none fails, and all are sent after its restart."""
@@ -68,7 +68,7 @@ def test_what_a_newer_configuration_tags_waits_until_the_uploader_reads_it(
     assert {station.reply(request).outcome for request in waiting} == {UploadOutcome.OK}
 
 
-def test_what_an_older_configuration_tagged_waits_until_the_supervisor_has_read_the_newer(
+def test_requests_by_an_older_configuration_wait_until_the_supervisor_has_read_the_newer(
     station: Station, server: HostedServer
 ) -> None:
     """The uploader has the newer configuration: the folder's status says that it waits, and the stamped request is answered."""

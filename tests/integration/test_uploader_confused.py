@@ -52,7 +52,7 @@ def test_another_2xx_than_200_concerns_one_picture(
         (Behaviour.CHARGED_REFUSAL, "paused"),
     ],
 )
-def test_what_was_charged_is_not_sent_again_by_resume(
+def test_a_charged_picture_is_not_sent_again_by_resume(
     tmp_path: Path, behaviour: Behaviour, route: str
 ) -> None:
     """Before, the row was `refused`, and the same bytes were sent and paid again; now only a person's retry does that."""

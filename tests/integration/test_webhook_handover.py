@@ -210,7 +210,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     room.close()
 
 
-def test_what_waits_takes_no_more_of_the_disk_than_it_may(
+def test_waiting_messages_stay_within_their_disk_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest waits in the journal, and follows when the receiver has accepted some."""

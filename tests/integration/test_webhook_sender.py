@@ -288,7 +288,7 @@ with running_sender(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
 """
 
 
-def test_what_was_under_way_when_the_process_was_killed_is_sent_again_before_what_follows(
+def test_a_message_in_progress_at_a_kill_is_sent_again_before_later_ones(
     tmp_path: Path,
 ) -> None:
     """The receiver had all of it and had not answered: delivery is at least once, with each picture's messages in their order."""
@@ -381,7 +381,7 @@ def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: Webh
         post.until_sent()
 
 
-def test_what_the_configuration_does_not_allow_is_not_sent_whatever_the_supervisor_wrote(
+def test_messages_that_the_configuration_does_not_allow_are_not_sent(
     post: Post, receiver: WebhookReceiver
 ) -> None:
     """Pictures where only sidecars are allowed, another folder's message, a body that differs from the announced one, an unknown receiver."""

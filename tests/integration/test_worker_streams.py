@@ -115,7 +115,7 @@ def test_the_output_of_a_worker_is_logged_as_its_own(pool: LocalPool, logged: Li
     assert line["pid"] in pool.pids
 
 
-def test_a_worker_that_never_stops_printing_stops_nobody(pool: LocalPool, logged: Lines) -> None:
+def test_a_worker_that_never_stops_printing_delays_no_other(pool: LocalPool, logged: Lines) -> None:
     """Others go on, the loop's turns stay short and few, and the log gets a limited excerpt."""
     give(pool, task(1, "complain-endlessly"))
     begun = time.monotonic()
@@ -147,7 +147,7 @@ def test_the_last_output_of_a_worker_is_logged(pool: LocalPool, logged: Lines) -
     assert worker_output(logged) == ["it is over"]
 
 
-def test_the_reason_why_no_worker_starts_is_reported_in_its_words() -> None:
+def test_the_reason_why_no_worker_starts_is_reported_from_its_output() -> None:
     """Before, they were printed on the terminal only."""
     created = LocalPool(
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT

@@ -590,7 +590,7 @@ def test_without_stable_inodes_only_files_that_we_removed_are_accepted_again(
     assert place.after(3600) + place.after(SETTLE_S + 0.1) + place.after(60) == accepted
 
 
-def test_what_cannot_be_listed_or_is_left_out_is_not_missing(place: Place) -> None:
+def test_unlisted_and_excluded_files_are_not_missing(place: Place) -> None:
     """An unreadable directory says nothing about its files, nor does a pattern that excludes them."""
     place.put("sub/a.jpg")
     place.put("b.jpg")

@@ -76,7 +76,7 @@ def table() -> tuple[np.ndarray, Box]:
     return alpha, Box(left=100, top=100, right=400, bottom=300)
 
 
-def test_a_shadow_lies_where_a_subject_stands() -> None:
+def test_a_shadow_is_where_a_subject_touches_the_ground() -> None:
     """Darkest under the legs, faint between them, none beside the top."""
     alpha, box = table()
     cast = backdrop.cast_shadow(alpha, box)

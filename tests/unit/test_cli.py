@@ -87,7 +87,7 @@ def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError
         (ZeroDivisionError("our own"), 5, "internal error"),
     ],
 )
-def test_what_a_command_raises_becomes_a_message_and_an_exit_code(
+def test_an_error_of_a_command_becomes_a_message_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     raised: Exception,
@@ -152,7 +152,7 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
         (["run", "--once", "--timeout", "1e300"], "31536000"),
     ],
 )
-def test_what_no_option_can_mean_is_wrong_usage(
+def test_an_impossible_option_is_wrong_usage(
     home: Path,
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
@@ -237,7 +237,7 @@ for output in sys.argv[1:]:
     assert "Traceback" not in ended.stderr
 
 
-def test_what_another_package_has_for_pydantic_is_not_loaded(home: Path) -> None:
+def test_pydantic_plugins_of_other_packages_are_not_loaded(home: Path) -> None:
     """A pydantic plugin installed beside us would run in all our processes, and slow each start."""
     packages = home / "packages"
     (packages / "spy-1.0.dist-info").mkdir(parents=True)
@@ -483,9 +483,7 @@ def test_a_configuration_is_found_and_the_environment_takes_precedence(
 
 
 @pytest.mark.parametrize("variable", ["CUTOUTD_POOL__WORKER", "CUTOUTD_FOLDER", "CUTOUTD_HOSTED__ENABLED"])
-def test_a_variable_of_ours_that_nobody_knows_is_refused(
-    monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_an_unknown_variable_of_ours_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """Also with a pair of folders."""
     monkeypatch.setenv(variable, "1")
     with pytest.raises(ConfigurationError, match=variable):

@@ -35,7 +35,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=8))
-def test_what_is_packed_comes_out_as_it_was(parts: list[bytes]) -> None:
+def test_packed_parts_are_unpacked_unchanged(parts: list[bytes]) -> None:
     """Also where a part is empty or looks like a header."""
     assert packing.unpack(packing.pack(parts)) == parts
 

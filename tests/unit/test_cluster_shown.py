@@ -96,7 +96,7 @@ def test_the_route_knows_since_when_it_is_away(paths: ClusterPaths) -> None:
     assert route.away == away
 
 
-def test_what_was_sent_to_a_machine_that_died_is_not_on_its_way(paths: ClusterPaths) -> None:
+def test_a_picture_sent_to_a_machine_that_died_is_not_in_progress(paths: ClusterPaths) -> None:
     """It waits at the scheduler for another machine, and the route is closed."""
     status = GatewayStatus(paths, SCHEDULER, ())
     status.connected(
@@ -168,7 +168,7 @@ def test_each_companion_that_can_end_is_known() -> None:
     assert set(MISSED) == {"uploader", "cluster", "page", "serve"}
 
 
-def test_whatever_a_worker_waits_for_a_signal_ends_it() -> None:
+def test_a_signal_ends_any_wait_of_a_worker() -> None:
     """And errors of the awaited task are raised."""
 
     async def fail() -> None:

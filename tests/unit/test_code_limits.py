@@ -31,7 +31,7 @@ def test_no_module_is_too_long() -> None:
     assert [path.name for path, text in SOURCES.items() if text.count("\n") > MODULE_LINES] == []
 
 
-def test_no_function_is_too_long_and_no_class_name_stands_twice() -> None:
+def test_no_function_is_too_long_and_no_class_name_is_used_twice() -> None:
     """Limits and names are easily forgotten where several people work in parallel."""
     nodes = [(path, node) for path, text in SOURCES.items() for node in statements(ast.parse(text))]
     long = [

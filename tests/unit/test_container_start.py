@@ -60,7 +60,7 @@ def test_as_root_it_becomes_the_user_that_is_named(start: ModuleType, requested_
         assert not requested_ids
 
 
-def test_what_was_started_as_a_user_stays_that_user(
+def test_a_container_started_as_a_user_stays_that_user(
     start: ModuleType, requested_ids: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message says how to start the container where another user is configured."""

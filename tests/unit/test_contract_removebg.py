@@ -207,7 +207,7 @@ def test_headers_of_a_result() -> None:
         (503, "down", (503, "down")),
     ],
 )
-def test_our_own_refusals_use_its_words(status: int, code: str, expected: tuple[int, str]) -> None:
+def test_our_own_refusals_use_remove_bgs_codes(status: int, code: str, expected: tuple[int, str]) -> None:
     """With codes that clients look for."""
     error = removebg_answers.refused(status, code, "text")
     assert (error.status, error.code, error.title) == (*expected, "text")

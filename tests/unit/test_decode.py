@@ -43,7 +43,7 @@ def png_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def test_a_lossless_picture_comes_out_bit_identical() -> None:
+def test_a_lossless_picture_is_decoded_bit_identically() -> None:
     """RGB in, the same RGB out, contiguous and without an alpha."""
     image = photo()
     picture = decode(encoded(image, "PNG"), max_pixels=MANY)
@@ -237,7 +237,7 @@ def test_a_fitting_profile_is_kept_to_the_byte() -> None:
         assert picture.warnings == ()
 
 
-def test_a_profile_for_another_colour_space_is_dropped_with_a_word() -> None:
+def test_a_profile_for_another_colour_space_is_dropped_with_a_warning() -> None:
     """A Lab profile on an RGB picture would make viewers show wrong colours."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     picture = decode(encoded(photo(), "PNG", icc_profile=lab), max_pixels=MANY)
@@ -245,7 +245,7 @@ def test_a_profile_for_another_colour_space_is_dropped_with_a_word() -> None:
     assert "another kind of picture" in picture.warnings[0]
 
 
-def test_a_huge_profile_is_dropped_with_a_word() -> None:
+def test_a_huge_profile_is_dropped_with_a_warning() -> None:
     """Metadata is bounded; the picture is still cut."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     huge = struct.pack(">I", 6_000_000) + icc[4:] + bytes(6_000_000 - len(icc))
@@ -266,7 +266,7 @@ def test_a_text_bomb_in_a_png_does_not_cost_the_picture() -> None:
     assert "unreasonably large" in picture.warnings[0]
 
 
-def test_huge_xmp_is_dropped_with_a_word() -> None:
+def test_huge_xmp_is_dropped_with_a_warning() -> None:
     """It would be copied into every cutout."""
     picture = decode(encoded(photo(), "WEBP", xmp=b"<x>" + b" " * 3_000_000), max_pixels=MANY)
     assert picture.xmp is None

@@ -233,7 +233,7 @@ def test_the_kernel_is_asked_about_the_running_daemon(tmp_path: Path) -> None:
         ("", [Level.PROBLEM]),
     ],
 )
-def test_what_keeps_the_page_running_needs_no_filter_and_every_other_process_does(
+def test_the_pages_keeper_needs_no_filter_and_every_other_process_does(
     tmp_path: Path, command: str, expected: list[Level]
 ) -> None:
     """It is known by how the daemon starts it; a worker beside it that has no filter is still a problem."""

@@ -51,7 +51,7 @@ NAMED = {
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_error_has_a_title_and_an_advice_of_whole_words(kind: type[CutoutdError]) -> None:
+def test_every_error_has_a_title_and_an_advice_in_full_sentences(kind: type[CutoutdError]) -> None:
     """They are shown to people unchanged."""
     assert kind.title[:1].isupper()
     assert not kind.title.endswith(".")
@@ -174,7 +174,7 @@ def test_a_source_that_is_not_there_is_gone(number: int) -> None:
         ),
     ],
 )
-def test_a_fault_that_nobody_knows_is_tried_again(raised: OSError, message: str) -> None:
+def test_an_unknown_errno_is_retried(raised: OSError, message: str) -> None:
     """With the system's reason, and the advice of its family."""
     error = from_os_error(raised, None)
     assert type(error) is StorageError

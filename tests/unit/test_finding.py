@@ -131,7 +131,7 @@ def test_the_journal_is_where_the_running_daemon_has_it(home: Path) -> None:
         assert find_settings(None, None, None).service.state_dir == home / "s"
 
 
-def test_a_second_configuration_with_the_same_state_directory_is_told_to_set_another(
+def test_a_second_configuration_with_the_same_state_directory_is_refused_with_advice(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A renamed copy of the configuration does not count as a second one."""

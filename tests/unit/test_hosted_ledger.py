@@ -98,7 +98,7 @@ def test_every_commit_is_synced_with_its_directory(ledger: Ledger) -> None:
         (AttemptOutcome.FAILED, 1.0, 1.0),
     ],
 )
-def test_what_an_upload_counts(
+def test_an_upload_counts_by_its_charge_or_expected_cost(
     ledger: Ledger, end: AttemptOutcome, credits_: float | None, counted: float
 ) -> None:
     """The provider's charge, or else the expected cost unless nothing was charged."""

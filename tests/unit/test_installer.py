@@ -71,7 +71,7 @@ def test_a_package_that_lacks_what_it_brings_is_to_be_installed_again(installed:
 
 
 @pytest.mark.parametrize("word", ["", "conda", None])
-def test_whatever_else_installed_it_is_taken_for_pip(installed: Path, word: str | None) -> None:
+def test_any_other_installer_is_taken_for_pip(installed: Path, word: str | None) -> None:
     """Pip works in the environments of all such tools."""
     if word is not None:
         (installed / "INSTALLER").write_text(word, "utf-8")

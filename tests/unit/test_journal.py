@@ -213,7 +213,7 @@ def test_order_is_decided_when_a_job_is_begun(
     assert seen == expected
 
 
-def test_work_of_a_folder_taken_out_is_parked_and_comes_back_with_it(journal: Journal) -> None:
+def test_jobs_of_a_removed_folder_are_parked_and_come_back_with_it(journal: Journal) -> None:
     """Its pictures are kept, and do not block `run --once`."""
     waiting, resting = journal.sources.accept("f", [version(), version("b.jpg")])
     journal.queue.delay(resting, 5.0, detail={})

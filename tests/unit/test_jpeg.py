@@ -101,7 +101,7 @@ def test_a_missing_part_is_noticed_by_its_restart_markers() -> None:
         refuse_unfinished(whole[:at] + whole[at + BLOCK :])
 
 
-def test_what_follows_the_end_is_not_refused() -> None:
+def test_data_after_the_end_is_not_refused() -> None:
     """Phones append films and previews."""
     refuse_unfinished(encoded(noisy()) + b"\xff\xd8\xff\x01\xff\x02" + bytes(100))
 

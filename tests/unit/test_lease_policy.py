@@ -83,7 +83,7 @@ def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
     assert succeeds.judge(LeaseFiles(owner=replace(OTHER, heartbeats=0)), now_s) is LeaseAction.WAIT
 
 
-def test_time_in_which_nobody_looked_is_no_silence() -> None:
+def test_time_without_checks_is_no_silence() -> None:
     """A laptop must not count its own sleep of an hour as the other's silence."""
     succeeds = succession()
     succeeds.judge(LeaseFiles(owner=OTHER), 0.0)
@@ -110,7 +110,7 @@ def test_a_machine_that_overslept_its_lease_goes_on_if_not_succeeded() -> None:
         (replace(OTHER, run="run-dead", settled=False), False),
     ],
 )
-def test_what_an_owner_did_is_known_to_its_own_journal_alone(owner: Owner | None, *, known: bool) -> None:
+def test_the_work_of_an_owner_is_known_to_its_own_journal_alone(owner: Owner | None, *, known: bool) -> None:
     """Not even to that one, if the owner died before it had learned its predecessor's work."""
     assert succession().knew_as_much(owner) is known
 

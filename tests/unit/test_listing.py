@@ -120,7 +120,7 @@ def test_a_list_is_narrowed_by_score_name_and_reason(listed: ListedJournal) -> N
     assert listed.page(Sort.OLDEST, reason=Reason.SMALL, name="two", score_below=0.7) == (1, [b])
 
 
-def test_reasons_of_earlier_versions_are_found_in_their_words(listed: ListedJournal) -> None:
+def test_reasons_of_earlier_versions_are_found_in_their_sentences(listed: ListedJournal) -> None:
     """Earlier versions recorded only the sentence."""
     a = listed.job("a.jpg", doubtful=True, why=f"doubtful, score 0.40; {Reason.MISSING}; {Reason.UNSURE}")
     b = listed.job("b.jpg", JobState.REVIEW, why=str(Reason.MISSING))
@@ -136,7 +136,7 @@ def test_an_invalid_score_counts_as_missing(listed: ListedJournal) -> None:
     assert listed.page(Sort.SCORE, score_below=2.0) == (1, [b])
 
 
-def test_what_a_person_saw_is_known_by_its_first_result(listed: ListedJournal) -> None:
+def test_the_shown_version_is_identified_by_its_first_result(listed: ListedJournal) -> None:
     """The file in review while it exists, the published one afterwards; an overlay does not count."""
     number = listed.job("a.jpg", JobState.QUEUED)
     job = listed.journal.queue.next_in("f", newest_first=False)

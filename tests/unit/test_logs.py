@@ -95,7 +95,7 @@ def test_a_name_of_any_bytes_is_one_line_of_utf8(name: str, log_format: str) -> 
     assert len(stream.getvalue().encode("utf-8").splitlines()) == 1
 
 
-def test_what_is_not_utf8_in_a_name_can_still_be_read() -> None:
+def test_undecodable_bytes_in_a_name_are_escaped() -> None:
     """Undecodable bytes are escaped."""
     stream = io.StringIO()
     logs.configure(level="info", log_format="json", stream=stream)

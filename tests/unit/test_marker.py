@@ -86,7 +86,9 @@ BUSY = replace(IDLE, outstanding=3)
         pytest.param(READ_ONLY, _found(uuid=OTHER), MarkerAction.REFUSE, id="read-only, and another volume"),
     ],
 )
-def test_what_to_do_with_a_folder(known: FolderMemory | None, found: RootState, action: MarkerAction) -> None:
+def test_a_folder_is_used_marked_closed_or_refused(
+    known: FolderMemory | None, found: RootState, action: MarkerAction
+) -> None:
     """Continue, write a marker, stand by or refuse; while work is outstanding, as in the very same directory."""
     judged = decide(known, found, BUSY)
     assert judged.action is action
@@ -182,7 +184,7 @@ def test_the_first_marker_stays(tmp_path: Path) -> None:
     assert _listing(tmp_path) == [NAME]
 
 
-def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
     """By the next attempt or by tidying; the user's files stay."""
     (tmp_path / f"{NAME}.{OTHER}.new").write_text("{")
     (tmp_path / "IMG.jpg").touch()

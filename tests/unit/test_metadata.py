@@ -134,7 +134,7 @@ def test_an_impossible_orientation_counts_as_upright() -> None:
     assert orientation(b"not EXIF") == 1
 
 
-def test_damaged_exif_is_dropped_with_a_word() -> None:
+def test_damaged_exif_is_dropped_with_a_warning() -> None:
     """No job fails because of it."""
     left = apply_policy(b"II\x2a\x00\xff\xff\xff\x7f", XMP, Metadata.KEEP)
     assert left.exif is None

@@ -134,7 +134,7 @@ def test_retried_pictures_do_not_count_as_waiting(room: Room) -> None:
     assert as_document(room.summarise())["folders"][0]["waiting"] == 3
 
 
-def test_what_is_held_back_and_what_is_doubtful_have_their_own_words(room: Room) -> None:
+def test_held_back_and_doubtful_cutouts_have_separate_lines(room: Room) -> None:
     """And each the command that lists its pictures."""
     room.job("a.jpg", JobState.REVIEW, why="no subject")
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)

@@ -58,7 +58,7 @@ def trim(site: Path) -> None:
     subprocess.run([PACKAGING / "trim", site, "deb"], check=True)
 
 
-def test_licence_files_are_counted_after_what_nobody_needs_is_gone(site: Path) -> None:
+def test_licence_files_are_counted_after_unneeded_files_are_removed(site: Path) -> None:
     """Only the files that are left count."""
     trim(site)
     found = licences(site)

@@ -30,7 +30,7 @@ def test_every_key_of_the_schema_is_decided() -> None:
         assert admission.is_admitted(key) != bool(admission.why_refused(key)), key
 
 
-def test_what_is_admitted_is_there() -> None:
+def test_admitted_keys_exist() -> None:
     """Neither table lists a removed key; `page` has its own table."""
     keys = set(admission.schema_keys())
     assert set(admission.ADMITTED) <= keys
@@ -58,7 +58,7 @@ def test_what_is_admitted_is_there() -> None:
         "webhooks.url",
     ],
 )
-def test_what_could_do_harm_is_not_admitted(key: str) -> None:
+def test_harmful_keys_are_not_admitted(key: str) -> None:
     """Nor is an unknown key."""
     assert not admission.is_admitted(key)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 
-def test_a_frame_comes_as_it_was_sent_whatever_its_parts() -> None:
+def test_a_frame_is_received_as_it_was_sent_whatever_its_parts() -> None:
     """Byte by byte, and two in a row; an end in the middle counts as the end."""
     sent = frames.pack({"id": 1, "text": "\udcff ü"}, b"\0" * 1000)
     stream = io.BytesIO(sent * 2 + sent[:-1])

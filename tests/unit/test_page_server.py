@@ -107,7 +107,7 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch
     asyncio.run(asyncio.wait_for(read(), 30))
 
 
-def test_a_browser_that_takes_no_events_is_dropped_and_holds_up_nobody() -> None:
+def test_a_browser_that_reads_no_events_is_dropped_and_delays_no_other() -> None:
     """Its stream ends; the browser reconnects."""
     reported: list[bool] = []
 

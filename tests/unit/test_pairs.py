@@ -471,9 +471,7 @@ def carry_out(shoot: Shoot, step: tuple[str, str]) -> None:
 
 @given(st.sampled_from([RawPairs.JPEG, RawPairs.RAW]), st.lists(STEPS, max_size=14))
 @settings(max_examples=150)
-def test_whatever_happens_one_recording_of_a_shot_is_cut_and_no_shot_is_lost(
-    mode: RawPairs, steps: list[tuple[str, str]]
-) -> None:
+def test_in_any_order_of_events_each_shot_is_cut_once(mode: RawPairs, steps: list[tuple[str, str]]) -> None:
     """Any order of arrival, rewriting, removal, failure, work and restart."""
     with TemporaryDirectory() as place:
         shoot = Shoot(Path(place), mode=mode)

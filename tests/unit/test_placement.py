@@ -60,7 +60,7 @@ def test_a_subject_that_stays_keeps_its_middle_and_stays_on_the_canvas() -> None
     assert (full.top, full.bottom) == pytest.approx((0, 300))
 
 
-def test_what_is_shown_fits_a_canvas_without_a_scale() -> None:
+def test_without_a_scale_the_shown_part_fits_the_canvas() -> None:
     """The whole picture, or with crop the subject."""
     frame = placed(canvas=(200, 200), position=(0.5, 0.5)).onto_canvas(FRAME)
     assert (frame.left, frame.right, frame.top, frame.bottom) == pytest.approx((0, 200, 25, 175))
@@ -73,7 +73,7 @@ def test_half_a_pixel_of_room_does_not_blur_what_need_not_be_scaled() -> None:
     assert placed(canvas=(401, 300), position=(0.5, 0.5)).keeps_pixels
 
 
-def test_a_haze_that_nobody_sees_is_no_part_of_the_subject() -> None:
+def test_an_invisible_haze_is_no_part_of_the_subject() -> None:
     """Alpha up to 12 of 255 does not count."""
     alpha = np.zeros((50, 60), np.uint8)
     alpha[:, 3] = 12

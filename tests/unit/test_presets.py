@@ -89,7 +89,7 @@ def test_several_presets_are_one_rendition_each() -> None:
     assert found == [("amazon", "amazon", 20), ("ebay", "ebay", 20), ("", "", 0)]
 
 
-def test_what_check_prints_loads_to_the_same() -> None:
+def test_the_output_of_check_loads_to_the_same_settings() -> None:
     """Every key is written out beside the preset's name."""
     settings = assembled({"preset": ["amazon", "zalando"]}, {"preset": "ebay", "format": "png"})
     again = tomllib.loads(document.as_toml(settings))

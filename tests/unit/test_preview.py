@@ -72,7 +72,7 @@ def test_a_preview_has_the_size_of_its_level_whatever_its_strips(
     assert max(small.size) == min(320, max(size))
 
 
-def test_what_was_cut_away_does_not_shine_through_its_edge() -> None:
+def test_removed_background_does_not_show_through_the_edge() -> None:
     """Neither by averaging nor by JPEG blocks: soft pixels have the subject's colour."""
     frame = _frame(_preview(_cutout(2400, 1600), [61]))
     seen = frame[..., 3] > 0

@@ -33,7 +33,7 @@ def refused(*renditions: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_what_is_left_out_means_the_pictures_own_pixels() -> None:
+def test_omitted_keys_mean_the_pictures_own_pixels() -> None:
     """A transparent PNG of the same size, lossless, not placed."""
     assert rendition() == Rendition(format=Format.PNG, suffix="")
     assert rendition().is_transparent
@@ -292,7 +292,7 @@ def test_a_folder_knows_its_background_pictures() -> None:
     assert Folder(name="a", input=Path("/in"), output=Path("/out")).backgrounds == ()
 
 
-def test_every_word_of_a_rendition_is_known() -> None:
+def test_every_value_of_a_rendition_is_known_to_the_engine() -> None:
     """The configuration and the engine use the same values."""
     assert {rendition(format=one.value, background="white").format for one in Format} == set(Format)
     assert {rendition(channels=one.value).channels for one in Channels} == set(Channels)

@@ -128,9 +128,7 @@ def test_an_upload_that_sent_nothing_is_no_egress() -> None:
 
 
 @pytest.mark.parametrize(("is_hosted", "wanted"), [(False, NextStep.CUT), (True, NextStep.EXPORT)])
-def test_a_corrected_cutout_comes_of_the_matte_that_was_drawn_over(
-    wanted: NextStep, *, is_hosted: bool
-) -> None:
+def test_a_corrected_cutout_uses_the_matte_that_was_drawn_over(wanted: NextStep, *, is_hosted: bool) -> None:
     """Whatever the queue's length and the local matte's score."""
     tagged = folder(Route.LOCAL_THEN_HOSTED, escalate_backlog_s=10)
     plan = RoutePlan.of(of_correction(is_hosted=is_hosted).detail())

@@ -119,7 +119,7 @@ def test_nothing_is_done_while_the_journal_takes_nothing() -> None:
     assert rested.due(5.0 + POLL_S, is_asked=False) is Due.LOOK
 
 
-def test_the_pause_ends_with_whatever_comes_first() -> None:
+def test_the_pause_ends_with_the_first_event() -> None:
     """A scan, arming of events, or a file that settles; never a busy loop, and never over a minute."""
     schedule = without_events()
     assert schedule.pause_s(0.0) == POLL_S

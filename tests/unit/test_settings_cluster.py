@@ -62,7 +62,7 @@ def test_the_cluster_enabled_alone_sends_nothing() -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["tcp://10.0.0.2:8786", "ws://10.0.0.2:8786", "ucx://10.0.0.2:8786"])
-def test_a_scheduler_that_is_not_encrypted_is_refused_in_words(scheduler: str) -> None:
+def test_a_scheduler_without_encryption_is_refused_with_the_reason(scheduler: str) -> None:
     """Listeners could read the pictures, and anyone connected could run programs."""
     complaint = error_of({**CLUSTER, "scheduler": scheduler}, table())
     assert "[cluster] scheduler" in complaint

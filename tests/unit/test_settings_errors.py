@@ -160,7 +160,7 @@ def test_a_folder_without_a_usable_name_is_named_by_its_number(
         ("[[model]]", "FILE: model: is a table; write [model], with one pair of brackets"),
     ],
 )
-def test_what_is_unknown_is_refused_with_a_suggestion(tmp_path: Path, text: str, message: str) -> None:
+def test_an_unknown_key_is_refused_with_a_suggestion(tmp_path: Path, text: str, message: str) -> None:
     """A misspelt key must not be ignored."""
     assert message in error_of(tmp_path, f"{text}\n{FOLDER}")
 

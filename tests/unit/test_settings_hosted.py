@@ -235,7 +235,7 @@ def test_only_private_addresses_are_near(
         ({"credits_per_picture": 2.5}, 2.5),
     ],
 )
-def test_what_a_picture_is_expected_to_cost(hosted: dict[str, Any], credits_: float) -> None:
+def test_the_expected_cost_of_a_picture_is_configurable(hosted: dict[str, Any], credits_: float) -> None:
     """Other servers with remove.bg's contract are assumed to charge alike unless configured."""
     assert built(hosted, table()).hosted.expected_credits == credits_
 

@@ -130,7 +130,7 @@ def test_a_tile_has_the_profile_of_its_picture_unless_that_means_srgb_or_is_larg
     assert converted.getpixel((9, 9))[0] > tile.getpixel((9, 9))[0] + 10  # type: ignore[index]
 
 
-def test_a_damaged_picture_is_an_error_in_words() -> None:
+def test_a_damaged_picture_is_an_error_with_a_reason() -> None:
     """At the latest when a tile is read."""
     data = _file(_gradient(900, 600), "JPEG")
     with pytest.raises(PictureError):

@@ -55,7 +55,7 @@ def test_a_reply_is_read_back_unchanged(paths: SpoolPaths) -> None:
     assert replies(paths) == [reply]
 
 
-def test_what_is_taken_away_is_gone_with_its_picture(paths: SpoolPaths) -> None:
+def test_a_removed_message_is_gone_with_its_picture(paths: SpoolPaths) -> None:
     """A second removal does no harm."""
     request = _request(messages.new_id())
     (paths.outbox / request.file).write_bytes(b"abc")

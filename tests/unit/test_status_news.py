@@ -46,7 +46,7 @@ def test_a_scan_that_grows_slowly_is_recorded_in_the_end(tmp_path: Path) -> None
     assert read(tmp_path)["folders"]["a"]["scan_s"] >= 2.9
 
 
-def test_a_folder_that_comes_or_goes_is_news(tmp_path: Path) -> None:
+def test_an_added_or_removed_folder_is_news(tmp_path: Path) -> None:
     """However long its scans take."""
     file = StatusFile(tmp_path, "run")
     file.show({"a": FolderStatus()}, workers=1, facts=None, paused=False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FACTS = WorkerFacts(layers=("seccomp",), provider="cpu", onnxruntime="1.20")
 
 
-def test_what_is_shown_is_read_back(tmp_path: Path) -> None:
+def test_a_written_status_is_read_back(tmp_path: Path) -> None:
     """With its session, so that a dead daemon's file is not taken for a living one's."""
     status = FolderStatus(
         watching=FolderState.POLL,

@@ -13,7 +13,7 @@ _KEEP = {"kind": "keep", "points": [[1, 2.5], [3, 4]], "radius": 12}
 _PAINT = {"kind": "paint", "points": [[0, 0]], "radius": 3, "alpha": 0.25}
 
 
-def test_what_was_parsed_is_dumped_and_parsed_again_without_a_change() -> None:
+def test_parsed_strokes_are_dumped_and_parsed_again_unchanged() -> None:
     """Also numbers with more decimals than are kept."""
     strokes = parse([_KEEP, _PAINT, {"kind": "remove", "points": [[1 / 3, -7.12345]], "radius": 0.017}])
     assert parse(json.loads(json.dumps(dump(strokes)))) == strokes

@@ -94,7 +94,7 @@ def test_parts_far_from_each_other_are_shown_once() -> None:
     assert len(model.shown) == 1
 
 
-def test_what_is_too_small_to_show_more_is_shown_to_the_model_once() -> None:
+def test_a_subject_too_small_for_detail_is_shown_to_the_model_once() -> None:
     """A subject of 60 pixels has no further detail."""
     model = Model()
     small = np.zeros((300, 300, 3), np.uint8)

@@ -61,7 +61,7 @@ def test_tasks_are_done_in_their_order(recorded: RecordedQueue) -> None:
     assert (recorded.done, recorded.tasks.backlog, recorded.tasks.busy_since_s) == (["a", "b"], 0, None)
 
 
-def test_what_a_disk_refuses_is_retried_and_lets_others_pass(
+def test_a_task_that_a_disk_refuses_is_retried_and_delays_no_other(
     recorded: RecordedQueue, clock: FakeClock
 ) -> None:
     """Only the first refusal and the recovery are reported."""
@@ -118,7 +118,7 @@ def test_a_task_with_an_internal_error_affects_no_other(recorded: RecordedQueue)
     assert (recorded.done, recorded.tasks.backlog) == (["next"], 0)
 
 
-def test_nothing_is_begun_behind_the_end(recorded: RecordedQueue) -> None:
+def test_no_task_is_begun_after_the_end(recorded: RecordedQueue) -> None:
     """Tasks queued earlier are completed."""
     recorded.tasks.submit(partial(recorded.done.append, "a"))
     recorded.tasks.stop(())

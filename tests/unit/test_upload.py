@@ -66,7 +66,7 @@ def test_the_copy_fits_the_services_limits() -> None:
         assert len(copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=limit).data) <= limit
 
 
-def test_what_does_not_fit_at_any_size_is_refused() -> None:
+def test_a_copy_that_fits_at_no_size_is_refused() -> None:
     """Instead of being sent in unusable quality."""
     with pytest.raises(LimitError, match="no copy"):
         copy_of(picture(), max_side=PLENTY, max_pixels=PLENTY, max_bytes=100)

@@ -86,7 +86,7 @@ def test_nothing_is_given_out_while_uploads_are_paused_or_the_route_needs_a_pers
     assert queue.take() == numbered(1)
 
 
-def test_what_waits_and_what_is_uploaded_is_counted_by_folder(queue: UploadQueue) -> None:
+def test_waiting_and_running_uploads_are_counted_by_folder(queue: UploadQueue) -> None:
     """The outbox is read again for new requests only."""
     queue.offer(numbered(1), 1.0)
     queue.offer(numbered(2, "poor"), 1.0)
