@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cutoutd.cluster import certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Self
 
@@ -36,6 +37,7 @@ class Cluster:
     Attributes:
         root: directory of its files.
         environment: environment of its processes.
+        within: turns the command line of a process into another one.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class Cluster:
     worker_port: int = field(default_factory=free_port)
     scheduler: subprocess.Popen[bytes] | None = None
     worker: subprocess.Popen[bytes] | None = None
+    within: Callable[..., list[str]] = lambda *command: [*command]
 
     def __enter__(self) -> Self:
         certificates.make(self.root / "certs")
@@ -134,7 +137,7 @@ class Cluster:
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.root / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "cutoutd", *arguments],
+                self.within(sys.executable, "-P", "-m", "cutoutd", *arguments),
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

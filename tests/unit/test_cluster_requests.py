@@ -12,7 +12,7 @@ from distributed.core import Status
 from distributed.scheduler import KilledWorker, WorkerState
 
 from cutoutd.clock import Clock
-from cutoutd.cluster import connection, packing
+from cutoutd.cluster import connection, packing, request_job
 from cutoutd.cluster.connection import RemoteOutcome
 from cutoutd.cluster.gateway import Gateway
 from cutoutd.cluster.remote import HEAD_SCHEMA
@@ -115,6 +115,18 @@ def test_a_try_that_works_after_others_is_the_answer(paths: ClusterPaths) -> Non
     assert (reply.kind, reply.host, reply.sent_bytes) == (ReplyKind.REPORT, "tls://h:1", 7)
     assert cluster_spool.read_parts(paths.inbox, reply.id, reply.sizes) == [b"report", b"result"]
     assert [parts[1:] for parts in machines.sent] == [[b"task", b"picture"]] * 2
+
+
+def test_a_machine_whose_disk_is_full_is_not_asked_twice_in_a_row_and_the_picture_is_not_to_blame(
+    paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses at once, so it would be given all pictures; before, each of them failed for a while."""
+    monkeypatch.setattr(request_job, "LEAVE_S", 0.0)
+    full = result(kind="failed", elsewhere=True, why="the machine's disk refuses: No space left on device")
+    assert answered(paths, Machines(full, result())).kind is ReplyKind.REPORT
+    reply = answered(paths, Machines(*[full] * MAX_TRIES))
+    assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
+    assert "tls://h:1: the machine's disk refuses" in reply.why
 
 
 def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(paths: ClusterPaths) -> None:

@@ -5,6 +5,8 @@ Used by `cutoutd worker` and by the preload for plain ``dask worker``.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import WorkerPlugin
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from distributed import Worker
 
     from cutoutd.settings.schema import Settings
+
+JOINS_MB: Final = 64
+LEAVES_MB: Final = 16
+"""Free MiB for temporary files with which a machine joins the cluster, and below which it leaves. The second is smaller, since what
+is being cut takes some of the room."""
+
+_MIB: Final = 1 << 20
 
 METRIC: Final = "cutoutd"
 """Name of the metric with these facts, which Dask sends with each heartbeat."""
@@ -79,6 +88,22 @@ class ClusterMachine:
         second = "" if self._second is None else self._second.sha256
         return fingerprint.resources([model.sha256 for model in self._specs], second, self.host.size)
 
+    def disk_trouble(self, least_mb: int = LEAVES_MB) -> str:
+        """Return why this machine can take no picture: temporary files have too little room; empty: they have enough.
+
+        Args:
+            least_mb: free MiB that they need.
+        """
+        place = tempfile.gettempdir()
+        try:
+            room = os.statvfs(place)
+        except OSError as error:
+            return f"{place} cannot be used: {error.strerror}"
+        free_mb = room.f_bavail * room.f_frsize // _MIB
+        if free_mb >= least_mb:
+            return ""
+        return f"{free_mb} MiB are free at {place}, and {least_mb} are needed: free some space there"
+
     def described(self) -> dict[str, Any]:
         """Return the facts about this machine, for JSON."""
         facts = self.host.facts
@@ -91,7 +116,7 @@ class ClusterMachine:
             "provider": facts.provider if facts is not None else "",
             "done": self.host.done,
             "per_minute": self.host.per_minute,
-            "fault": "" if self.host.fault is None else str(self.host.fault),
+            "fault": self.disk_trouble() if self.host.fault is None else str(self.host.fault),
         }
 
     async def join(self, worker: Worker) -> None:

@@ -37,7 +37,13 @@ def cut(data: bytes) -> bytes:
     """
     head, line, picture, *backgrounds = packing.unpack(data)
     limits = json.loads(head)
-    said: dict[str, Any] = {"schema": HEAD_SCHEMA, "kind": "failed", "permanent": False, **_host_facts()}
+    said: dict[str, Any] = {
+        "schema": HEAD_SCHEMA,
+        "kind": "failed",
+        "permanent": False,
+        "elsewhere": False,
+        **_host_facts(),
+    }
     parts: list[bytes] = []
     if not _HOSTS:
         return _pack(
@@ -57,9 +63,9 @@ def cut(data: bytes) -> bytes:
     except TooLargeError as error:
         said |= {"permanent": True, "why": f"{error}, more than [cluster] max_result_mb allows"}
     except SlotsFailError as error:
-        said |= {"why": f"the machine's workers cannot work: {error}"}
+        said |= {"elsewhere": True, "why": f"the machine's workers cannot work: {error}"}
     except OSError as error:
-        said |= {"why": f"the machine's disk refuses: {error.strerror}"}
+        said |= {"elsewhere": True, "why": f"the machine's disk refuses: {error.strerror}"}
     return _pack(said, parts)
 
 

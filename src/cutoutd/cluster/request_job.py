@@ -6,6 +6,7 @@ job itself: Dask may report a task as running without end.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 MAX_TRIES: Final = 3
 """Attempts for one request, on machines that die or never answer."""
 
+LEAVE_S: Final = 2.0
+"""The time in which a machine that cannot cut leaves the cluster; the next attempt comes after it."""
+
 SLACK_S: Final = 60.0
+_MAX_REFUSAL: Final = 1 << 16
+"""The most bytes of a result that has no report, and so no cutout."""
+
 MAX_WORD: Final = 200
 MAX_WHY: Final = 1000
 
@@ -76,10 +83,12 @@ class RequestJob:
         for _ in range(MAX_TRIES):
             self._record_sending()
             outcome = await self._connection.carry_out(data, self._resource, deadline_s)
-            if outcome.why is None:
+            if outcome.why is None and not (why := _why_elsewhere(outcome.result)):
                 self._take(outcome.result, outcome.host)
                 return
-            why = outcome.why
+            if outcome.why is None:
+                await asyncio.sleep(LEAVE_S)
+            why = outcome.why or f"{outcome.host}: {why}"
             get().warning("cluster.again", job=request.job, folder=request.folder, why=why)
         self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")
 
@@ -144,6 +153,17 @@ class RequestJob:
         self._gateway.answer(
             ClusterReply(id=self._request.id, kind=ReplyKind.FAILED, why=_plain(why, MAX_WHY))
         )
+
+
+def _why_elsewhere(result: object) -> str:
+    """Return why another machine is to carry a request out, which says nothing of its picture; empty: none is."""
+    if not isinstance(result, bytes) or len(result) > _MAX_REFUSAL:
+        return ""
+    try:
+        said = json.loads(packing.unpack(result)[0])
+        return _plain(said["why"], MAX_WHY) if said["elsewhere"] is True else ""
+    except (TornError, ValueError, TypeError, KeyError, RecursionError):
+        return ""  # what it is instead is checked where it is taken
 
 
 def _plain(value: object, most: int = MAX_WORD) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from distributed.comm.core import connect
 
 from cutoutd.cluster import tls
-from cutoutd.cluster.machine import METRIC, ClusterMachine, WithdrawTasks
+from cutoutd.cluster.machine import JOINS_MB, METRIC, ClusterMachine, WithdrawTasks
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.cluster.preload import require_tls
 from cutoutd.logs import get
@@ -106,6 +106,7 @@ async def _serve(machine: ClusterMachine, options: WorkerOptions) -> None:
     why = ""
     while not stopping.is_set() and machine.host.fault is None:
         try:
+            _check_disk(machine)
             if await _finishes_before(stopping, _check_scheduler(options)):
                 why, pause_s = "", _FIRST_PAUSE_S
                 await _join(machine, options, stopping)
@@ -123,6 +124,16 @@ def _describe(error: Exception) -> str:
     """Return why the scheduler cannot be reached: Dask's error names only its time-out, the underlying one what happened."""
     cause = error.__cause__ or error
     return _OBJECT.sub("", str(cause)) or type(cause).__name__
+
+
+def _check_disk(machine: ClusterMachine) -> None:
+    """Check that pictures have room here: a machine that refuses them at once would be given all of them.
+
+    Raises:
+        OSError: they have not.
+    """
+    if trouble := machine.disk_trouble(JOINS_MB):
+        raise OSError(trouble)
 
 
 async def _finishes_before(stopping: asyncio.Event, work: Awaitable[object]) -> bool:
@@ -175,7 +186,9 @@ async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: async
             return
         get().info("cluster.joined", scheduler=options.scheduler, address=worker.address)
         finished = asyncio.create_task(worker.finished())
-        while not (finished.done() or stopping.is_set() or machine.host.fault is not None):
+        while not (
+            finished.done() or stopping.is_set() or machine.host.fault is not None or machine.disk_trouble()
+        ):
             await _finishes_before(stopping, asyncio.wait([finished], timeout=_LOOK_S))
         finished.cancel()
     finally:
