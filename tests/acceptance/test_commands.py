@@ -56,24 +56,22 @@ def test_a_wrong_configuration_names_file_table_key_and_what_is_right(bench: Ben
 
 
 def test_check_prints_the_configuration_and_counts_what_waits(bench: Bench) -> None:
-    """Its output is a valid configuration."""
+    """With --all its output is a valid configuration; without, it says what a person asked, into a pipe as well."""
     bench.drop("a.jpg")
     (bench.input / "letter.txt").write_text("Dear all", encoding="ascii")
     (bench.input / "poster.psd").write_bytes(b"8BPS")
-    checked = bench.call("check", *bench.pair())
+    assert "[[folder]]" not in bench.call("check", *bench.pair()).stdout
+    checked = bench.call("check", "--all", *bench.pair())
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout.startswith("# The configuration is right.\n")
     assert "1 picture and 1 file that is not a picture that can be read are there" in checked.stdout
     again = bench.root / "again.toml"
     again.write_text(checked.stdout, encoding="utf-8")
-    assert bench.call("check", "--config", again).stdout == checked.stdout
+    assert bench.call("check", "--all", "--config", again).stdout == checked.stdout
 
 
 def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> None:
-    """Exit code 1, the verdict first, and advice.
-
-    On a terminal without the settings, which would scroll the verdict away.
-    """
+    """Exit code 1, the verdict first, and advice; without the settings, which would scroll it away."""
     config = bench.root / "c.toml"
     folder = '[[folder]]\nname = "{0}"\ninput = "{1}"\noutput = "{2}"\n'
     places = (("gone", "nowhere", "made"), ("file", "c.toml", "un/made"))
@@ -86,7 +84,8 @@ def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> Non
         lines, ("nowhere is not there. Make it (mkdir -p", "is a file", "un/made is not"), strict=False
     ):
         assert said in line
-    assert "[service]" in checked.stdout
+    assert "[service]" not in checked.stdout
+    assert "[service]" in bench.call("check", "--all", "--config", config).stdout
     with Terminal(bench.command("check", "--config", config), bench.environment, bench.root) as terminal:
         assert terminal.end() == 1
     assert "things are to be done first" in terminal.text

@@ -96,6 +96,21 @@ def test_a_folder_is_chosen_on_the_page_and_its_pictures_are_cut(
     assert "# more: nothing leaves this machine" in bench.call("check").stdout
 
 
+def test_the_page_of_a_run_that_waits_goes_before_that_of_folders_used_earlier(
+    bench: Bench, start: Callable[..., Daemon], state_dir: Path
+) -> None:
+    """The run says that `cutoutd page` opens it; with options the earlier folders' own page is opened."""
+    bench.drop("a.png")
+    assert bench.once().returncode == 0
+    start("--local-only")
+    bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
+    address = announcement.running(state_dir)
+    assert address is not None
+    opened = bench.call("page")
+    assert f"{address}/#" in opened.stdout
+    assert "used last" not in opened.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.usefixtures("state_dir")
 def test_waiting_ends_in_order(

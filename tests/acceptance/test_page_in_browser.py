@@ -245,9 +245,18 @@ def test_a_failure_has_advice_and_can_be_cut_again(
     """One with its button, all with another that asks for confirmation; pictures that were repaired are cut."""
     with again(browser, kept) as visitor:
         page = visitor.page
+        errors: list[str] = []
+        page.on(
+            "response",
+            lambda one: errors.append(one.url) if one.status >= 400 and "/img/" in one.url else None,
+        )
         visitor.go("failures")
         row = page.get_by_role("listitem").filter(has_text="layers.psd")
         expect(row.get_by_role("heading")).not_to_be_empty()
+        expect(row.locator("img.missing")).to_have_count(
+            1
+        )  # it cannot be shown, and no error in the console says so
+        assert errors == []
         first_us = studio.finished_us("layers.psd")
         row.get_by_role("button", name="Cut again").click()
         expect(page.locator(".row.asked")).to_have_count(1)

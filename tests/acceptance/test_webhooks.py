@@ -232,7 +232,7 @@ def test_commands_query_a_running_daemon(site: Site, start: Callable[..., Daemon
         status.stdout
         + tested.stdout
         + (site.bench.root / "log").read_text("utf-8")
-        + site.call("check").stdout
+        + site.call("check", "--all").stdout
     )
     texts = [path.read_bytes() for path in state.rglob("*") if path.is_file()]
     assert SECRET.encode() not in b"".join(texts) + output.encode()

@@ -70,7 +70,7 @@ def test_an_accepted_result_gets_its_own_name_and_a_whole_sidecar(make: Callable
     assert document["quality"] == doubt["quality"] | {"doubtful": False}
     for key in ("source", "model", "runtime", "settings_sha256", "accepted_at", "job"):
         assert document[key] == doubt[key]
-    assert "a person accepted it" in document["warnings"][-1]
+    assert "published as a person decided" in document["warnings"][-1]
     assert done.detail["model"] == doubt["model"]["name"]
     assert [one.path for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
     assert [result.state for result in desk.results] == [JobState.REVIEW, JobState.DONE]

@@ -273,6 +273,38 @@ def test_a_sheet_is_in_the_order_of_names_and_explains_the_score(
         assert "0 to 1; doubtful below 0.6" in text
 
 
+def test_each_folder_has_a_sheet_where_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of the doubtful ones; one file for all of them has to be about a named folder."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    journal = Journal(tmp_path / "state", session="r", clock=Clock())
+    for folder, doubtful in (("shop", {"doubtful": True}), ("studio", {"doubtful": True}), ("sure", {})):
+        (number,) = journal.sources.accept(folder, [Version(path=f"{folder}.jpg", size=1, mtime_ns=1)])
+        journal.queue.finish(number, JobState.DONE, detail={"score": 0.7, **doubtful})
+    journal.close()
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{tmp_path}/state"\n'
+        + "".join(
+            f'[[folder]]\nname = "{name}"\ninput = "/nowhere/{name}"\noutput = "/nowhere/{name}-out"\n'
+            for name in ("shop", "studio", "sure")
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    for extra, code in (((), 0), (("--to", "all.html"), 2)):
+        monkeypatch.setattr(sys, "argv", ["cutoutd", "sheet", "--doubtful", "--config", str(config), *extra])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        assert ended.value.code == code
+    assert "No picture of sure matches" in capsys.readouterr().out
+    assert sorted(one.name for one in tmp_path.glob("*.html")) == [
+        "shop-doubtful.html",
+        "studio-doubtful.html",
+    ]
+    assert "studio.jpg" in Strict((tmp_path / "studio-doubtful.html").read_text(encoding="utf-8")).text
+
+
 def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cutout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

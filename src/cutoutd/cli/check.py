@@ -41,7 +41,7 @@ def check(
     *,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Print every setting with its value, as TOML, on a terminal as well."),
+        typer.Option("--all", help="Print every setting with its value, as TOML: a valid configuration."),
     ] = False,
     config: ConfigOption = None,
     input_dir: InputOption = None,
@@ -77,7 +77,7 @@ def check(
             notes += [f"{folder.name}: {line}" for line in waiting]
     for note in notes:
         print(wrapped(printable(f"# {note}"), sys.stdout))
-    if everything or not sys.stdout.isatty():
+    if everything:
         print(document.as_toml(chosen))
     else:
         print("# Every setting with its value: cutoutd check --all")

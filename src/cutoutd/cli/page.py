@@ -42,6 +42,10 @@ def page(
     console: Annotated[bool, typer.Option("--console", hidden=True)] = False,
 ) -> None:
     """Open the page in a browser: folders, cutouts, review and settings. It is served from here where no daemon runs."""
+    is_bare = not serve_only and config is None and input_dir is None and output_dir is None
+    if is_bare and (waiting := _first_run()) is not None:
+        _open(*waiting)
+        return
     found = None if first_run else find_if_any(config, input_dir, output_dir)
     settings = found[0] if found is not None else loader.defaults(os.environ)
     state_dir = settings.service.state_dir
@@ -56,6 +60,18 @@ def page(
         parent=parent,
         console=console,
     )
+
+
+def _first_run() -> tuple[Path, str] | None:
+    """Return state directory and address of the page on which the first folders are chosen; None if it is not served.
+
+    It goes before the page of folders that were given by options: `cutoutd run` without a configuration says that this command opens it.
+    """
+    if loader.find(None, os.environ) is not None:
+        return None
+    state_dir = loader.defaults(os.environ).service.state_dir
+    address = _running(state_dir)
+    return None if address is None else (state_dir, address)
 
 
 def _running(state_dir: Path) -> str | None:

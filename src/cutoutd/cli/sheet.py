@@ -41,7 +41,7 @@ def sheet(
     folder: Annotated[
         str | None,
         typer.Argument(
-            help="The folder's name, as `cutoutd status` shows it; only needed if there are several folders."
+            help="The folder's name, as `cutoutd status` shows it; without it, each folder gets a sheet of its own."
         ),
     ] = None,
     *,
@@ -63,11 +63,26 @@ def sheet(
 ) -> None:
     """Make a contact sheet of a shoot: one HTML file with each picture before and after, for any browser."""
     chosen = find_settings(config, input_dir, output_dir)
-    known = find_folder(folder, chosen)
-    folder = known.name
-    store = open_journal(chosen.service.state_dir)
+    meant = chosen.folder if folder is None and to is None else (find_folder(folder, chosen),)
     since_us = since(when, Clock().now_us()) if when is not None else None
-    meant = JobFilter(states=_SHOWN, folder=folder, since_us=since_us, doubtful=doubtful)
+    store = open_journal(chosen.service.state_dir)
+    for known in meant:
+        path = Path.cwd() / (to or f"{known.name}{'-doubtful' if doubtful else ''}.html")
+        asked = JobFilter(states=_SHOWN, folder=known.name, since_us=since_us, doubtful=doubtful)
+        _write(path, known, asked, when or "", sort, chosen, store)
+
+
+def _write(
+    path: Path,
+    known: Folder,
+    meant: JobFilter,
+    when: str,
+    sort: JobOrder,
+    chosen: Settings,
+    store: Store,
+) -> None:
+    """Write the sheet of one folder, and print where it is."""
+    folder = known.name
     reader = Reader(store)
     latest = {(job.path, job.generation): job.id for job in reader.jobs(folder=folder)}
     newest = (
@@ -79,9 +94,8 @@ def sheet(
     if not jobs:
         print(f"No picture of {printable(folder)} matches; no sheet is written.")
         return
-    path = Path.cwd() / (to or f"{folder}{'-doubtful' if doubtful else ''}.html")
     many = f"{len(jobs)} picture{'s' * (len(jobs) != 1)}"
-    words = f"{many}{f' since {when}' if when is not None else ''}{' that are doubtful' if doubtful else ''}"
+    words = f"{many}{f' since {when}' if when else ''}{' that are doubtful' if meant.doubtful else ''}"
     if sort is JobOrder.SCORE:
         words += ", the least certain first"
     words += f". Score: how likely the cutout is right, 0 to 1; doubtful below {known.doubtful_below:g}, or for the reason given"

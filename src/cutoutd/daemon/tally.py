@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
 
 
-MAX_FAILED: Final = 10_000
-"""The most failed jobs that are remembered by their ids, since a run may last for years."""
+MAX_KNOWN: Final = 10_000
+"""The most jobs whose ends are remembered, since a run may last for years."""
 
 _COUNTED: Final = (JobState.DONE, JobState.REVIEW, JobState.FAILED, JobState.UNCHANGED)
 
 
 @dataclass(slots=True)
 class Tally:
-    """How the jobs of this run ended."""
+    """How the pictures of this run ended: each counts once, as it ended last."""
 
     done: int = 0
     review: int = 0
     failed: int = 0
     unchanged: int = 0
     doubtful: int = 0
-    _failed: dict[int, None] = field(default_factory=dict)
+    _ends: dict[int, tuple[JobState, bool]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Return the figures by name."""
@@ -38,18 +38,21 @@ class Tally:
     def add(self, job: int, state: JobState, *, doubtful: bool = False) -> None:
         """Count the end of a job; a doubtful one is counted as done as well.
 
-        An earlier failure of the same job is no longer counted, unless more than `MAX_FAILED` jobs have failed since.
+        An earlier end of the same job, such as before a decision in review, is no longer counted, unless more than `MAX_KNOWN` jobs
+        have ended since.
         """
-        if job in self._failed:
-            del self._failed[job]
-            self.failed -= 1
-        if state is JobState.FAILED:
-            self._failed[job] = None
-            if len(self._failed) > MAX_FAILED:
-                del self._failed[next(iter(self._failed))]
-        self.doubtful += doubtful
-        if state in _COUNTED:
-            setattr(self, state.value, getattr(self, state.value) + 1)
+        if (earlier := self._ends.pop(job, None)) is not None:
+            self._count(*earlier, by=-1)
+        if state not in _COUNTED:
+            return
+        self._count(state, doubtful, by=1)
+        self._ends[job] = (state, doubtful)
+        if len(self._ends) > MAX_KNOWN:
+            del self._ends[next(iter(self._ends))]
+
+    def _count(self, state: JobState, doubtful: bool, *, by: int) -> None:  # noqa: FBT001 -- as it is remembered
+        self.doubtful += by * doubtful
+        setattr(self, state.value, getattr(self, state.value) + by)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -166,7 +166,7 @@ class DecidedReviews:
             quality=doubtful.quality,
             review=False,
             timings_ms={},
-            warnings=(f"it was held back for review{doubt}, and a person accepted it",),
+            warnings=(f"it was held back for review{doubt}, and published as a person decided",),
         )
         publication = self.context.publication(job, cut, document=doubtful.document)
         return MakePlan(job=job, cut=cut, publication=publication)

@@ -42,11 +42,14 @@ _PROCESSES: Final = 32
 _ENDS: Final = {None: "under_way", "ok": "done"}
 """What an upload's end is called in the page, where it is not called as in the ledger."""
 
+_KEEPER: Final = "process that keeps the uploader, the gateway, the page or the API running"
+_HANDLES_NOTHING: Final = "it starts that process, waits for its end, and gets to see no picture"
+
 _MODULES: Final = (
     ("cutoutd.pool.cluster_proxy", "proxy of another machine's worker"),
     ("cutoutd.pool.worker", "worker, which decodes and cuts pictures"),
     ("cutoutd.page.web", "web server of the page"),
-    ("cutoutd.cli.companions", "process that keeps the uploader, the gateway, the page or the API running"),
+    ("cutoutd.cli.companions", _KEEPER),
 )
 _COMMANDS: Final = {
     "cluster": "gateway to the cluster",
@@ -232,7 +235,7 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
         if away
         else f"Yes. The results of {', '.join(dict.fromkeys(one['folder'] for one in told))} are sent to programs on this machine."
         if told
-        else "Yes. No folder may send a picture away, so no process of cutoutd has a way to the network."
+        else "Yes. No folder may send a picture away, so no process that gets to see one has a way to the network."
     )
     return [
         {
@@ -328,7 +331,9 @@ def _status_of(pid: int) -> str:
         if found.get("NoNewPrivs") == "1"
         else "and it has its user's privileges"
     )
-    return f"{role_of(words)}, process {pid}: {calls}, {rights}"
+    role = role_of(words)
+    handles = f"{_HANDLES_NOTHING}; " if role == _KEEPER else ""
+    return f"{role}, process {pid}: {handles}{calls}, {rights}"
 
 
 def role_of(words: Sequence[str]) -> str:

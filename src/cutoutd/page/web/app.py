@@ -34,6 +34,7 @@ MAX_CODE: Final = 8192
 BODY_S: Final = 20.0
 """A body that has not come whole by then does not come."""
 
+_REFUSED: Final = 400
 _YEAR_S: Final = 31_536_000
 
 
@@ -167,7 +168,10 @@ class Pages:
 
     async def _picture(self, request: Request, method: str) -> Response:
         version = request.query_params.get("v", "")
-        return await self._read(request, method, {**request.path_params, "v": version})
+        answer = await self._read(request, method, {**request.path_params, "v": version})
+        is_shown = request.headers.get("sec-fetch-dest") == "image"
+        # A picture that cannot be shown has words in its place; a browser would put an error into its console as well.
+        return Response(status_code=204) if is_shown and answer.status_code >= _REFUSED else answer
 
     async def _read(self, request: Request, method: str, params: Mapping[str, Any]) -> Response:
         return self._may_not_read(request) or await self._ask(method, params)

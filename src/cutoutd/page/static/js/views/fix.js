@@ -191,7 +191,7 @@ class Fix {
 
   #undo() {
     if (this.state === "saved") return this.#undoSaved();
-    return this.#step(() => this.history.undo(), "fix.undone");
+    return this.#step(() => this.history.undo(), this.history.strokes.length > 1 ? "fix.undone" : "fix.undoneLast");
   }
 
   #step(take, said) {
