@@ -64,7 +64,7 @@ class Site:
         shutil.copy(draft, self.view["input"] / f".{name}")
         (self.view["input"] / f".{name}").rename(self.view["input"] / name)
 
-    def standing(self) -> dict[str, Any]:
+    def folder_state(self) -> dict[str, Any]:
         """Return the folder's state from the file that `cutoutd status` reads."""
         found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
         return {"watching": "", "why": ""} | found
@@ -82,8 +82,8 @@ class Site:
     def wait_for_pause(self, why: str) -> None:
         """Wait until the folder is paused for a reason that contains this word."""
         self.bench.wait_for(
-            lambda: self.standing()["watching"] == "paused" and why in self.standing()["why"],
-            f"a pause because of {why!r}; there is {self.standing()}",
+            lambda: self.folder_state()["watching"] == "paused" and why in self.folder_state()["why"],
+            f"a pause because of {why!r}; there is {self.folder_state()}",
         )
 
     def done(self) -> set[str]:
@@ -157,14 +157,14 @@ def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> N
     for name in names:
         site.drop(f"{name}.jpg")
     site.wait_for_pause(word)
-    assert str(site.at[place]) in site.standing()["why"]
+    assert str(site.at[place]) in site.folder_state()["why"]
     assert "PAUSED" in site.status()
     assert load(site) < BUSY
     assert site.done() == before
     assert site.untouched()
     empty(site.view[place])
     site.wait_for(*names)
-    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
 
 
 def test_an_output_that_is_full_or_read_only_pauses_with_a_reason_and_resumes_by_itself(
@@ -212,14 +212,14 @@ def test_accepts_and_renames_wait_for_free_space_and_report_it(build: Callable[.
     site.wait_for_pause("No space")
     empty(site.view["output"])
     site.wait_for("a", "b")
-    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
     fill(site.view["output"])
     for before, after in (("a", "c"), ("b", "d")):
         (site.view["input"] / f"{before}.jpg").rename(site.view["input"] / f"{after}.jpg")
     site.wait_for_pause("No space")
     empty(site.view["output"])
     site.bench.wait_for(lambda: site.done() == {"c", "d"}, "the two under their new names alone")
-    site.bench.wait_for(lambda: site.standing()["watching"] == "native", "the pause to end")
+    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
     assert site.log().count("folder.rests") == 2
     assert "delivery.refused" not in site.log()
     site.end()

@@ -35,7 +35,7 @@ def configured(bench: Bench, name: str, output: Path, *more: str) -> Path:
     return path
 
 
-def foretold(bench: Bench, config: Path) -> str:
+def check_output(bench: Bench, config: Path) -> str:
     """Return what `check` says of the folder."""
     checked = bench.call("check", "--config", config)
     assert checked.returncode == 0, checked.stderr
@@ -49,20 +49,20 @@ def test_pictures_cut_by_a_pair_are_not_cut_again_by_a_configuration(bench: Benc
     assert bench.once().returncode == 0
     before = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
     other = configured(bench, "elsewhere", bench.root / "other")
-    output = foretold(bench, other)
+    output = check_output(bench, other)
     assert "2 pictures are there, 0 of them known; 2 would be cut" in output
     assert f"2 of these would be cut AGAIN: they were cut by `cutoutd run --input {bench.input}" in output
     same = configured(
         bench, "products", bench.output, "[[folder.rendition]]", 'format = "webp"', 'suffix = "_w"'
     )
     bench.drop("new.jpg", 2)
-    assert "3 pictures are there, 2 of them known; 1 would be cut" in foretold(bench, same)
-    assert "AGAIN" not in foretold(bench, same)
+    assert "3 pictures are there, 2 of them known; 1 would be cut" in check_output(bench, same)
+    assert "AGAIN" not in check_output(bench, same)
     ran = bench.call("run", "--config", same, "--once")
     assert "1 cut," in ran.stdout + ran.stderr
     assert "new_w.webp" in bench.results()
     assert {name: (bench.output / name).stat().st_mtime_ns for name in before} == before
-    assert "3 pictures are there, 3 of them known; 0 would be cut" in foretold(bench, same)
+    assert "3 pictures are there, 3 of them known; 0 would be cut" in check_output(bench, same)
 
 
 def test_pictures_without_a_sidecar_are_listed_before_they_are_cut_again(bench: Bench) -> None:
@@ -70,8 +70,8 @@ def test_pictures_without_a_sidecar_are_listed_before_they_are_cut_again(bench: 
     bench.drop("a.jpg")
     assert bench.once().returncode == 0
     (bench.output / "a.png.json").unlink()
-    assert "1 of these would be cut AGAIN" in foretold(bench, configured(bench, "again", bench.output))
-    skips = foretold(bench, configured(bench, "skips", bench.output, 'existing = "skip"'))
+    assert "1 of these would be cut AGAIN" in check_output(bench, configured(bench, "again", bench.output))
+    skips = check_output(bench, configured(bench, "skips", bench.output, 'existing = "skip"'))
     assert '1 would be left alone (existing = "skip")' in skips
     assert "AGAIN" not in skips
 
@@ -87,6 +87,6 @@ def test_a_read_only_input_is_the_same_folder_under_another_name(bench: Bench) -
     assert "1 cut," in first.stdout + first.stderr
     assert not (bench.input / ".cutoutd-folder").exists()
     config = configured(bench, "products", bench.output)
-    assert "1 of them known; 0 would be cut" in foretold(bench, config)
+    assert "1 of them known; 0 would be cut" in check_output(bench, config)
     second = bench.call_any([*within, *bench.command("run", "--config", os.fspath(config), "--once")])
     assert "0 cut," in second.stdout + second.stderr

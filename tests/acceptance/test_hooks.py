@@ -62,7 +62,7 @@ def configure(bench: Bench, **more: str) -> Path:
     return config
 
 
-def told(bench: Bench) -> list[dict[str, Any]]:
+def recorded_facts(bench: Bench) -> list[dict[str, Any]]:
     """Return what the commands have written."""
     file = bench.root / "told"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
@@ -80,7 +80,7 @@ def test_a_command_gets_each_result_and_has_no_network(bench: Bench) -> None:
     broken.write_bytes(broken.read_bytes()[:2000])
     os.utime(broken, ns=(then, then))
     run = bench.call("run", "--config", config, "--once")
-    found = {one["event"]: one for one in told(bench)}
+    found = {one["event"]: one for one in recorded_facts(bench)}
     assert set(found) == {"on_done", "on_failed"}, run.stderr
     done, failed = found["on_done"], found["on_failed"]
     assert done["arguments"] == [os.fspath(bench.output / "a.png.json")]
@@ -100,13 +100,15 @@ def test_a_folder_that_goes_away_and_comes_back_is_reported_once_each(
     config = configure(bench)
     bench.drop("a.jpg")
     start("--config", config)
-    bench.wait_for(lambda: any(one["event"] == "on_done" for one in told(bench)), "the cutout")
+    bench.wait_for(lambda: any(one["event"] == "on_done" for one in recorded_facts(bench)), "the cutout")
     away = bench.root / "away"
     bench.input.rename(away)
-    bench.wait_for(lambda: any(one["event"] == "on_attention" for one in told(bench)), "the alarm")
+    bench.wait_for(lambda: any(one["event"] == "on_attention" for one in recorded_facts(bench)), "the alarm")
     away.rename(bench.input)
-    bench.wait_for(lambda: sum(one["event"] == "on_attention" for one in told(bench)) == 2, "its end")
-    begun, over = (one for one in told(bench) if one["event"] == "on_attention")
+    bench.wait_for(
+        lambda: sum(one["event"] == "on_attention" for one in recorded_facts(bench)) == 2, "its end"
+    )
+    begun, over = (one for one in recorded_facts(bench) if one["event"] == "on_attention")
     assert (begun["state"], over["state"]) == ("begun", "over")
     assert begun["arguments"][0].startswith("cutoutd: shop: standing by")
     assert over["arguments"][0].startswith("cutoutd: shop: resolved")
@@ -117,6 +119,6 @@ def test_an_altered_model_is_reported_before_the_daemon_ends(bench: Bench) -> No
     alter_model(bench)
     run = bench.call("run", "--config", configure(bench))
     assert run.returncode == 4, run.stderr
-    (ended,) = told(bench)
+    (ended,) = recorded_facts(bench)
     assert "it has ended: Model missing or altered" in ended["arguments"][0]
     assert ended["inet"] == "EPERM"

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
 
 @pytest.fixture
-def shown(bench: Bench) -> Bench:
+def bench_with_page(bench: Bench) -> Bench:
     """A bench with a page."""
     bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -83,9 +83,11 @@ def answers(browser: Browser) -> bool:
     return False
 
 
-def test_the_page_runs_beside_the_daemon_and_is_restarted(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_the_page_runs_beside_the_daemon_and_is_restarted(
+    bench_with_page: Bench, start: Callable[..., Daemon]
+) -> None:
     """Whichever of its processes is killed; a browser stays paired, at the same address."""
-    bench = shown
+    bench = bench_with_page
     bench.environment.update(SOMEBODYS_WORD="hush", CUTOUTD_API_KEY="hush", SSLKEYLOGFILE="hush")
     daemon = start()
     bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
@@ -117,9 +119,11 @@ def test_the_page_runs_beside_the_daemon_and_is_restarted(shown: Bench, start: C
     assert page_in_status(bench) == {"running": False, "address": None}
 
 
-def test_a_killed_keeper_of_the_page_is_reported(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_a_killed_keeper_of_the_page_is_reported(
+    bench_with_page: Bench, start: Callable[..., Daemon]
+) -> None:
     """Only a restart of cutoutd can start it again: the log, `status` and `doctor` say so; it is no zombie."""
-    bench = shown
+    bench = bench_with_page
     daemon = start()
     bench.wait_for(lambda: '"event": "page.sandbox"' in log(bench), "the page")
     keeper = processes(bench)["keeper"]
@@ -139,17 +143,23 @@ def test_a_killed_keeper_of_the_page_is_reported(shown: Bench, start: Callable[.
     assert daemon.end() == 0
 
 
-def test_a_daemon_that_is_killed_takes_its_page_with_it(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_a_daemon_that_is_killed_takes_its_page_with_it(
+    bench_with_page: Bench, start: Callable[..., Daemon]
+) -> None:
     """However the daemon ends."""
     daemon = start()
-    shown.wait_for(lambda: processes(shown).keys() == {"keeper", "backend", "web"}, "the page")
+    bench_with_page.wait_for(
+        lambda: processes(bench_with_page).keys() == {"keeper", "backend", "web"}, "the page"
+    )
     daemon.end(signal.SIGKILL)
-    shown.wait_for(lambda: processes(shown) == {}, "its end")
+    bench_with_page.wait_for(lambda: processes(bench_with_page) == {}, "its end")
 
 
-def test_without_a_page_there_is_no_process_and_no_port(shown: Bench, start: Callable[..., Daemon]) -> None:
+def test_without_a_page_there_is_no_process_and_no_port(
+    bench_with_page: Bench, start: Callable[..., Daemon]
+) -> None:
     """Nor has a run that ends by itself, nor a daemon whose page is a separate service."""
-    bench = shown
+    bench = bench_with_page
     bench.drop("a.png")
     assert bench.once().returncode == 0
     apart = start(*bench.pair(), "--page-apart")
@@ -167,10 +177,10 @@ def test_without_a_page_there_is_no_process_and_no_port(shown: Bench, start: Cal
 
 
 def test_a_cutout_is_ready_to_be_shown_when_it_is_published(
-    shown: Bench, start: Callable[..., Daemon]
+    bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:
     """Its worker writes a preview of it; where the page is switched off, no preview is written or kept."""
-    bench = shown
+    bench = bench_with_page
     bench.drop("a.jpg")
     first = start()
     bench.wait_for(lambda: bench.states().get("a.jpg") in ("done", "review"), "the cutout")

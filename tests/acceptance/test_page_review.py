@@ -134,7 +134,7 @@ def studio(
         daemon.end(signal.SIGTERM)
 
 
-def shown(page: Page) -> str:
+def shown_name(page: Page) -> str:
     """Return the name of the large picture, once it is shown."""
     page.locator(".layer-cutout .tile img").first.wait_for()
     return page.locator(".side-subject h2").inner_text()
@@ -154,7 +154,7 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -
     bench = studio.bench
     with studio.visit("review?q=ball-0") as visitor:
         page = visitor.page
-        assert shown(page) == "ball-0.jpg"
+        assert shown_name(page) == "ball-0.jpg"
         page.keyboard.press("a")
         bench.wait_for(lambda: studio.state("ball-0.jpg") == "done", "the accepted one")
         assert "ball-0.png" in bench.results()
@@ -210,7 +210,7 @@ def test_no_key_is_lost_however_fast_they_come(
 
     with studio.visit("review?q=ball-5") as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         try:
             if held:
                 for method in ("decide", "undo", "retry"):
@@ -235,7 +235,7 @@ def test_a_key_counts_that_is_pressed_before_the_page_has_heard_of_the_new_cutou
     """A rejected picture is cut again once that is undone; what is decided about it then is about the cutout that was shown."""
     with studio.visit("review?q=ball-4") as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         for key, state in [("x", "failed"), ("u", "review")] * 10:
             page.keyboard.press(key)
             studio.bench.wait_for(partial(studio.is_now, "ball-4.jpg", state), f"{key} {state}")
@@ -256,7 +256,7 @@ def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that
             page = visitor.page
             page.locator(".view-inbox").wait_for()
             visitor.go("review")
-            shown(page)
+            shown_name(page)
             state = page.locator(".side-subject .chip").first
             for key in "ax":
                 expect(state).to_have_text("Published, doubtful")
@@ -274,7 +274,7 @@ def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
     names = ("ball-1.jpg", "ball-2.jpg")
     with studio.visit("review?q=ball-") as visitor:
         page = visitor.page
-        first = shown(page)
+        first = shown_name(page)
         page.keyboard.press("Shift+ArrowRight")
         expect(page.locator(".side-subject h2")).to_have_text("2 selected")
         page.keyboard.press("a")
@@ -282,14 +282,14 @@ def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
         studio.bench.wait_for(lambda: list(studio.bench.states().values()).count("done") == len(names), "two")
         page.keyboard.press("Control+z")
         studio.bench.wait_for(lambda: "done" not in studio.bench.states().values(), "both back")
-        assert shown(page) == first
+        assert shown_name(page) == first
 
 
 def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None:
     """The slider shows the source on its left, Space shows one of the two, B each backdrop, Z single pixels."""
     with studio.visit("review?q=ball-3") as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         page.keyboard.press("w")
         handle = page.get_by_role("slider")
         expect(handle).to_have_attribute("aria-valuenow", "50")
@@ -321,7 +321,7 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
     former = hashlib.sha256(cutout.read_bytes()).hexdigest()
     with studio.visit("review?q=ball-4") as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         page.keyboard.press("e")
         note = page.locator(".fix-note")
         expect(note).to_contain_text("Draw a stroke")
@@ -341,14 +341,14 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
         expect(note).to_contain_text("previous version is restored")
         assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
         page.keyboard.press("Escape")
-        assert shown(page) == "ball-4.jpg"
+        assert shown_name(page) == "ball-4.jpg"
 
 
 def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio) -> None:
     """Escape asks; a reload keeps them; each can be undone."""
     with studio.visit("review?q=ball-5") as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         page.keyboard.press("e")
         expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
         box = page.locator(".viewer").bounding_box()
@@ -363,7 +363,7 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio
         page.keyboard.press("Control+z")
         expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "true")
         page.keyboard.press("Escape")
-        shown(page)
+        shown_name(page)
 
 
 def test_the_second_of_two_people_is_shown_what_the_first_decided(studio: Studio) -> None:
@@ -372,8 +372,8 @@ def test_the_second_of_two_people_is_shown_what_the_first_decided(studio: Studio
         # The second one's page hears of nothing: as if both decided in the same moment.
         second.page.route("**/api/events", lambda route: route.abort())
         second.page.reload()
-        shown(first.page)
-        shown(second.page)
+        shown_name(first.page)
+        shown_name(second.page)
         first.page.keyboard.press("a")
         studio.bench.wait_for(lambda: studio.state("ball-1.jpg") == "done", "the first one's decision")
         second.page.keyboard.press("x")
@@ -389,7 +389,7 @@ def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
     """In the film strip and beside the picture."""
     with studio.visit("review?q=onerror") as visitor:
         page = visitor.page
-        assert shown(page) == HOSTILE.replace("\u202e", "[U+202E]")
+        assert shown_name(page) == HOSTILE.replace("\u202e", "[U+202E]")
         assert "<img src=x" in str(page.locator(".strip-entry").get_attribute("aria-label"))
         page.get_by_text("Details", exact=True).click()
         expect(page.locator(".side-details dl")).to_contain_text("<img src=x")
@@ -400,7 +400,7 @@ def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
     """No finding of axe in either theme, with the filter open and on a phone, and nothing is wider than the window."""
     with studio.visit("review?q=ball-", size=PHONE) as visitor:
         page = visitor.page
-        shown(page)
+        shown_name(page)
         assert faults(visitor) == []
         page.set_viewport_size({"width": 1280, "height": 900})
         page.keyboard.press("/")
@@ -412,7 +412,7 @@ def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
         page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
         assert faults(visitor) == []
         page.keyboard.press("Escape")
-        shown(page)
+        shown_name(page)
 
 
 def faults(visitor: Visitor) -> list[str]:
@@ -441,14 +441,14 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
         expect(page.locator(".side-subject h2")).to_have_text(f"{THOUSAND:,} selected")
         page.keyboard.press("a")
         expect(page.locator(".toast p")).to_have_text(f"{THOUSAND:,} accepted.")
-        bench.wait_for(lambda: len(asked(bench)) == THOUSAND, "what is asked of the daemon")
+        bench.wait_for(lambda: len(pending_commands(bench)) == THOUSAND, "what is asked of the daemon")
         page.keyboard.press("End")
         expect(page.locator(".review-count")).to_have_text(f"{THOUSAND:,} of {THOUSAND:,}")
         expect(page.locator(".strip-entry.current .strip-mark.good")).to_be_visible()
         expect(page.locator(".side-note")).to_contain_text("carried out when cutoutd runs again")
         page.keyboard.press("Control+z")
         expect(page.locator(".toast p")).to_contain_text("Undone")
-        bench.wait_for(lambda: "accept" not in asked(bench), "that it is withdrawn")
+        bench.wait_for(lambda: "accept" not in pending_commands(bench), "that it is withdrawn")
         expect(page.locator(".strip-mark")).to_have_count(0)
         (tmp_path / "library" / FILE_NAME).unlink()  # under the open page, which shows its last state
         expect(page.locator("#notices")).to_contain_text("The journal was damaged, replaced or removed.")
@@ -493,7 +493,7 @@ def serving(bench: Bench, config: Path) -> Iterator[str]:
         process.wait(PATIENCE_S)
 
 
-def asked(bench: Bench) -> list[str]:
+def pending_commands(bench: Bench) -> list[str]:
     """Return the commands that wait for the daemon."""
     file = bench.root / "library" / FILE_NAME
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)) as opened:

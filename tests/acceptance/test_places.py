@@ -95,7 +95,7 @@ class Tree:
             give_up("mount namespaces are not allowed here")
         return done
 
-    def standings(self) -> dict[str, dict[str, str]]:
+    def folder_states(self) -> dict[str, dict[str, str]]:
         """Return the states of the running daemon's folders."""
         try:
             document = json.loads((self.root / "own-state/status.json").read_text(encoding="ascii"))
@@ -106,7 +106,7 @@ class Tree:
 
     def stands_by(self, name: str, why: str) -> bool:
         """Return whether a folder stands by for a reason that contains some words."""
-        standing = self.standings().get(name, {})
+        standing = self.folder_states().get(name, {})
         return standing.get("watching") == "standing by" and why in standing.get("why", "")
 
     def jobs(self) -> list[tuple[str, str]]:
@@ -399,7 +399,7 @@ def test_a_directory_with_another_folders_marker_is_not_entered(
     tree.folder("only", "in", "out", route="hosted")
     daemon = run()
     tree.bench.wait_for(lambda: tree.names("out") == ["a.png"], "the folder's own cutout")
-    note = tree.standings()["only"]["note"]
+    note = tree.folder_states()["only"]["note"]
     assert "not entered: theirs (it holds another folder's .cutoutd-folder" in note
     assert len(tree.server.seen) == 1
     (tree.root / "in/theirs/.cutoutd-folder").unlink()

@@ -183,7 +183,7 @@ def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable
     assert took_s < 10.0 + 2 * usual_s
 
 
-def ill(site: Site, cycle: int) -> Callable[[], None]:
+def break_share(site: Site, cycle: int) -> Callable[[], None]:
     """Break the share in one of four ways. Returns a function that repairs it."""
     share = site.share
     match cycle % 4:
@@ -202,7 +202,7 @@ def ill(site: Site, cycle: int) -> Callable[[], None]:
 def one_cycle(site: Site, cycle: int) -> float:
     """Break and repair the share while a picture waits. Returns the seconds until work went on."""
     bench = site.bench
-    make_well = ill(site, cycle)
+    make_well = break_share(site, cycle)
     if cycle % 4 == 3:
         time.sleep(2 * POLL_S)  # a look that hangs is given half a minute before it is called so
     else:

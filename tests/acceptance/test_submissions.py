@@ -60,7 +60,7 @@ def folder_names(store: Store) -> list[str]:
     return [str(row["name"]) for row in store.rows("SELECT name FROM folder")]
 
 
-def found(bench: Bench, key: str) -> Submission | None:
+def submission_of(bench: Bench, key: str) -> Submission | None:
     """Return a submission."""
     with closing(Store(journal_of(bench))) as store:
         return Submissions(store, Clock()).find(key)
@@ -118,7 +118,7 @@ def test_pictures_are_submitted_while_it_runs_after_a_kill_and_before_the_start(
     hand_in(bench, "two", JobOptions())
     hand_in(bench, "three", JobOptions())
     assert bench.once().returncode == 0
-    assert {key: (found(bench, key) or pytest.fail(key)).path for key in ("one", "two", "three")} == {
+    assert {key: (submission_of(bench, key) or pytest.fail(key)).path for key in ("one", "two", "three")} == {
         "one": "b.jpg",
         "two": "b-2.jpg",
         "three": "b-3.jpg",
@@ -217,7 +217,7 @@ def test_its_owner_says_that_it_is_the_new_place_and_the_former_one_comes_back(
     bench.drop("a.jpg")
     start()
     queue_two(bench)
-    before = found(bench, "one")
+    before = submission_of(bench, "one")
     replace_input(bench)
     assert bench.call("resume", *bench.pair()).returncode == 0
     bench.wait_for(lambda: status(bench)["watching"] == "standing by", "the folder to stand by")
@@ -231,4 +231,4 @@ def test_its_owner_says_that_it_is_the_new_place_and_the_former_one_comes_back(
     restore_input(bench)
     bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "the pictures of the former place")
     assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg"))
-    assert found(bench, "one") == before
+    assert submission_of(bench, "one") == before

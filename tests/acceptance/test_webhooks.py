@@ -126,7 +126,7 @@ def messages(site: Site) -> list[dict[str, Any]]:
     return found
 
 
-def lying(site: Site) -> list[WebhookMessage]:
+def stored_messages(site: Site) -> list[WebhookMessage]:
     """Return the waiting messages from their files, without the command."""
     return webhooks_waiting(WebhookPaths.under(site.bench.root / "own-state"))
 
@@ -220,13 +220,13 @@ def test_commands_query_a_running_daemon(site: Site, start: Callable[..., Daemon
     assert failed.returncode == 1
     assert "FAILED: the receiver answers 410" in failed.stdout
     site.drop("shop", "a.jpg")
-    site.bench.wait_for(lambda: [one.is_dead for one in lying(site)] == [True], "the message")
+    site.bench.wait_for(lambda: [one.is_dead for one in stored_messages(site)] == [True], "the message")
     given_up = "1 GIVEN UP (`cutoutd webhook list`); the receiver answered 410: it wants no more messages"
     site.bench.wait_for(lambda: given_up in site.call("status").stdout, "the status")
     status = site.call("status")
     assert "WANTS NO MORE" in site.call("webhook", "list").stdout
     assert site.call("webhook", "retry", "--all").returncode == 0
-    site.bench.wait_for(lambda: lying(site) == [], "what was asked for again")
+    site.bench.wait_for(lambda: stored_messages(site) == [], "what was asked for again")
     daemon.end()
     output = (
         status.stdout

@@ -241,7 +241,7 @@ WAYS: Final = (
 )
 
 
-def shown(file: Path) -> NDArray[np.uint8]:
+def displayed(file: Path) -> NDArray[np.uint8]:
     """Return what a program that follows profiles shows: the file converted to sRGB by littleCMS."""
     with Image.open(file) as image:
         rgb = image.convert("RGB")
@@ -265,7 +265,7 @@ def errors(way: Way, opened: Picture, directory: Path, kind: str, becomes: str) 
     options: dict[str, Any] = {"quality": 100} if kind in ("jpeg", "avif") else {}
     file, _ = rendered(opened, directory, Metadata.NO_LOCATION, format=kind, profile=becomes, **options)
     # What the source's own coding lost is not what is judged here.
-    difference = np.abs(shown(file) - truth(opened.rgb, way.space, way.light))
+    difference = np.abs(displayed(file) - truth(opened.rgb, way.space, way.light))
     return float(difference.max()), float(difference.mean())
 
 

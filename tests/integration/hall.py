@@ -272,8 +272,8 @@ class Hall:
         store.close()
         return request
 
-    def told(self) -> list[tuple[int, JobState]]:
-        """Return the events that were emitted."""
+    def ends(self) -> list[tuple[int, JobState]]:
+        """Return number and state of each ended job, in the order of the events."""
         return [(result.job, result.state) for result in self.heard.results]
 
     def end(self) -> None:

@@ -63,7 +63,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
     created.close()
 
 
-def given(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
+def report_of(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
     """Return the report of a job, and the directory of its results."""
     directory = job_directory(job)
     staging = world.publisher.staging.of_job(directory)
@@ -104,7 +104,7 @@ def test_a_result_does_not_change_once_it_is_published(
     world = World(tmp_path)
     source = tmp_path / "a.jpg"
     source.write_bytes(b"picture")
-    report, directory = given(pool, world, source, 1)
+    report, directory = report_of(pool, world, source, 1)
     assert isinstance(report, Cut)
     staged = world.publisher.staging.of_job(directory)
     kept = staged.path("1-0.png").stat().st_ino
@@ -121,7 +121,7 @@ def test_a_result_does_not_change_once_it_is_published(
     assert not staged.directory.exists()
     assert world.publisher.was_file_kept_open is (leases == "as they are" and know_leases(tmp_path))
     world.publisher.carry_out(plan)
-    given(pool, world, source, 2)
+    report_of(pool, world, source, 2)
     assert world.files() == {"a.png": HONEST}
     assert (world.output / "a.png").stat().st_ino != kept
 

@@ -65,7 +65,7 @@ def give(pool: LocalPool, job: int, deed: str) -> None:
     )
 
 
-def told(pool: LocalPool) -> list[PoolEvent]:
+def events_of(pool: LocalPool) -> list[PoolEvent]:
     """Return all events of a job, until its end or for as long as an answer can take."""
     events: list[PoolEvent] = []
     end = time.monotonic() + LONG_S
@@ -78,25 +78,25 @@ def told(pool: LocalPool) -> list[PoolEvent]:
 def test_a_result_of_an_impossible_size_is_not_accepted(pool: LocalPool, deed: str) -> None:
     """Nobody starts to read it."""
     give(pool, 1, deed)
-    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
+    assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
 
 @pytest.mark.parametrize("deed", ["nested", "endless"])
 def test_a_message_that_breaks_readers_costs_its_own_job(pool: LocalPool, deed: str) -> None:
     """The next job is done by another worker."""
     give(pool, 1, deed)
-    (event,) = told(pool)
+    (event,) = events_of(pool)
     assert isinstance(event, Lost)
     until(lambda: pool.poll(0.05) == [] and pool.idle, "another worker")
     give(pool, 2, "honest")
-    (event,) = told(pool)
+    (event,) = events_of(pool)
     assert isinstance(event, Finished)
 
 
 def test_an_invalid_message_is_reported_briefly(pool: LocalPool, capfd: pytest.CaptureFixture[str]) -> None:
     """Once, and not for each of its values: the line would have 62 MB, and delay all folders."""
     give(pool, 1, "many complaints")
-    (event,) = told(pool)
+    (event,) = events_of(pool)
     assert isinstance(event, Lost)
     output = "".join(capfd.readouterr())
     assert "worker.confused" in output
@@ -109,31 +109,31 @@ def test_a_step_that_took_longer_than_the_task_is_not_accepted(
 ) -> None:
     """It would distort the estimate of a folder's time per picture."""
     give(pool, 1, deed)
-    assert [isinstance(event, Finished) for event in told(pool)] == [is_believed]
+    assert [isinstance(event, Finished) for event in events_of(pool)] == [is_believed]
 
 
 def test_a_job_reported_before_garbage_is_not_lost(pool: LocalPool) -> None:
     """Each job always gets one event: otherwise it would be in work for ever."""
     give(pool, 1, "report, then garbage")
-    assert [event.job for event in told(pool)] == [1]
+    assert [event.job for event in events_of(pool)] == [1]
 
 
 def test_a_job_reported_twice_gives_one_event(pool: LocalPool) -> None:
     """The second report is of a job it does not have."""
     give(pool, 1, "report twice")
-    assert [event.job for event in told(pool)] == [1]
+    assert [event.job for event in events_of(pool)] == [1]
 
 
 def test_a_worker_that_introduces_itself_amid_a_job_has_not_done_it(pool: LocalPool) -> None:
     """It may report to be ready only once, at its start."""
     give(pool, 1, "ready again")
-    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
+    assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
 
 def test_a_worker_that_has_worked_cannot_call_the_model_unusable(pool: LocalPool) -> None:
     """It may report that only before its first task."""
     give(pool, 1, "unusable")
-    assert [(event.job, isinstance(event, Lost)) for event in told(pool)] == [(1, True)]
+    assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
 
 needs_proc = pytest.mark.skipif(
@@ -145,7 +145,7 @@ def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, dee
     """Return the log entry about a worker that reported, and was ended afterwards."""
     give(pool, job, deed)
     (before,) = pool.pids
-    assert [isinstance(event, Finished) for event in told(pool)] == [True]
+    assert [isinstance(event, Finished) for event in events_of(pool)] == [True]
     until(lambda: pool.poll(0.05) == [] and pool.idle and pool.pids != [before], "another worker")
     return "".join(capfd.readouterr())
 
@@ -154,7 +154,7 @@ def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, dee
 def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPool) -> None:
     """Before, it could start 6000 in four seconds, limited only by its memory."""
     give(pool, 1, "threads")
-    (event,) = told(pool)
+    (event,) = events_of(pool)
     assert isinstance(event, Lost)
     found = re.search(
         r"(\d+) threads, more than it may have", event.why
@@ -171,7 +171,7 @@ def test_an_idle_worker_with_threads_or_work_is_ended(
     assert "threads, more than it may have" in ended_over(pool, capfd, 1, "threads afterwards")
     assert "went on working without a task" in ended_over(pool, capfd, 2, "works afterwards")
     give(pool, 3, "honest")
-    assert [isinstance(event, Finished) for event in told(pool)] == [True]
+    assert [isinstance(event, Finished) for event in events_of(pool)] == [True]
 
 
 @needs_proc

@@ -95,7 +95,7 @@ def _all(connection: sqlite3.Connection, table: str) -> list[sqlite3.Row]:
     return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 -- names of ours
 
 
-def kept(directory: Path) -> list[Path]:
+def journal_copies(directory: Path) -> list[Path]:
     """Return the copies of earlier journals."""
     return sorted(directory.glob(f"journal-v{TODAY}-*.sqlite"))
 
@@ -113,10 +113,10 @@ def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: F
     assert journal.store.row("SELECT DISTINCT egress FROM job")["egress"] == "none"  # type: ignore[index]
     assert journal.sources.is_known("shop", Version(path=ODD, size=1, mtime_ns=2))
     journal.close()
-    (copy,) = kept(earlier)
+    (copy,) = journal_copies(earlier)
     assert rows(earlier / FILE_NAME) == rows(copy) == before
     Journal(earlier, session="n" * 32, clock=clock).close()
-    assert len(kept(earlier)) == 1
+    assert len(journal_copies(earlier)) == 1
 
 
 @pytest.mark.usefixtures("later")
@@ -124,7 +124,7 @@ def test_a_command_before_the_first_start_gives_advice(earlier: Path) -> None:
     """It upgrades nothing itself: a daemon of the earlier version may be running."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier / FILE_NAME)
-    assert kept(earlier) == []
+    assert journal_copies(earlier) == []
 
 
 @pytest.mark.usefixtures("later")

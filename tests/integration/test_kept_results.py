@@ -23,8 +23,8 @@ from tests.integration.test_moves_onto_names import (
     claimed,
     cut,
     cutout,
+    cutouts_by_name,
     follow,
-    lying,
     picture,
     rename,
     take,
@@ -103,7 +103,7 @@ def test_a_result_whose_picture_turns_up_nowhere_gets_a_name_again(
     # Its picture may still turn up, and another one does not get its name.
     (desk.folder.input / "y.jpg").write_bytes(picture("a"))
     follow(desk, take(desk, "y"))
-    assert lying(desk) == {"y.png": cutout("a"), **others}
+    assert cutouts_by_name(desk) == {"y.png": cutout("a"), **others}
 
 
 def test_a_result_whose_path_was_forgotten_gets_a_name_again(make: Callable[..., Desk]) -> None:
@@ -194,7 +194,7 @@ def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, 
     again.delivery.expire_displaced()
     again.settle()
     follow(again, own)
-    assert lying(again) == {"a.png": cutout("b"), "x.png": cutout("a")}
+    assert cutouts_by_name(again) == {"a.png": cutout("b"), "x.png": cutout("a")}
     again.end()
     again.journal.close()
 

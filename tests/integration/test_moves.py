@@ -220,7 +220,7 @@ def renamed(desk: Desk, before: str, after: str) -> Job:
     return job
 
 
-def shown(desk: Desk) -> dict[str, JobState]:
+def states_shown(desk: Desk) -> dict[str, JobState]:
     """Return what the commands show of each source, without those that are gone."""
     found = {one.path: one.state for one in Reader(desk.journal.store).jobs()}
     return {path: state for path, state in found.items() if state is not JobState.GONE}
@@ -239,7 +239,7 @@ def test_a_doubtful_result_follows_its_picture_and_can_be_accepted_there(
     desk.settle()
     assert desk.files() == {"review/sub/b.png": NEW, "review/sub/b-overlay.png": OVERLAY}
     assert len([name for name in names(desk) if name.endswith(".json")]) == 1
-    assert shown(desk) == {"sub/b.jpg": JobState.REVIEW}
+    assert states_shown(desk) == {"sub/b.jpg": JobState.REVIEW}
     assert desk.job(job).detail["why"] == "no subject"
     assert decide(desk, job).state is JobState.DONE
     assert names(desk) == ["sub/b.png", "sub/b.png.json"]
@@ -255,7 +255,7 @@ def test_a_rejection_follows_its_picture(make: Callable[..., Desk]) -> None:
         desk.delivery.deliver_moved(job, digest(JPEG))
         desk.settle()
     assert names(desk) == ["failed/sub/c.jpg.error.json"]
-    assert shown(desk) == {"sub/c.jpg": JobState.FAILED}
+    assert states_shown(desk) == {"sub/c.jpg": JobState.FAILED}
     assert desk.job(job).detail["failure"]["code"] == "Rejected"
 
 
@@ -276,7 +276,7 @@ def test_the_record_of_a_failed_picture_that_was_moved_is_removed(
         desk.delivery.deliver(job, desk.cut(job, NEW))
     desk.settle()
     assert names(desk) == (["failed/b.jpg.error.json"] if ends == "failed" else ["b.png", "b.png.json"])
-    assert shown(desk) == {"b.jpg": JobState(ends)}
+    assert states_shown(desk) == {"b.jpg": JobState(ends)}
     (desk.folder.input / "b.jpg").rename(desk.folder.input / "a.jpg")
     status = (desk.folder.input / "a.jpg").stat()
     back = Version(path="a.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
@@ -298,7 +298,7 @@ def test_files_of_a_doubtful_picture_are_removed_if_it_has_to_be_cut_again(make:
     desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
     desk.settle()
     assert desk.files() == {"review/a-overlay.png": b"scribbled on", "review/b.png": NEW}
-    assert shown(desk) == {"b.jpg": JobState.REVIEW}
+    assert states_shown(desk) == {"b.jpg": JobState.REVIEW}
 
 
 def test_entries_of_another_picture_of_the_same_size_stay(make: Callable[..., Desk]) -> None:
@@ -347,7 +347,7 @@ def test_a_worker_cannot_have_another_doubtful_pictures_files_removed(make: Call
     desk.journal.queue.claim(job)
     desk.delivery.fail(job, FAILURE)
     desk.settle()
-    assert shown(desk) == {"a.jpg": JobState.REVIEW, "b.jpg": JobState.FAILED}
+    assert states_shown(desk) == {"a.jpg": JobState.REVIEW, "b.jpg": JobState.FAILED}
     assert desk.job(first).state is JobState.REVIEW
 
 

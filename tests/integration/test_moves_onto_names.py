@@ -16,7 +16,7 @@ from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.reviews import Reviews
 from tests.integration.desk import Desk, Power
 from tests.integration.parts import JPEG, NAME, digest, until
-from tests.integration.test_moves import shown
+from tests.integration.test_moves import states_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,11 +55,11 @@ def rename(desk: Desk, *pairs: tuple[str, str], when: str = "running") -> None:
 
 def take(desk: Desk, *names: str) -> list[Job]:
     """Accept the pictures under these names together, in this order for workers."""
-    desk.journal.sources.accept(NAME, [seen(desk, name) for name in names])
+    desk.journal.sources.accept(NAME, [version_of(desk, name) for name in names])
     return claimed(desk, names)
 
 
-def seen(desk: Desk, name: str) -> Version:
+def version_of(desk: Desk, name: str) -> Version:
     """Return a picture as the monitor sees it."""
     status = (desk.folder.input / f"{name}.jpg").stat()
     return Version(path=f"{name}.jpg", size=status.st_size, mtime_ns=status.st_mtime_ns)
@@ -83,7 +83,7 @@ def follow(desk: Desk, jobs: Sequence[Job]) -> None:
     desk.settle()
 
 
-def lying(desk: Desk) -> dict[str, bytes]:
+def cutouts_by_name(desk: Desk) -> dict[str, bytes]:
     """Return the cutouts by name, and check that nothing displaced is left."""
     assert not (desk.folder.output / displaced.DIRECTORY).exists()
     assert desk.staged() == []
@@ -110,11 +110,11 @@ def test_two_pictures_that_swap_their_names_swap_their_results(
     cut(desk, "a", "b")
     rename(desk, *SWAP, when=when)
     follow(desk, take(desk, *order))
-    assert lying(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
-    assert shown(desk) == {"a.jpg": JobState.DONE, "b.jpg": JobState.DONE}
+    assert cutouts_by_name(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
+    assert states_shown(desk) == {"a.jpg": JobState.DONE, "b.jpg": JobState.DONE}
     rename(desk, *SWAP, when="running" if when == "down" else "down")
     follow(desk, take(desk, *order))
-    assert lying(desk) == {"a.png": cutout("a"), "b.png": cutout("b")}
+    assert cutouts_by_name(desk) == {"a.png": cutout("a"), "b.png": cutout("b")}
 
 
 @pytest.mark.parametrize("when", ["running", "down"])
@@ -126,12 +126,12 @@ def test_the_results_of_renumbered_pictures_follow(make: Callable[..., Desk], fi
     rename(desk, *SHIFT, when=when)
     names = ["n1", "n2", "n3", "n4"]
     follow(desk, take(desk, *(names if first == "first" else reversed(names))))
-    assert lying(desk) == {f"n{number + 1}.png": cutout(f"n{number}") for number in range(4)}
+    assert cutouts_by_name(desk) == {f"n{number + 1}.png": cutout(f"n{number}") for number in range(4)}
     back = tuple((after, before) for before, after in reversed(SHIFT))
     rename(desk, *back, when=when)
     names = ["n0", "n1", "n2", "n3"]
     follow(desk, take(desk, *(names if first == "first" else reversed(names))))
-    assert lying(desk) == {f"{name}.png": cutout(name) for name in names}
+    assert cutouts_by_name(desk) == {f"{name}.png": cutout(name) for name in names}
 
 
 def test_three_renditions_follow_in_a_circle(make: Callable[..., Desk]) -> None:
@@ -164,8 +164,8 @@ def test_a_picture_that_is_moved_over_another_takes_the_place_of_its_result(
     clock.advance(100.0)
     desk.poke()
     desk.settle()
-    assert lying(desk) == {"b.png": cutout("a")}
-    assert shown(desk) == {"b.jpg": JobState.DONE}
+    assert cutouts_by_name(desk) == {"b.png": cutout("a")}
+    assert states_shown(desk) == {"b.jpg": JobState.DONE}
 
 
 def test_a_picture_moved_over_another_between_runs_leaves_its_result(
@@ -231,7 +231,7 @@ def test_a_result_that_is_to_stay_gets_another_name_if_its_own_was_taken(
     desk.settle()
     follow(desk, [old])
     if when == "running":
-        assert lying(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
+        assert cutouts_by_name(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
     else:
         assert desk.files() == {"a.png": cutout("a"), "a-2.png": cutout("new")}
     assert desk.staged() == []
@@ -249,7 +249,7 @@ def test_a_copy_whose_original_is_still_there_is_cut(make: Callable[..., Desk]) 
     (job,) = take(desk, "b")
     follow(desk, [job])
     assert desk.job(job).detail == {"moved": False}
-    assert lying(desk) == {"a.png": cutout("a")}
+    assert cutouts_by_name(desk) == {"a.png": cutout("a")}
 
 
 def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callable[..., Desk]) -> None:
@@ -262,7 +262,7 @@ def test_a_result_follows_a_picture_whose_name_another_took_at_once(make: Callab
     desk.delivery.deliver(new, desk.cut(new, cutout("new"), source=picture("new")))
     desk.settle()
     follow(desk, [old])
-    assert lying(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
+    assert cutouts_by_name(desk) == {"a.png": cutout("new"), "b.png": cutout("a")}
 
 
 @pytest.mark.parametrize("run", ["the same", "the next"])
@@ -273,7 +273,7 @@ def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
     """`mv a b; mv b a` without a scan in between. Before, `a` counted as done for ever, and its result as nobody's."""
     desk = make(moves=moves)
     cut(desk, "a")
-    version = seen(desk, "a")
+    version = version_of(desk, "a")
     (desk.folder.input / "a.jpg").rename(desk.folder.input / "b.jpg")
     follow(desk, take(desk, "b"))
     (desk.folder.input / "b.jpg").rename(desk.folder.input / "a.jpg")
@@ -285,7 +285,7 @@ def test_a_picture_that_is_back_before_it_was_missed_has_its_result(
     follow(desk, take(desk, "a"))
     result = "a.png"
     assert desk.files() == {result: cutout("a")}
-    assert shown(desk)["a.jpg"] in (JobState.DONE, JobState.UNCHANGED)
+    assert states_shown(desk)["a.jpg"] in (JobState.DONE, JobState.UNCHANGED)
 
 
 @pytest.mark.parametrize("asked", range(1, 5))
@@ -311,7 +311,7 @@ def test_a_result_that_is_displaced_while_it_is_looked_for_is_found(
         candidates = desk.journal.moves.candidates(second)
     assert digest(picture("a")) in candidates.sha256s
     follow(desk, [second])
-    assert lying(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
+    assert cutouts_by_name(desk) == {"a.png": cutout("b"), "b.png": cutout("a")}
 
 
 STEPS: dict[str, tuple[Any, str]] = {
@@ -353,7 +353,7 @@ def test_a_swap_that_a_crash_broke_off_is_finished(
     again.delivery.sweep(frozenset({"run-1"}))
     again.settle()
     follow(again, claimed(again, "ba"))
-    assert lying(again) == {"a.png": cutout("b"), "b.png": cutout("a")}
+    assert cutouts_by_name(again) == {"a.png": cutout("b"), "b.png": cutout("a")}
     again.end()
     again.journal.close()
 
@@ -381,7 +381,7 @@ def test_a_rejection_follows_its_picture_onto_a_name_in_use(
     rename(desk, *SWAP, when=when)
     follow(desk, take(desk, *order))
     a_is = JobState.DONE if other == "done" else JobState.FAILED
-    assert shown(desk) == {"a.jpg": a_is, "b.jpg": JobState.FAILED}
+    assert states_shown(desk) == {"a.jpg": a_is, "b.jpg": JobState.FAILED}
     assert desk.files() == ({"a.png": cutout("b")} if other == "done" else {})
     rejected = {"b"} if other == "done" else {"a", "b"}
     records = desk.folder.output.glob("failed/*.json")
@@ -390,7 +390,7 @@ def test_a_rejection_follows_its_picture_onto_a_name_in_use(
     rename(desk, *SWAP, when=when)
     follow(desk, take(desk, *order))
     b_is = JobState.DONE if other == "done" else JobState.FAILED
-    assert shown(desk) == {"a.jpg": JobState.FAILED, "b.jpg": b_is}
+    assert states_shown(desk) == {"a.jpg": JobState.FAILED, "b.jpg": b_is}
 
 
 def test_a_later_decision_counts_and_not_the_rejection(make: Callable[..., Desk]) -> None:

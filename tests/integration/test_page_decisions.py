@@ -56,7 +56,7 @@ def decision(room: PageRoom, number: int) -> str:
     return JobResult.of(job(room, number)).decision
 
 
-def shown(room: PageRoom, number: int) -> dict[str, Any]:
+def job_on_page(room: PageRoom, number: int) -> dict[str, Any]:
     """Return a job as the page has it."""
     found: dict[str, Any] = room.ask("job", job=number)
     return found
@@ -78,11 +78,11 @@ def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert (found["done"], found["conflicts"]) == (2, [])
     assert room.told == [("decided", {"batch": found["batch"]})]
-    assert shown(room, a)["decision"] == "accept"
+    assert job_on_page(room, a)["decision"] == "accept"
     daemon(room).poll()
     assert [decision(room, one) for one in (a, b)] == ["accept", "accept"]
     assert room.asked() == []
-    assert shown(room, a)["decision"] == "accept"
+    assert job_on_page(room, a)["decision"] == "accept"
 
 
 def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
@@ -122,7 +122,7 @@ def test_a_cutout_that_changes_before_the_daemon_reads_the_decision_is_left_and_
         room.journal.store.write("UPDATE output SET sha256 = 'other'")
     daemon(room).poll()
     assert decision(room, a) == ""
-    assert "replaced since the decision" in shown(room, a)["refused"]
+    assert "replaced since the decision" in job_on_page(room, a)["refused"]
     assert room.asked() == []
 
 
@@ -132,7 +132,7 @@ def test_a_batch_is_undone_before_a_daemon_has_read_it(room: PageRoom) -> None:
     batch = room.ask("decide", verb="reject", items=room.seen(*numbers))["batch"]
     found = room.ask("undo", batch=batch)
     assert (found["done"], room.asked()) == (3, [])
-    assert shown(room, numbers[0])["decision"] == ""
+    assert job_on_page(room, numbers[0])["decision"] == ""
     with pytest.raises(RefusedError) as refused:
         room.ask("undo", batch=batch)
     assert (refused.value.status, refused.value.code) == (409, "undone")
@@ -169,7 +169,7 @@ def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_acc
     daemon(room).poll()
     published(room, a)
     assert codes(room.ask("decide", verb="reject", items=items)) == ["accepted"]
-    assert shown(room, a)["standing"] == "accept"
+    assert job_on_page(room, a)["standing"] == "accept"
     assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
     assert room.asked() == [("hold", str(a)), ("reject", str(a))]
 
@@ -182,7 +182,7 @@ def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(room: PageRo
     published(room, a)
     with room.journal.store.transaction():
         room.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
-    assert shown(room, a)["standing"] == ""
+    assert job_on_page(room, a)["standing"] == ""
     assert room.ask("decide", verb="reject", items=room.seen(a))["done"] == 1
 
 
@@ -214,7 +214,7 @@ def test_a_single_decision_is_undone(room: PageRoom) -> None:
 def test_a_rejected_cutout_comes_back(room: PageRoom) -> None:
     """It has no files to show, and is cut again."""
     number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
-    assert shown(room, number)["standing"] == "reject"
+    assert job_on_page(room, number)["standing"] == "reject"
     found = room.ask("decide", verb="undecided", items=[[number, ""]])
     assert (found["done"], room.asked()) == (1, [("hold", str(number))])
 

@@ -10,7 +10,16 @@ from cutoutd.errors import FailureCode, JournalError
 from cutoutd.jobs import Failure, JobState, Published, Wanted
 from cutoutd.journal.batches import Batches, BatchItem, Decision
 from cutoutd.journal.commands import Commands, ReviewDecision
-from tests.integration.test_page_decisions import codes, daemon, decision, held, job, published, room, shown
+from tests.integration.test_page_decisions import (
+    codes,
+    daemon,
+    decision,
+    held,
+    job,
+    job_on_page,
+    published,
+    room,
+)
 
 if TYPE_CHECKING:
     from cutoutd.journal.commands import Command
@@ -58,14 +67,14 @@ def test_a_rejection_is_in_the_journal_whole_or_not_at_all(
 ) -> None:
     """So the page never shows a cutout in review of which it knows no files."""
     (number,) = held(room, 1)
-    before = shown(room, number)
+    before = job_on_page(room, number)
     with monkeypatch.context() as faulty:
         faulty.setattr(room.journal.queue, "finish", raising)
         with pytest.raises(JournalError):
             room.journal.fail(job(room, number), REJECTED)
-    assert shown(room, number) == before
+    assert job_on_page(room, number) == before
     room.journal.fail(job(room, number), REJECTED)
-    assert (shown(room, number)["state"], shown(room, number)["seen"]) == ("rejected", "")
+    assert (job_on_page(room, number)["state"], job_on_page(room, number)["seen"]) == ("rejected", "")
 
 
 def raising(*_: object, **__: object) -> None:

@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def look(home: Path, path: str = "") -> dict[str, Any]:
+def listing(home: Path, path: str = "") -> dict[str, Any]:
     """Return the answer of the folder picker."""
     data: dict[str, Any] = places.METHODS["places"](backend_at(home / "c.toml", None), {"path": path}).data
     return data
@@ -36,7 +36,7 @@ def look(home: Path, path: str = "") -> dict[str, Any]:
 
 def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -> None:
     """Without hidden ones and links; a folder whose name no configuration can hold is counted."""
-    found = look(home, str(home / "Pictures"))
+    found = listing(home, str(home / "Pictures"))
     assert found == {
         "path": str(home / "Pictures"),
         "parent": str(home),
@@ -56,10 +56,10 @@ def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -
 
 def test_the_first_root_is_where_it_begins(home: Path) -> None:
     """There is nothing above it; a name of 255 bytes is valid."""
-    found = look(home)
+    found = listing(home)
     assert (found["path"], found["parent"]) == (str(home), None)
     assert {one["name"] for one in found["folders"]} == {"Pictures", "empty", "x" * 255}
-    assert look(home, f"~/{'x' * 255}")["pictures"] == 0
+    assert listing(home, f"~/{'x' * 255}")["pictures"] == 0
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_the_first_root_is_where_it_begins(home: Path) -> None:
 def test_nothing_outside_of_the_roots_is_shown(home: Path, path: str, status: int) -> None:
     """In no spelling, and through no link."""
     if status == 200:
-        found = look(home, path)
+        found = listing(home, path)
         assert (found["readable"], found["folders"], found["pictures"]) == (False, [], 0)
         return
     with pytest.raises(RefusedError) as refused:
-        look(home, path)
+        listing(home, path)
     assert refused.value.status == status
 
 
@@ -111,6 +111,6 @@ def test_a_place_that_gives_no_answer_is_reported_in_time(
     monkeypatch.setattr(probe, "run", lambda *given, **named: run(*given, **named, environment=found))
     started_s = time.monotonic()
     with pytest.raises(RefusedError) as refused:
-        look(home)
+        listing(home)
     assert refused.value.code == "place_hangs"
     assert 1 <= time.monotonic() - started_s < 10

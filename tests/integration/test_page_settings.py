@@ -31,7 +31,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cutoutd.toml"
 
 
-def shown(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN401 -- a backend
+def settings_on_page(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN401 -- a backend
     """Return the settings that the page gets."""
     data: dict[str, Any] = METHODS["folder_settings"](backend, {"folder": folder}).data
     return data
@@ -40,14 +40,14 @@ def shown(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN40
 def change(backend: Any, folder: str = "shoot", digest: str | None = None, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 -- any values
     """Change settings as the page does; ``__`` stands for a dot."""
     named = {key.replace("__", "."): value for key, value in changes.items()}
-    asked = {"folder": folder, "digest": digest or shown(backend)["digest"], "changes": named}
+    asked = {"folder": folder, "digest": digest or settings_on_page(backend)["digest"], "changes": named}
     data: dict[str, Any] = METHODS["change_settings"](backend, asked).data
     return data
 
 
 def test_every_field_has_its_value_its_bounds_and_the_references_text(path: Path) -> None:
     """And is of a kind that a form can show."""
-    answer = shown(backend_at(path))
+    answer = settings_on_page(backend_at(path))
     fields = {one["key"]: one for one in answer["fields"]}
     assert answer["locked"] is None
     assert (fields["review_below"]["value"], fields["review_below"]["default"]) == (0.1, 0.2)
@@ -70,7 +70,7 @@ def test_every_field_has_its_value_its_bounds_and_the_references_text(path: Path
 
 def test_several_renditions_are_numbered_as_in_the_file(path: Path) -> None:
     """One table with two presets is one; its presets can be changed only with an editor."""
-    keys = {one["key"] for one in shown(backend_at(path), "catalogue")["fields"]}
+    keys = {one["key"] for one in settings_on_page(backend_at(path), "catalogue")["fields"]}
     assert {"rendition.1.format", "rendition.2.format", "rendition.1.preset"} <= keys
     assert "rendition.2.preset" not in keys
     assert "rendition.3.format" not in keys
@@ -121,7 +121,7 @@ def test_a_rendition_is_made_and_changed(path: Path) -> None:
 def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
     """The page is told, and shows the new content."""
     backend = backend_at(path)
-    digest = shown(backend)["digest"]
+    digest = settings_on_page(backend)["digest"]
     mine = CONFIGURATION.replace("review_below = 0.1", "review_below = 0.4")
     path.write_text(mine, encoding="utf-8")
     with pytest.raises(RefusedError, match="changed meanwhile") as refused:
@@ -166,7 +166,7 @@ def test_a_link_is_not_followed(path: Path) -> None:
     backend = backend_at(path)
     path.rename(real)
     path.symlink_to(real)
-    assert shown(backend)["locked"]["code"] == "config_link"
+    assert settings_on_page(backend)["locked"]["code"] == "config_link"
     with pytest.raises(RefusedError, match=r"is a link to .*managed\.toml"):
         change(backend, recursive=False)
     assert real.read_text(encoding="utf-8") == CONFIGURATION
@@ -179,7 +179,7 @@ def test_a_read_only_configuration_is_refused_with_the_reason(
     """Root may write everywhere, so the system's answer is simulated."""
     backend = backend_at(path)
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    assert shown(backend)["locked"]["code"] == "config_readonly"
+    assert settings_on_page(backend)["locked"]["code"] == "config_readonly"
     with pytest.raises(RefusedError, match="is read-only"):
         change(backend, recursive=False)
 
@@ -189,7 +189,7 @@ def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
     backend = backend_at(path)
     backend.config = None
     with pytest.raises(RefusedError, match="--input and --output"):
-        shown(backend)
+        settings_on_page(backend)
     assert not session.METHODS["session"](backend, {}).data["changeable"]
 
 

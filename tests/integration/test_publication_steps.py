@@ -55,7 +55,7 @@ def desk(
     created.journal.close()
 
 
-def begun(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:
+def delivery_step(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:
     """Return the delivery step of a job that a worker has cut."""
     job = desk.begin(name)
     first = -1 if review else 0  # an overlay comes before what is held back
@@ -78,7 +78,7 @@ def state(desk: Desk, step: Step) -> JobState:
 
 def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
     """The plan is recorded before any rename, and the commit mark is written after all of them."""
-    first = begun(desk)
+    first = delivery_step(desk)
     planned = take(desk, first, MakePlan)
     assert (state(desk, first), desk.files()) == (JobState.WORKING, {})
     written = take(desk, planned, CarryOut)
@@ -93,7 +93,7 @@ def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
 
 def test_every_step_can_be_taken_again_after_a_crash(desk: Desk) -> None:
     """Only from the job's row in the journal."""
-    first = begun(desk)
+    first = delivery_step(desk)
     committing = take(desk, first, MakePlan, CarryOut, Commit)
     again = Repair.of_job(desk.job(first.job))
     assert (again.plan, again.facts.sha256) == (committing.plan, committing.facts.sha256)
@@ -106,7 +106,7 @@ def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
 ) -> None:
     """After the tasks that wait already."""
     faults.append(TargetTakenError("a stranger's"))
-    retry = take(desk, begun(desk), MakePlan, CarryOut, Retry)
+    retry = take(desk, delivery_step(desk), MakePlan, CarryOut, Retry)
     assert retry.delay_s == 0.0
     take(desk, retry.step, CarryOut, Commit, Done)
     assert desk.files() == {"a.png": NEW}
@@ -115,7 +115,7 @@ def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
 def test_a_disk_that_refuses_has_the_same_step_taken_again(desk: Desk, faults: list[BaseException]) -> None:
     """The circuit breaker opens once, and closes with the commit."""
     faults += [StorageError("the share is away"), StorageError("the share is away")]
-    written = take(desk, begun(desk), MakePlan, CarryOut)
+    written = take(desk, delivery_step(desk), MakePlan, CarryOut)
     for _ in range(2):
         retry = take(desk, written, Retry)
         assert (retry.step, retry.delay_s) == (written, StorageError.delay_s)
@@ -127,13 +127,13 @@ def test_a_disk_that_refuses_has_the_same_step_taken_again(desk: Desk, faults: l
 def test_a_result_that_is_lost_is_repaired_or_cut_again(desk: Desk, faults: list[BaseException]) -> None:
     """In this case it is still there."""
     faults.append(ResultLostError("it is gone"))
-    take(desk, begun(desk), MakePlan, CarryOut, Repair, Commit, Done)
+    take(desk, delivery_step(desk), MakePlan, CarryOut, Repair, Commit, Done)
     assert desk.files() == {"a.png": NEW}
 
 
 def test_a_result_that_stays_lost_goes_back_to_the_queue(desk: Desk) -> None:
     """Nothing is under its name, and nothing is staged."""
-    first = begun(desk)
+    first = delivery_step(desk)
     written = take(desk, first, MakePlan, CarryOut)
     desk.publisher.discard(first.job.id)
     take(desk, written, Repair, Done)
@@ -142,7 +142,7 @@ def test_a_result_that_stays_lost_goes_back_to_the_queue(desk: Desk) -> None:
 
 def test_a_folder_that_another_machine_has_is_left_to_it(desk: Desk) -> None:
     """Staged files are removed, and the job goes back to the queue."""
-    first = begun(desk)
+    first = delivery_step(desk)
     written = take(desk, first, MakePlan, CarryOut)
 
     def refuse() -> None:
@@ -159,7 +159,7 @@ def test_a_name_that_the_disk_refuses_fails_its_picture_alone(
 ) -> None:
     """With a record beside the results, and without the circuit breaker."""
     faults.append(NameRefusedError("no file of this name"))
-    first = begun(desk)
+    first = delivery_step(desk)
     take(desk, first, MakePlan, CarryOut, Abandon, Done)
     assert state(desk, first) is JobState.FAILED
     assert not desk.delivery.breaker.why
@@ -170,7 +170,7 @@ def test_a_result_that_another_program_keeps_open_is_given_up_in_the_end(
 ) -> None:
     """After the allowed number of attempts, and not before."""
     faults += [TargetHeldError("held")] * (HELD_TRIES + 1)
-    step = take(desk, begun(desk), MakePlan, CarryOut)
+    step = take(desk, delivery_step(desk), MakePlan, CarryOut)
     for _ in range(HELD_TRIES):
         take(desk, step, Retry)
     take(desk, step, Abandon, Done)
@@ -178,14 +178,14 @@ def test_a_result_that_another_program_keeps_open_is_given_up_in_the_end(
 
 def test_a_report_that_cannot_be_true_ends_at_once(desk: Desk) -> None:
     """Nothing is planned for it."""
-    first = begun(desk, "a.jpg", NEW, OLD)
+    first = delivery_step(desk, "a.jpg", NEW, OLD)
     take(desk, first, Done)
     assert state(desk, first) is JobState.FAILED
 
 
 def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -> None:
     """The first emits its event, the second is queued to be cut."""
-    take(desk, begun(desk), MakePlan, CarryOut, Commit, Done)
+    take(desk, delivery_step(desk), MakePlan, CarryOut, Commit, Done)
     source = desk.folder.input / "a.jpg"
     source.touch()
     again = desk.begin()
@@ -198,7 +198,7 @@ def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -
 
 def test_an_accepted_result_is_planned_in_the_step_that_stages_it(desk: Desk) -> None:
     """If no plan is possible, nothing stays staged."""
-    first = begun(desk, "a.jpg", OLD, NEW, review=True)
+    first = delivery_step(desk, "a.jpg", OLD, NEW, review=True)
     take(desk, first, MakePlan, CarryOut, Commit, Done)
     assert state(desk, first) is JobState.REVIEW
     desk.journal.review_decisions.decide(first.job.id, ReviewDecision.ACCEPT)

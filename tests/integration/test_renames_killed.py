@@ -15,13 +15,13 @@ from cutoutd.publish import rename as renaming
 from cutoutd.publish.verified import PRIVATE
 from tests.integration.desk import Desk, Power
 from tests.integration.parts import digest, until
-from tests.integration.test_moves import shown
+from tests.integration.test_moves import states_shown
 from tests.integration.test_moves_onto_names import (
     SWAP,
     claimed,
     cut,
     cutout,
-    lying,
+    cutouts_by_name,
     rename,
     take,
 )
@@ -127,8 +127,10 @@ def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tupl
     again.settle()
     assert list(again.folder.output.rglob(f"{PRIVATE}*")) == []
     if not recut:
-        assert lying(again) == {f"{name}.png": cutout(before) for name, before in end(pairs).items()}
-        assert {name: shown(again)[name] for name in (f"{one}.jpg" for one in names)} == {
+        assert cutouts_by_name(again) == {
+            f"{name}.png": cutout(before) for name, before in end(pairs).items()
+        }
+        assert {name: states_shown(again)[name] for name in (f"{one}.jpg" for one in names)} == {
             f"{name}.jpg": JobState.DONE for name in names
         }
         assert not (again.folder.output / displaced.DIRECTORY).exists()

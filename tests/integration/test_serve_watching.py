@@ -96,7 +96,7 @@ def watched(tmp_path: Path, clock: FakeClock) -> WatchedJournal:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def statements_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The SQL statements that read rows from now on."""
     statements: list[str] = []
     rows = Database.rows
@@ -110,7 +110,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_change_costs_few_statements_however_many_requests_wait(
-    watched: WatchedJournal, asked: list[str]
+    watched: WatchedJournal, statements_read: list[str]
 ) -> None:
     """And only the changed job gives an event."""
     numbers = watched.submit(60, waits=True)
@@ -118,14 +118,14 @@ def test_a_change_costs_few_statements_however_many_requests_wait(
     assert watched.events == [(number, "accepted") for number in numbers]
     watched.events.clear()
     watched.take(numbers[7])
-    asked.clear()
+    statements_read.clear()
     watched.watches.poll()
     assert watched.events == [(numbers[7], "queued")]
-    assert len(asked) <= 5, asked
+    assert len(statements_read) <= 5, statements_read
 
 
 def test_a_journal_that_does_not_change_is_not_read(
-    watched: WatchedJournal, asked: list[str], clock: FakeClock
+    watched: WatchedJournal, statements_read: list[str], clock: FakeClock
 ) -> None:
     """Except now and then, since file times are coarse: a change in the same tick is found then."""
     (number,) = watched.submit(1, waits=True)
@@ -136,10 +136,10 @@ def test_a_journal_that_does_not_change_is_not_read(
     watched.take(number)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
-    asked.clear()
+    statements_read.clear()
     watched.events.clear()
     watched.watches.poll()
-    assert (asked, watched.events) == ([], [])
+    assert (statements_read, watched.events) == ([], [])
     clock.advance(watching.LATER_S)
     watched.watches.poll()
     assert watched.events == [(number, "queued")]

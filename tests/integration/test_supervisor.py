@@ -116,7 +116,7 @@ def test_pictures_are_dispatched_published_and_counted(hall: Hall) -> None:
     assert [task.job for task in hall.workers.given] == jobs
     assert sorted(path.name for path in hall.folder.output.glob("*.png")) == ["a.png", "b.png", "c.png"]
     assert hall.supervisor.tally.done == 3
-    assert sorted(hall.told()) == [(job, JobState.DONE) for job in jobs]
+    assert sorted(hall.ends()) == [(job, JobState.DONE) for job in jobs]
 
 
 def test_a_worker_gets_all_it_must_know(hall: Hall) -> None:
@@ -174,7 +174,7 @@ def test_the_same_bytes_are_not_published_again(hall: Hall) -> None:
     hall.supervise(once=True).run()
     assert hall.workers.given[-1].published_sha256 == digest(JPEG)
     assert (hall.job(job).state, hall.job(job).sha256) == (JobState.UNCHANGED, digest(JPEG))
-    assert hall.told()[-1] == (job, JobState.UNCHANGED)
+    assert hall.ends()[-1] == (job, JobState.UNCHANGED)
     assert (hall.supervisor.tally.unchanged, hall.supervisor.tally.done) == (1, 0)
 
 
@@ -249,7 +249,7 @@ def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hal
     supervisor = hall.supervise(once=False)
     hall.workers.before_poll = lambda: supervisor.stop() if supervisor.tally.done else None
     supervisor.run()
-    assert hall.told() == [(job, JobState.RETRY), (job, JobState.RETRY), (job, JobState.DONE)]
+    assert hall.ends() == [(job, JobState.RETRY), (job, JobState.RETRY), (job, JobState.DONE)]
     assert hall.job(job).tries == 2
 
 
@@ -270,7 +270,7 @@ def test_a_passing_fault_is_left_for_later(hall: Hall) -> None:
     hall.supervisor.run()
     assert hall.job(job).state is JobState.RETRY
     assert hall.job(job).detail["failure"]["cause"] == "the system says: no"
-    assert hall.told() == [(job, JobState.RETRY)]
+    assert hall.ends() == [(job, JobState.RETRY)]
     assert hall.supervisor.tally.failed == 0
     assert hall.monitor.checks == 1
 
@@ -722,7 +722,7 @@ def test_a_job_whose_claim_may_have_been_written_is_not_orphaned(
 
     monkeypatch.setattr(hall.journal.queue, "claim", written_and_refused)
     hall.supervisor.run()
-    assert hall.told() == [(job, JobState.DONE)]
+    assert hall.ends() == [(job, JobState.DONE)]
 
 
 def test_a_source_that_seems_gone_is_doubted_until_its_folder_is_found_healthy(hall: Hall) -> None:
@@ -738,7 +738,7 @@ def test_a_source_that_seems_gone_is_doubted_until_its_folder_is_found_healthy(h
 
     hall.workers.before_poll = after(20, come_back)
     hall.supervisor.run()
-    assert hall.told() == [(job, JobState.DONE)]
+    assert hall.ends() == [(job, JobState.DONE)]
 
 
 def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall) -> None:
@@ -779,7 +779,7 @@ def test_delayed_jobs_are_due_when_their_share_is_back(hall: Hall) -> None:
     supervisor = hall.supervise(once=False)
 
     def before_poll() -> None:
-        if hall.told() == [(job, JobState.RETRY)]:
+        if hall.ends() == [(job, JobState.RETRY)]:
             hall.monitor.now(recoveries=1)
             hall.clock.advance(0.1)  # a busy machine polls often before the delivery's thread has its turn
         if supervisor.tally.done:

@@ -318,7 +318,7 @@ def test_nothing_is_sent_while_paused(station: Station, server: HostedServer) ->
     request = station.request(picture(next(_numbers)))
     station.wait_for_counts(waiting=1, in_flight=0)
     assert len(server.seen) == before
-    assert station.told()["why"] == "by `cutoutd pause --hosted`"
+    assert station.status()["why"] == "by `cutoutd pause --hosted`"
     subprocess.run(station.command("resume", "--hosted"), check=True)
     assert station.reply(request).outcome is UploadOutcome.OK
 
@@ -454,12 +454,12 @@ def test_the_uploader_ends_with_the_process_that_started_it(own: tuple[Station, 
     with station.log.open("ab") as log:
         parent = subprocess.Popen(["sh", "-c", script, "sh", *station.command("hosted")], stderr=log)
     end_s = time.monotonic() + PATIENCE_S
-    while not (uploader := station.told().get("pid")):
+    while not (uploader := station.status().get("pid")):
         assert time.monotonic() < end_s, station.log.read_text()
         time.sleep(0.05)
     parent.kill()
     parent.wait()
-    while station.told():
+    while station.status():
         assert time.monotonic() < end_s, station.log.read_text()
         time.sleep(0.05)
     assert f"{uploader}" not in os.listdir("/proc") or "hosted.ended" in station.log.read_text()  # noqa: PTH208 -- names alone
@@ -497,13 +497,15 @@ def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
         until(lambda: sum(not station.is_waiting(one) for one in small) >= 2, "two of the small")
         station.wait_for_counts(waiting=2, in_flight=0)
         assert sum(not station.is_waiting(one) for one in small) == 2
-        assert '"small" allows 0.5 credits a day, 0.5 are spent' in station.told()["folders"]["small"]["why"]
+        assert (
+            '"small" allows 0.5 credits a day, 0.5 are spent' in station.status()["folders"]["small"]["why"]
+        )
         large_ = [station.request(picture(9 + n), folder="large") for n in range(6)]
         until(lambda: sum(not station.is_waiting(one) for one in large_) >= 3, "three of the large")
         station.wait_for_counts(waiting=5, in_flight=0)
         assert sum(not station.is_waiting(one) for one in large_) == 3
         assert server.charged == 1.25
-        assert "[hosted] allows 1.25 credits a day" in station.told()["folders"]["large"]["why"]
+        assert "[hosted] allows 1.25 credits a day" in station.status()["folders"]["large"]["why"]
 
 
 def test_a_service_s_places_are_filled_and_never_more(tmp_path: Path) -> None:

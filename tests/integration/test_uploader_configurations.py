@@ -74,10 +74,10 @@ def test_requests_by_an_older_configuration_wait_until_the_supervisor_has_read_t
     """The uploader has the newer configuration: the folder's status says that it waits, and the stamped request is answered."""
     station.start()
     request = station.request(picture(1), folder="other", settings=OTHER)
-    until(lambda: station.told().get("waiting") == 1, "request that waits")
+    until(lambda: station.status().get("waiting") == 1, "request that waits")
     assert station.is_waiting(request)
     assert server.seen == []
-    until(lambda: "different configurations" in station.told()["folders"]["other"]["why"], "reason")
+    until(lambda: "different configurations" in station.status()["folders"]["other"]["why"], "reason")
     # The supervisor has read the same configuration, and asks all the same: then it is wrong, and told so.
     spool.write_message(station.paths.outbox, replace(request, settings=station.settings()))
     assert station.reply(request).outcome is UploadOutcome.FAILED

@@ -382,8 +382,8 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
         assert len(server.seen) == 3
         over = station.request(picture(5))
         end_s = time.monotonic() + PATIENCE_S
-        while "credits a day" not in json.dumps(station.told()):
-            assert time.monotonic() < end_s, station.told()
+        while "credits a day" not in json.dumps(station.status()):
+            assert time.monotonic() < end_s, station.status()
             time.sleep(0.05)
         assert station.is_waiting(over)
         assert len(server.seen) == 3

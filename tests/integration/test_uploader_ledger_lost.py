@@ -276,11 +276,11 @@ def test_a_ledger_that_is_removed_while_it_is_written_closes_the_route_until_a_p
         station.resume()
         replies = [station.paths.inbox / f"{one.id}.json" for one in (first, second)]
         wait_until(lambda: any(path.exists() for path in replies))
-        wait_until(lambda: "credits a day" in json.dumps(station.told()))
+        wait_until(lambda: "credits a day" in json.dumps(station.status()))
         # 0.25 of before and 0.25 of now: the limit is reached, though the new ledger knows of the latter alone.
         assert sum(path.exists() for path in replies) == 1
         assert len(server.seen) == 2
-        assert station.told()["route"] == "open"
+        assert station.status()["route"] == "open"
         assert "IS INCOMPLETE" in audit(station, capsys)[1]
         journal.close()
 
@@ -302,13 +302,13 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
         assert "the journal knows of 2 pictures that were sent" in status["why"]
         wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
         station.resume()
-        wait_until(lambda: "credits a day" in json.dumps(station.told()))
+        wait_until(lambda: "credits a day" in json.dumps(station.status()))
         assert sum(map(station.is_waiting, waiting)) == 1
         assert len(server.seen) == 1
         assert station.stop() == 0
         station.start()
-        wait_until(lambda: "credits a day" in json.dumps(station.told()))
-        assert station.told()["route"] == "open"
+        wait_until(lambda: "credits a day" in json.dumps(station.status()))
+        assert station.status()["route"] == "open"
 
 
 def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
             reply = station.reply(station.request(picture(number)))
         write_known(station.paths.uploaded, KnownUploads(count=1, last=reply.id, at=reply.at))
         assert station.reply(station.request(picture(3))).outcome is UploadOutcome.OK
-        assert station.told()["route"] == "open"
+        assert station.status()["route"] == "open"
 
 
 def test_a_resume_from_before_the_loss_was_reported_is_no_consent_to_it(tmp_path: Path) -> None:

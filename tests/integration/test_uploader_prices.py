@@ -21,8 +21,8 @@ def test_a_higher_price_than_expected_is_paid_once(tmp_path: Path) -> None:
         requests = [station.request(picture(number)) for number in range(6)]
         station.start()
         end_s = time.monotonic() + PATIENCE_S
-        while "this takes 1" not in station.told()["folders"]["tagged"]["why"]:
-            assert time.monotonic() < end_s, station.told()
+        while "this takes 1" not in station.status()["folders"]["tagged"]["why"]:
+            assert time.monotonic() < end_s, station.status()
             time.sleep(0.05)
         assert server.charged == 1.0
         assert sum(not station.is_waiting(one) for one in requests) == 1
@@ -41,7 +41,7 @@ def test_a_price_that_is_known_from_an_earlier_run_is_counted_on(tmp_path: Path)
         station.start()
         end_s = time.monotonic() + PATIENCE_S
         while sum(not station.is_waiting(one) for one in others) < 2:
-            assert time.monotonic() < end_s, station.told()
+            assert time.monotonic() < end_s, station.status()
             time.sleep(0.05)
         station.wait_for_counts(waiting=1, in_flight=0)
         assert (server.charged, len(server.seen), server.most_at_once) == (3.0, 3, 2)

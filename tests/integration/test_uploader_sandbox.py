@@ -105,7 +105,7 @@ def test_the_uploader_itself_is_confined(running_uploader: Station) -> None:
     for state in states:
         assert "NoNewPrivs:\t1" in state
         assert ("Seccomp:\t2" in state) is seccomp.supported()
-    assert survey.gaps_between(survey.UPLOADER, running_uploader.told()["sandbox"]) == ()
+    assert survey.gaps_between(survey.UPLOADER, running_uploader.status()["sandbox"]) == ()
 
 
 def test_the_uploader_has_only_its_own_files_open(running_uploader: Station) -> None:

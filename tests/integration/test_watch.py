@@ -63,7 +63,7 @@ class RecordedWatch:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Iterator[RecordedWatch]:
+def recorded(tmp_path: Path) -> Iterator[RecordedWatch]:
     """A running watch of a directory named ``root``."""
     root = tmp_path / "root"
     root.mkdir()
@@ -73,115 +73,115 @@ def heard(tmp_path: Path) -> Iterator[RecordedWatch]:
     heard.watch.stop()
 
 
-def test_writing_renaming_linking_and_touching_give_hints(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_writing_renaming_linking_and_touching_give_hints(recorded: RecordedWatch, tmp_path: Path) -> None:
     """Whichever way a file gets its name or content."""
     root = tmp_path / "root"
     (root / "written.jpg").write_bytes(b"1")
-    assert heard.hears("written.jpg")
+    assert recorded.hears("written.jpg")
     (root / ".x.tmp").write_bytes(b"1")
     (root / ".x.tmp").rename(root / "renamed.jpg")
-    assert heard.hears("renamed.jpg")
+    assert recorded.hears("renamed.jpg")
     (tmp_path / "outside.jpg").write_bytes(b"1")
     (tmp_path / "outside.jpg").rename(root / "moved-in.jpg")
-    assert heard.hears("moved-in.jpg")
+    assert recorded.hears("moved-in.jpg")
     (root / "linked.jpg").hardlink_to(root / "written.jpg")
-    assert heard.hears("linked.jpg")
-    heard.forget()
+    assert recorded.hears("linked.jpg")
+    recorded.forget()
     os.utime(root / "written.jpg")
-    assert heard.hears("written.jpg")
-    assert heard.paths == {"written.jpg"}
-    assert heard.watch.healthy() is None
+    assert recorded.hears("written.jpg")
+    assert recorded.paths == {"written.jpg"}
+    assert recorded.watch.healthy() is None
 
 
 @linux_only
 def test_reading_and_junk_give_no_hints(tmp_path: Path) -> None:
     """The daemon's own reads must not wake it, nor excluded files."""
     (tmp_path / "a.jpg").write_bytes(b"1")
-    heard = RecordedWatch(tmp_path)
-    heard.watch.start()
+    recorded = RecordedWatch(tmp_path)
+    recorded.watch.start()
     (tmp_path / "a.jpg").read_bytes()
     list(tmp_path.iterdir())
     (tmp_path / "b.jpg.part").write_bytes(b"1")
     (tmp_path / "@eaDir").mkdir()
     (tmp_path / "@eaDir" / "c.jpg").write_bytes(b"1")
     (tmp_path / "last.jpg").write_bytes(b"1")
-    assert heard.hears("last.jpg")
-    assert (heard.paths, heard.scan) == ({"last.jpg"}, False)
-    heard.watch.stop()
+    assert recorded.hears("last.jpg")
+    assert (recorded.paths, recorded.scan) == ({"last.jpg"}, False)
+    recorded.watch.stop()
 
 
 @linux_only
-def test_files_that_leave_hold_up_no_others(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_files_that_leave_hold_up_no_others(recorded: RecordedWatch, tmp_path: Path) -> None:
     """By default watchdog waits half a second to see where each went, which is long if originals are moved away."""
     for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").write_bytes(b"1")
-    assert heard.hears("23.jpg")
+    assert recorded.hears("23.jpg")
     began_s = time.monotonic()
     for n in range(24):
         (tmp_path / "root" / f"{n}.jpg").rename(tmp_path / f"{n}.jpg")
         (tmp_path / "root" / f"new-{n}.jpg").write_bytes(b"1")
-        assert heard.hears(f"new-{n}.jpg")
+        assert recorded.hears(f"new-{n}.jpg")
     assert time.monotonic() - began_s < 24 * 0.5
 
 
-def test_new_and_moved_directories_ask_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_new_and_moved_directories_ask_for_a_scan(recorded: RecordedWatch, tmp_path: Path) -> None:
     """Files may have been in them before they were watched; afterwards each file is reported."""
     root = tmp_path / "root"
     (root / "new").mkdir()
-    assert heard.hears_of_everything()
+    assert recorded.hears_of_everything()
     (root / "new" / "x.jpg").write_bytes(b"1")
-    assert heard.hears("new/x.jpg")
+    assert recorded.hears("new/x.jpg")
     (tmp_path / "filled" / "deep").mkdir(parents=True)
-    heard.forget()
+    recorded.forget()
     (tmp_path / "filled").rename(root / "filled")
-    assert heard.hears_of_everything()
+    assert recorded.hears_of_everything()
     (root / "filled" / "deep" / "y.jpg").write_bytes(b"1")
-    assert heard.hears("filled/deep/y.jpg")
+    assert recorded.hears("filled/deep/y.jpg")
 
 
-def test_odd_names_give_hints(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_odd_names_give_hints(recorded: RecordedWatch, tmp_path: Path) -> None:
     """As text with surrogates, like everywhere in intake."""
     for raw in (b"line\nbreak.jpg", b"\xff\xfe.jpg", b"n" * 251 + b".jpg"):
         name = os.fsdecode(raw)
         (tmp_path / "root" / name).write_bytes(b"1")
-        assert heard.hears(name)
+        assert recorded.hears(name)
 
 
 def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
     """The owner may have named a link."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    heard = RecordedWatch(tmp_path / "link")
-    heard.watch.start()
+    recorded = RecordedWatch(tmp_path / "link")
+    recorded.watch.start()
     (tmp_path / "real" / "x.jpg").write_bytes(b"1")
-    assert heard.hears("x.jpg")
+    assert recorded.hears("x.jpg")
     (tmp_path / "other").mkdir()
     (tmp_path / "link").unlink()
     (tmp_path / "link").symlink_to(tmp_path / "other")
-    assert "another directory" in str(heard.watch.healthy())
-    heard.watch.stop()
+    assert "another directory" in str(recorded.watch.healthy())
+    recorded.watch.stop()
 
 
 @linux_only
 def test_a_flat_folder_gets_hints_of_its_own_files_only(tmp_path: Path) -> None:
     """And uses no watches for sub-directories."""
     (tmp_path / "sub").mkdir()
-    heard = RecordedWatch(tmp_path, Rules(recursive=False))
-    heard.watch.start()
+    recorded = RecordedWatch(tmp_path, Rules(recursive=False))
+    recorded.watch.start()
     (tmp_path / "sub" / "x.jpg").write_bytes(b"1")
     (tmp_path / "new").mkdir()
     (tmp_path / "y.jpg").write_bytes(b"1")
-    assert heard.hears("y.jpg")
-    assert (heard.paths, heard.scan) == ({"y.jpg"}, False)
-    heard.watch.stop()
+    assert recorded.hears("y.jpg")
+    assert (recorded.paths, recorded.scan) == ({"y.jpg"}, False)
+    recorded.watch.stop()
 
 
-def test_a_root_deleted_and_recreated_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_a_root_deleted_and_recreated_is_noticed(recorded: RecordedWatch, tmp_path: Path) -> None:
     """It may even have its former inode; the old watch is dead all the same."""
     (tmp_path / "root").rmdir()
     (tmp_path / "root").mkdir()
-    assert heard.is_unwell()
-    heard.watch.stop()
+    assert recorded.is_unwell()
+    recorded.watch.stop()
     again = RecordedWatch(tmp_path / "root")
     again.watch.start()
     assert again.watch.healthy() is None
@@ -191,39 +191,39 @@ def test_a_root_deleted_and_recreated_is_noticed(heard: RecordedWatch, tmp_path:
 
 
 @linux_only
-def test_a_root_moved_away_asks_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_a_root_moved_away_asks_for_a_scan(recorded: RecordedWatch, tmp_path: Path) -> None:
     """Its events would continue, under a wrong name."""
     (tmp_path / "root").rename(tmp_path / "elsewhere")
-    assert heard.hears_of_everything()
-    assert "cannot be reached" in str(heard.watch.healthy())
+    assert recorded.hears_of_everything()
+    assert "cannot be reached" in str(recorded.watch.healthy())
 
 
 @linux_only
-def test_the_end_of_the_reading_thread_is_noticed(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_the_end_of_the_reading_thread_is_noticed(recorded: RecordedWatch, tmp_path: Path) -> None:
     """This order of events ends it in watchdog 7.1, which records one path for two watches."""
     inside, outside = tmp_path / "root" / "a", tmp_path / "a"
     inside.mkdir()
-    assert heard.hears_of_everything()
+    assert recorded.hears_of_everything()
     inside.rename(outside)
     inside.mkdir()
     (inside / "x.jpg").write_bytes(b"1")
-    assert heard.hears("a/x.jpg")
+    assert recorded.hears("a/x.jpg")
     (inside / "x.jpg").unlink()
     inside.rmdir()
     outside.rmdir()
-    assert heard.is_unwell()
-    assert "reading events failed" in str(heard.watch.healthy())
+    assert recorded.is_unwell()
+    assert "reading events failed" in str(recorded.watch.healthy())
 
 
-def test_a_burst_is_one_request_for_a_scan(heard: RecordedWatch, tmp_path: Path) -> None:
+def test_a_burst_is_one_request_for_a_scan(recorded: RecordedWatch, tmp_path: Path) -> None:
     """Memory is limited, and afterwards single files are reported again."""
     for n in range(6000):
         os.close(os.open(tmp_path / "root" / f"{n}.jpg", os.O_CREAT | os.O_WRONLY))
-    assert heard.hears_of_everything()
-    heard.forget()
+    assert recorded.hears_of_everything()
+    recorded.forget()
     (tmp_path / "root" / "last.jpg").write_bytes(b"1")
-    assert heard.until(lambda: heard.scan or "last.jpg" in heard.paths)
-    assert heard.watch.healthy() is None
+    assert recorded.until(lambda: recorded.scan or "last.jpg" in recorded.paths)
+    assert recorded.watch.healthy() is None
 
 
 OVERFLOW = """

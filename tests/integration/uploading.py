@@ -190,23 +190,23 @@ class Station:
         """Return the file of a reply."""
         return (self.paths.inbox / reply.file).read_bytes()
 
-    def told(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Return the status of the uploader."""
         return spool.uploader_status(self.paths)
 
     def wait_for_route(self, standing: str) -> dict[str, Any]:
         """Wait until the route has a state."""
         end_s = time.monotonic() + PATIENCE_S
-        while self.told().get("route") != standing:
-            assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
+        while self.status().get("route") != standing:
+            assert time.monotonic() < end_s, f"{self.status()}\n{self.log.read_text()}"
             time.sleep(0.02)
-        return self.told()
+        return self.status()
 
     def wait_for_counts(self, *, waiting: int, in_flight: int) -> None:
         """Wait until the uploader has this many waiting requests, and this many uploads."""
         end_s = time.monotonic() + PATIENCE_S
-        while [self.told().get(key) for key in ("waiting", "in_flight")] != [waiting, in_flight]:
-            assert time.monotonic() < end_s, f"{self.told()}\n{self.log.read_text()}"
+        while [self.status().get(key) for key in ("waiting", "in_flight")] != [waiting, in_flight]:
+            assert time.monotonic() < end_s, f"{self.status()}\n{self.log.read_text()}"
             time.sleep(0.02)
 
     def rows(self, request: Request | None = None) -> list[dict[str, Any]]:

@@ -53,7 +53,9 @@ def run(program: bytes, data: bytes) -> int:
                 pytest.fail(f"the kernel knows no instruction {code:#x} here")
 
 
-def ask(program: bytes, machine: Machine, call: str | int, *arguments: int, audit: int | None = None) -> int:
+def verdict_on(
+    program: bytes, machine: Machine, call: str | int, *arguments: int, audit: int | None = None
+) -> int:
     """Return the verdict on one system call."""
     number = machine.number(call) if isinstance(call, str) else call
     assert number is not None
@@ -153,8 +155,8 @@ def test_a_worker_is_refused_every_call_that_its_policy_names(machine: Machine) 
     refused = [name for name in policy.refused if machine.number(name) is not None]
     assert {"socket", "connect", "sendmsg", "execve", "ptrace", "io_uring_setup"} <= set(refused)
     for name in refused:
-        assert ask(program, machine, name) == REFUSE == 0x00050000 | errno.EPERM, name
-        assert ask(program, machine, name, PID, -1, -1, -1, -1, -1) == REFUSE, name
+        assert verdict_on(program, machine, name) == REFUSE == 0x00050000 | errno.EPERM, name
+        assert verdict_on(program, machine, name, PID, -1, -1, -1, -1, -1) == REFUSE, name
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -166,7 +168,11 @@ def test_unlisted_calls_are_refused_and_newer_calls_do_not_exist(machine: Machin
         assert len(rest) > 100
         for number in rest:
             verdict = UNKNOWN if number >= calls.YOUNG else REFUSE
-            assert ask(program, machine, number, 0, 0, 0) == ask(program, machine, number, -1, -1) == verdict
+            assert (
+                verdict_on(program, machine, number, 0, 0, 0)
+                == verdict_on(program, machine, number, -1, -1)
+                == verdict
+            )
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -176,7 +182,9 @@ def test_the_calls_that_a_worker_needs_are_allowed(machine: Machine) -> None:
     assert {"read", "write", "mmap", "futex", "madvise", "exit_group", "futex_wait"} <= set(policy.allowed)
     for name in policy.allowed:
         if machine.number(name) is not None:
-            assert ask(program, machine, name, -1, -1, -1) == ask(program, machine, name) == ALLOW, name
+            assert (
+                verdict_on(program, machine, name, -1, -1, -1) == verdict_on(program, machine, name) == ALLOW
+            ), name
     lists = [*policy.allowed, *policy.refused, *policy.hidden, *policy.checked]
     assert sorted(lists) == sorted(calls.NUMBERS)
 
@@ -188,14 +196,14 @@ def test_the_calls_that_a_worker_needs_are_allowed(machine: Machine) -> None:
 def test_neither_worker_nor_uploader_disturbs_others(machine: Machine, call: str) -> None:
     """Scheduling, locks, the whole disk and locked memory are out of reach."""
     for program in (worker(machine), uploader(machine)):
-        assert ask(program, machine, call, 3) == REFUSE
+        assert verdict_on(program, machine, call, 3) == REFUSE
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("call", ["clone3", "openat2", calls.NEWEST + 1, 512, 520, 547, 0x3FFFFFFF])
 def test_calls_that_a_filter_cannot_judge_do_not_exist(machine: Machine, call: str | int) -> None:
     """Flags behind a pointer, calls of later kernels, x32 numbers without their bit: ENOSYS."""
-    assert ask(worker(machine), machine, call) == UNKNOWN == 0x00050000 | errno.ENOSYS
+    assert verdict_on(worker(machine), machine, call) == UNKNOWN == 0x00050000 | errno.ENOSYS
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -203,15 +211,15 @@ def test_calls_that_a_filter_cannot_judge_do_not_exist(machine: Machine, call: s
 def test_another_abi_is_refused_whatever_it_asks(program: bytes, audit: int) -> None:
     """Its numbers mean other calls: 41 and 198 are no sockets there, and sockets are not refused there."""
     for number in (0, 1, 41, 198, 359, 0xFFFFFFFF):
-        assert ask(program, calls.X86_64, number, 1, audit=audit) == REFUSE
+        assert verdict_on(program, calls.X86_64, number, 1, audit=audit) == REFUSE
 
 
 @pytest.mark.parametrize("program", [worker(calls.X86_64), supervisor(calls.X86_64)])
 def test_x32_is_refused_although_it_has_the_same_audit_value(program: bytes) -> None:
     """Its calls carry a bit in their number that would slip past comparisons."""
     for number in (0, 41, 59, 520, 0x3FFFFFFF):
-        assert ask(program, calls.X86_64, 0x40000000 | number, 1) == REFUSE
-    assert ask(program, calls.X86_64, 0xFFFFFFFF, 1) == REFUSE
+        assert verdict_on(program, calls.X86_64, 0x40000000 | number, 1) == REFUSE
+    assert verdict_on(program, calls.X86_64, 0xFFFFFFFF, 1) == REFUSE
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -292,28 +300,30 @@ def test_a_worker_s_calls_are_judged_by_their_arguments(
     machine: Machine, call: str, arguments: tuple[int, ...], verdict: int
 ) -> None:
     """What is harmless in one form and not in another."""
-    assert ask(worker(machine), machine, call, *arguments) == verdict
+    assert verdict_on(worker(machine), machine, call, *arguments) == verdict
 
 
 def test_the_old_open_is_judged_like_openat() -> None:
     """x86_64 has both, with the flags in different places."""
     program = worker(calls.X86_64)
-    assert ask(program, calls.X86_64, "open", 1, os.O_RDONLY) == ALLOW
-    assert ask(program, calls.X86_64, "open", 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
+    assert verdict_on(program, calls.X86_64, "open", 1, os.O_RDONLY) == ALLOW
+    assert verdict_on(program, calls.X86_64, "open", 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_uploader_makes_plain_files_alone(machine: Machine) -> None:
     """No setuid bits, and no truncation of a file opened for reading."""
     program = uploader(machine)
-    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) == ALLOW
     assert (
-        ask(program, machine, "openat", -100, 1, os.O_RDONLY, 0o4755) == ALLOW
+        verdict_on(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600) == ALLOW
+    )
+    assert (
+        verdict_on(program, machine, "openat", -100, 1, os.O_RDONLY, 0o4755) == ALLOW
     )  # what is left in a register
-    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o4755) == REFUSE
-    assert ask(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o2755) == REFUSE
-    assert ask(program, machine, "openat", -100, 1, os.O_RDWR | 0o20000000, 0o4755) == REFUSE
-    assert ask(program, machine, "openat", -100, 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
+    assert verdict_on(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o4755) == REFUSE
+    assert verdict_on(program, machine, "openat", -100, 1, os.O_WRONLY | os.O_CREAT, 0o2755) == REFUSE
+    assert verdict_on(program, machine, "openat", -100, 1, os.O_RDWR | 0o20000000, 0o4755) == REFUSE
+    assert verdict_on(program, machine, "openat", -100, 1, os.O_RDONLY | os.O_TRUNC) == REFUSE
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -321,9 +331,9 @@ def test_the_supervisor_has_unix_sockets_only(machine: Machine) -> None:
     """Every other family is refused, whatever the ignored half of the register contains."""
     program = supervisor(machine)
     for call in ("socket", "socketpair"):
-        assert ask(program, machine, call, 1, 1) == ALLOW
+        assert verdict_on(program, machine, call, 1, 1) == ALLOW
         for family in (*range(2, 64), 0, 0xFFFFFFFF, 2 | 1 << 32):
-            assert ask(program, machine, call, family, 1) == REFUSE, family
+            assert verdict_on(program, machine, call, family, 1) == REFUSE, family
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -331,18 +341,18 @@ def test_the_supervisor_may_start_programs_but_not_reach_into_them(machine: Mach
     """Taking a socket out of another process, or an io_uring around the filter, is refused."""
     program = supervisor(machine)
     for call in ("execve", "clone", "clone3", "connect", "sendmsg", "kill", "prlimit64", "fchmod"):
-        assert ask(program, machine, call, -1, -1, -1) == ALLOW, call
+        assert verdict_on(program, machine, call, -1, -1, -1) == ALLOW, call
     for call in ("io_uring_setup", "io_uring_enter", "io_uring_register", "ptrace", "pidfd_getfd"):
-        assert ask(program, machine, call) == REFUSE, call
+        assert verdict_on(program, machine, call) == REFUSE, call
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_worker_receives_from_its_own_socket_alone(machine: Machine) -> None:
     """And from none where the worker has no socket."""
-    assert ask(worker(machine), machine, "recvmsg", 3) == REFUSE
+    assert verdict_on(worker(machine), machine, "recvmsg", 3) == REFUSE
     program = worker(machine, 3)
-    assert ask(program, machine, "recvmsg", 3, -1, -1) == ALLOW
-    assert ask(program, machine, "recvmsg", 4) == REFUSE
+    assert verdict_on(program, machine, "recvmsg", 3, -1, -1) == ALLOW
+    assert verdict_on(program, machine, "recvmsg", 4) == REFUSE
     for call in (
         "socket",
         "connect",
@@ -354,7 +364,7 @@ def test_a_worker_receives_from_its_own_socket_alone(machine: Machine) -> None:
         "bind",
         "shutdown",
     ):
-        assert ask(program, machine, call, 3) == REFUSE, call
+        assert verdict_on(program, machine, call, 3) == REFUSE, call
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -362,9 +372,9 @@ def test_ioctls_of_graphics_processors_are_allowed_only_where_they_are_used(mach
     """The ioctls of their drivers are allowed, none of a terminal or a file system."""
     program = worker(machine, graphics=True)
     for command in (0xC020462A, 0x30000001, 25, 0xC0404B01, 0xC0106400, 0x5401):
-        assert ask(program, machine, "ioctl", 5, command) == ALLOW, command
+        assert verdict_on(program, machine, "ioctl", 5, command) == ALLOW, command
     for command in (0x5412, 0x40087602, 0x40086602, 0x401C5820, 0x8901, 0x40049409):
-        assert ask(program, machine, "ioctl", 5, command) == REFUSE, command
+        assert verdict_on(program, machine, "ioctl", 5, command) == REFUSE, command
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -372,12 +382,12 @@ def test_the_uploader_calls_out_and_locks_its_ledger(machine: Machine) -> None:
     """These calls are allowed beyond a worker's."""
     program = uploader(machine)
     for call in ("connect", "sendto", "recvfrom", "setsockopt", "linkat", "bind"):
-        assert ask(program, machine, call, -1, -1) == ALLOW, call
-    assert ask(program, machine, "fcntl", 3, 6) == ALLOW
-    assert ask(program, machine, "fcntl", 3, 1024) == REFUSE
-    assert ask(program, machine, "socket", 10, 1, 6) == ALLOW
-    assert ask(program, machine, "socket", 1, 1, 0) == REFUSE
-    assert ask(program, machine, "ioctl", 3, 0x4600) == REFUSE
+        assert verdict_on(program, machine, call, -1, -1) == ALLOW, call
+    assert verdict_on(program, machine, "fcntl", 3, 6) == ALLOW
+    assert verdict_on(program, machine, "fcntl", 3, 1024) == REFUSE
+    assert verdict_on(program, machine, "socket", 10, 1, 6) == ALLOW
+    assert verdict_on(program, machine, "socket", 1, 1, 0) == REFUSE
+    assert verdict_on(program, machine, "ioctl", 3, 0x4600) == REFUSE
 
 
 def test_a_program_is_short() -> None:

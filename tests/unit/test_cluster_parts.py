@@ -84,7 +84,7 @@ def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
     model = "a" * 64
     resource = fingerprint.resource(mine, model)
 
-    def told(own: dict[str, Any] | None, resources: dict[str, float] | None = None) -> str:
+    def reason_of(own: dict[str, Any] | None, resources: dict[str, float] | None = None) -> str:
         metrics = {} if own is None else {"cutoutd": own}
         document = {
             "workers": {"tls://h:1": {"nthreads": 2, "resources": resources or {}, "metrics": metrics}}
@@ -92,12 +92,12 @@ def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
         (machine,) = machines_of(document)
         return machine.why_not(resource, mine, model)
 
-    assert "was not started by" in told(None)
-    assert "numpy 0 there" in told({"versions": mine | {"numpy": "0"}, "models": {"m": model}})
-    assert "does not have the model aaaaaaaaaaaa" in told({"versions": mine, "models": {"m": "b" * 64}})
-    assert "another second model" in told({"versions": mine, "models": {"m": model}})
-    assert told({"versions": mine, "models": {"m": model}}, {resource: 2}) == ""
-    assert "cannot work: broken" in told({"versions": mine, "fault": "broken"}, {resource: 2})
+    assert "was not started by" in reason_of(None)
+    assert "numpy 0 there" in reason_of({"versions": mine | {"numpy": "0"}, "models": {"m": model}})
+    assert "does not have the model aaaaaaaaaaaa" in reason_of({"versions": mine, "models": {"m": "b" * 64}})
+    assert "another second model" in reason_of({"versions": mine, "models": {"m": model}})
+    assert reason_of({"versions": mine, "models": {"m": model}}, {resource: 2}) == ""
+    assert "cannot work: broken" in reason_of({"versions": mine, "fault": "broken"}, {resource: 2})
 
 
 @given(JSON)

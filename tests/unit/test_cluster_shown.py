@@ -57,7 +57,7 @@ def clustered() -> Settings:
     return Settings(cluster=ClusterSettings(enabled=True, scheduler=SCHEDULER), folder=folders)
 
 
-def shown(status: Mapping[str, object], away: dict[str, int] | None = None, at_us: int = 0) -> str:
+def status_lines(status: Mapping[str, object], away: dict[str, int] | None = None, at_us: int = 0) -> str:
     """Return the status lines of a cluster."""
     return "\n".join(map(board.plain, board.cluster(status, away, ["shop"] if away else [], at_us)))
 
@@ -65,9 +65,9 @@ def shown(status: Mapping[str, object], away: dict[str, int] | None = None, at_u
 def test_one_machine_is_reported_in_the_singular() -> None:
     """In the singular, with its slot."""
     one = {"route": "open", "machines": [{"address": "a", "slots": 1}]}
-    assert "1 machine with 1 slot when" in shown(one)
+    assert "1 machine with 1 slot when" in status_lines(one)
     two = {"route": "open", "machines": [{"address": "a", "slots": 1}, {"address": "b", "slots": 2}]}
-    assert "2 machines with 3 slots when" in shown(two)
+    assert "2 machines with 3 slots when" in status_lines(two)
 
 
 def test_the_time_from_which_pictures_are_cut_here_is_shown() -> None:
@@ -75,8 +75,8 @@ def test_the_time_from_which_pictures_are_cut_here_is_shown() -> None:
     from_us = 1_700_000_000_000_000
     hour = f"{datetime.fromtimestamp(from_us / 1e6).astimezone():%H:%M}"
     away = {"since_us": from_us - 30_000_000, "cut_here_from_us": from_us}
-    assert f"pictures of shop will be cut here from {hour}" in shown({}, away, from_us - 1)
-    assert f"pictures of shop are cut here from {hour}" in shown({"route": "away"}, away, from_us)
+    assert f"pictures of shop will be cut here from {hour}" in status_lines({}, away, from_us - 1)
+    assert f"pictures of shop are cut here from {hour}" in status_lines({"route": "away"}, away, from_us)
 
 
 def test_the_route_knows_since_when_it_is_away(paths: ClusterPaths) -> None:

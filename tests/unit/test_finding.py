@@ -59,7 +59,7 @@ def configuration(path: Path, state_dir: Path | None = None) -> Path:
     return path
 
 
-def found() -> Path:
+def found_input() -> Path:
     """Return the input folder of the daemon that a command without options addresses."""
     return find_settings(None, None, None).folder[0].input
 
@@ -69,15 +69,15 @@ def test_the_configuration_takes_precedence_over_a_running_daemon_and_that_over_
 ) -> None:
     """Without any of the three, the message says what was looked for."""
     with pytest.raises(UsageError, match="no configuration"):
-        found()
+        found_input()
     for name, at_us in (("earlier", 1), ("later", 2)):
         with daemon(home, name, at_us=at_us):
-            assert found() == home / name / "in"
-    assert found() == home / "later" / "in"
+            assert found_input() == home / name / "in"
+    assert found_input() == home / "later" / "in"
     with daemon(home, "earlier", at_us=0):
-        assert found() == home / "earlier" / "in"
+        assert found_input() == home / "earlier" / "in"
         configuration(home / "config" / "cutoutd" / "cutoutd.toml")
-        assert found() == Path("/p/in")
+        assert found_input() == Path("/p/in")
 
 
 def test_options_take_precedence_over_running_daemons(home: Path) -> None:
@@ -92,15 +92,15 @@ def test_of_several_that_run_one_is_to_be_chosen(home: Path, monkeypatch: pytest
     """A script needs options, which the message lists; a person at a terminal chooses a number."""
     with daemon(home, "a", at_us=1), daemon(home, "b", at_us=2):
         with pytest.raises(UsageError) as refused:
-            found()
+            found_input()
         assert "--input ~/a/in --output ~/a/out" in str(refused.value)
         assert "--input ~/b/in --output ~/b/out" in str(refused.value)
         answers: Iterator[str] = iter(["00019\n", "x\n", "2\n", "\n"])
         monkeypatch.setattr(sys, "stdin", Terminal(answers))
         monkeypatch.setattr(sys, "stderr", Terminal(answers))
-        assert found() == home / "a" / "in"
+        assert found_input() == home / "a" / "in"
         with pytest.raises(UsageError):
-            found()
+            found_input()
 
 
 class Terminal:

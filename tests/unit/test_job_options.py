@@ -37,7 +37,7 @@ ALL = JobOptions(
 )
 
 
-def made(**asked: object) -> Rendition:
+def rendition_of(**asked: object) -> Rendition:
     """Return the one rendition of a job with options."""
     (rendition,) = JobOptions.model_validate(asked).recipe(RECIPE, BACKGROUNDS).renditions
     return rendition
@@ -95,7 +95,7 @@ def test_without_an_option_about_the_form_all_of_the_folders_results_are_made() 
 
 def test_one_result_of_the_folders_name_and_place() -> None:
     """Options that are not given have the folder's values."""
-    rendition = made(format=Format.TIFF)
+    rendition = rendition_of(format=Format.TIFF)
     assert (rendition.format, rendition.suffix, rendition.directory) == (Format.TIFF, "-x", "web")
     assert rendition.crop == BASE.crop
     assert rendition.bits == 16
@@ -103,7 +103,7 @@ def test_one_result_of_the_folders_name_and_place() -> None:
 
 def test_a_jpeg_without_a_background_is_on_white() -> None:
     """JPEG has no transparency, and 8 bits."""
-    rendition = made(format=Format.JPEG)
+    rendition = rendition_of(format=Format.JPEG)
     assert (rendition.colour, rendition.bits) == ((255, 255, 255), 8)
 
 
@@ -118,11 +118,11 @@ def test_a_jpeg_without_a_background_is_on_white() -> None:
 )
 def test_crop_and_its_margin(asked: dict[str, object], crop: Margin | None) -> None:
     """A margin alone keeps the folder's crop."""
-    assert made(**asked).crop == crop
+    assert rendition_of(**asked).crop == crop
 
 
 def test_each_kind_of_background_can_be_requested() -> None:
     """A colour, none, or a stored picture, always below the directory of backgrounds."""
-    assert made(background="#0a0b0c").colour == (10, 11, 12)
-    assert made(background="transparent").is_transparent
-    assert made(background=SHA256).picture == f"/state/backgrounds/{SHA256}"
+    assert rendition_of(background="#0a0b0c").colour == (10, 11, 12)
+    assert rendition_of(background="transparent").is_transparent
+    assert rendition_of(background=SHA256).picture == f"/state/backgrounds/{SHA256}"

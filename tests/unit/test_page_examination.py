@@ -29,7 +29,9 @@ def port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def found(root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object) -> dict[str, list[Finding]]:
+def findings_by_level(
+    root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object
+) -> dict[str, list[Finding]]:
     """Return the findings, by level."""
     settings = Settings(
         service=Service(state_dir=root / "state"),
@@ -44,7 +46,7 @@ def found(root: Path, *, sandbox: Sandbox = Sandbox.AUTO, **page: object) -> dic
 
 def test_a_page_that_is_switched_off_is_reported_as_such_alone(tmp_path: Path, port: int) -> None:
     """No port is tried."""
-    levels = found(tmp_path, enabled=False, address=f"127.0.0.1:{port}")
+    levels = findings_by_level(tmp_path, enabled=False, address=f"127.0.0.1:{port}")
     assert [one.seen for one in levels["ok"]] == [
         "it is switched off ([page] enabled = false): no process, no port"
     ]
@@ -53,13 +55,13 @@ def test_a_page_that_is_switched_off_is_reported_as_such_alone(tmp_path: Path, p
 
 def test_a_port_that_is_taken_is_named_with_the_one_instead(tmp_path: Path, port: int) -> None:
     """A free port gives no such note."""
-    (taken,) = found(tmp_path, address=f"127.0.0.1:{port}")["note"]
+    (taken,) = findings_by_level(tmp_path, address=f"127.0.0.1:{port}")["note"]
     assert f"the port of 127.0.0.1:{port} is in use, so it would be at http://127.0.0.1:" in taken.seen
 
 
 def test_a_free_port_is_as_it_should_be(tmp_path: Path, port: int) -> None:
     """On an address of this machine that nobody else uses."""
-    levels = found(tmp_path, address=f"127.0.0.99:{port}")
+    levels = findings_by_level(tmp_path, address=f"127.0.0.99:{port}")
     assert f"it would be at http://127.0.0.99:{port}" in levels["ok"][0].seen
     assert levels["problem"] == []
 
@@ -69,7 +71,7 @@ def test_an_address_that_this_machine_has_not_is_a_problem(tmp_path: Path) -> No
     word = tmp_path / "word"
     word.write_text("a long enough password", encoding="utf-8")
     word.chmod(0o644)
-    levels = found(
+    levels = findings_by_level(
         tmp_path, address="192.0.2.1:7979", hosts=["a.example"], password_file=word, proxy="192.0.2.2"
     )
     problems = [(one.seen, one.advice) for one in levels["problem"]]
@@ -82,7 +84,7 @@ def test_a_page_that_is_served_is_not_tried(tmp_path: Path, port: int) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     with announcement.held(tmp_path / "state", ending=None):
         announcement.announce(tmp_path / "state", f"http://127.0.0.1:{port}")
-        levels = found(tmp_path, address=f"127.0.0.1:{port}")
+        levels = findings_by_level(tmp_path, address=f"127.0.0.1:{port}")
     assert f"it is served at http://127.0.0.1:{port}" in levels["ok"][0].seen
     assert levels["problem"] == []
 
@@ -94,5 +96,7 @@ def test_a_layer_that_is_missing_is_named(
     """Where all are required, the page would not start."""
     gap = survey.Gap(layer=survey.Layer.SECCOMP_WEB, why="it needs Linux")
     monkeypatch.setattr(survey, "page_gaps", lambda: (gap,))
-    findings = [one.seen for one in found(tmp_path, sandbox=sandbox)[level] if one.check == "page-sandbox"]
+    findings = [
+        one.seen for one in findings_by_level(tmp_path, sandbox=sandbox)[level] if one.check == "page-sandbox"
+    ]
     assert findings == ["this system lacks seccomp-web-tsync: it needs Linux"]

@@ -47,7 +47,7 @@ def archive(name: str = "alpha.png", content: bytes | None = None) -> bytes:
     return draft.getvalue()
 
 
-def taken(
+def matte_of(
     data: bytes, body: Body, *, max_pixels: int = 10_000
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Return the matte of a reply to an upload of WIDTH x HEIGHT."""
@@ -66,7 +66,7 @@ def taken(
 )
 def test_the_matte_is_taken_out_of_every_form(data: bytes, body: Body) -> None:
     """Each value is exact."""
-    assert np.array_equal(np.round(taken(data, body) * 255).astype(np.uint8), ALPHA)
+    assert np.array_equal(np.round(matte_of(data, body) * 255).astype(np.uint8), ALPHA)
 
 
 def test_a_cutout_that_a_documented_limit_has_reduced_will_do() -> None:
@@ -175,11 +175,11 @@ def test_an_answer_without_a_matte_of_the_upload_is_refused(what: str) -> None:
     """The message describes what was received."""
     make, body, words = WRONG[what]
     with pytest.raises(ReplyError, match=words):
-        taken(make(), body)
+        matte_of(make(), body)
 
 
 def test_an_archive_cannot_unpack_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few bytes may expand to gigabytes."""
     monkeypatch.setattr(reply, "_MAX_ALPHA_BYTES", 1000)
     with pytest.raises(ReplyError, match="unreasonably large"):
-        taken(archive(content=b"\0" * 100_000), Body.PARTS)
+        matte_of(archive(content=b"\0" * 100_000), Body.PARTS)

@@ -295,7 +295,7 @@ def test_json_for_programs_names_the_very_file(
         journal.finish_publishing(job, JobState.REVIEW, sha256="s", published=published, detail={})
     journal.close()
 
-    def told(*command: str) -> list[dict[str, Any]]:
+    def listed(*command: str) -> list[dict[str, Any]]:
         run(tmp_path, monkeypatch, *command)
         document = json.loads(capsys.readouterr().out)
         return sorted(
@@ -303,11 +303,11 @@ def test_json_for_programs_names_the_very_file(
             key=lambda one: "path_bytes" in one or "source_bytes" in one,
         )
 
-    first, second = told("export", "--files", "--json")
+    first, second = listed("export", "--files", "--json")
     assert (first["source"], first["output"]) == (odd, f"/out/{odd}")
     assert base64.b64decode(second["source_bytes"]) == b"caf\xe9.jpg"
     assert base64.b64decode(second["output_bytes"]) == b"/out/caf\xe9.jpg"
-    first, second = told("review list", "--json")
+    first, second = listed("review list", "--json")
     assert (first["path"], first["outputs"]) == (odd, [f"/out/{odd}"])
     assert base64.b64decode(second["outputs_bytes"][0]) == b"/out/caf\xe9.jpg"
 
