@@ -350,7 +350,7 @@ def test_files_that_state_srgb_are_not_converted(chunks: list[tuple[bytes, bytes
 
 
 def test_each_statement_yields_to_the_better_one() -> None:
-    """Code points give way to none, a profile to code points, gamma to a profile."""
+    """A profile gives way to nothing, code points to a profile, gamma to code points."""
     icc = wide_profile()
     iccp = (b"iCCP", b"x\x00\x00" + zlib.compress(icc))
     p3 = (b"cICP", b"\x0c\x0d\x00\x01")

@@ -528,8 +528,8 @@ def test_the_commands_of_submissions_are_removed_together(
     assert hall.journal.commands.pending() == []
 
 
-def test_an_idle_worker_is_reported_to_the_monitor(hall: Hall) -> None:
-    """Submitted pictures are accepted at once then, unless nothing more could be started."""
+def test_an_idle_worker_asks_for_submissions(hall: Hall) -> None:
+    """Submitted pictures are accepted at once while a worker is idle, and together otherwise."""
     hall.workers = _one_at_a_time(hall)
     supervisor = hall.supervise(once=True)
     hall.accept("a.jpg", "b.jpg")

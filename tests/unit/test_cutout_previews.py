@@ -84,7 +84,7 @@ def test_an_invalid_preview_is_not_kept(store: PreviewStore, tmp_path: Path, con
     assert [*(tmp_path / "page-previews.new").iterdir()] == []
 
 
-def test_a_worker_that_keeps_its_draft_open_cannot_change_the_preview(store: PreviewStore) -> None:
+def test_a_worker_that_keeps_its_draft_open_is_detected(store: PreviewStore) -> None:
     """What it writes later goes to a file without a name."""
     draft = store.open_draft("7-a")
     assert draft is not None

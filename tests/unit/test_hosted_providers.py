@@ -250,7 +250,7 @@ def test_the_provider_is_the_one_that_is_configured() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
 def test_every_success_concerns_the_picture_and_its_body_is_checked(status: int) -> None:
-    """A 2xx without a usable result fails the picture, and redirects and delays no other."""
+    """A 2xx of any kind closes no route, so no other picture waits for it."""
     assert response.judge(http_response(status), REMBG, NOW_US).meaning is Meaning.PICTURE
 
 

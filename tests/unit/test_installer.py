@@ -56,7 +56,7 @@ def test_an_extra_is_added_as_the_installation_takes_it(installed: Path, word: s
 def test_tools_that_make_an_environment_leave_a_marker_beside_it(
     installed: Path, file: str, advice: str
 ) -> None:
-    """Without their marker, pip or uv has installed the package."""
+    """The package's own INSTALLER file names pip or uv, as they have installed it there."""
     (installed / "INSTALLER").write_text("pip\n", "utf-8")
     (installed.parent / file).touch()
     assert installer.how_to_add("cluster", CLUSTER) == advice

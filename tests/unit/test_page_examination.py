@@ -54,7 +54,7 @@ def test_a_page_that_is_switched_off_is_reported_as_such_alone(tmp_path: Path, p
 
 
 def test_a_port_that_is_taken_is_named_with_the_one_instead(tmp_path: Path, port: int) -> None:
-    """A free port gives no such note."""
+    """As a note, since the page takes the next free port."""
     (taken,) = findings_by_level(tmp_path, address=f"127.0.0.1:{port}")["note"]
     assert f"the port of 127.0.0.1:{port} is in use, so it would be at http://127.0.0.1:" in taken.seen
 

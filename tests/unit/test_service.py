@@ -303,7 +303,7 @@ def test_a_system_s_unit_sets_the_umask_and_a_user_s_keeps_the_user_s() -> None:
 
 
 def test_the_timers_unit_is_as_restricted_as_the_daemon_s() -> None:
-    """The timer's unit has all of the daemon's restrictions."""
+    """The unit has all of the daemon's restrictions."""
     once = (TREE / "systemd/cutoutd-once.service").read_text(encoding="utf-8").splitlines()
     daemon = systemd.render(USER, NEW)
     closing = daemon[daemon.index("# --- no network") : daemon.index("[Install]")].splitlines()

@@ -165,7 +165,7 @@ def test_an_address_is_parsed(written: str, meant: str, scope: AddressScope) -> 
         "file:///etc/passwd",
     ],
 )
-def test_an_address_with_credentials_or_a_path_is_refused(written: str) -> None:
+def test_an_invalid_address_is_refused(written: str) -> None:
     """Credentials in an address would appear in logs, and are not repeated here."""
     complaint = error_of({"base_url": written}, table())
     assert "[hosted] base_url: " in complaint
