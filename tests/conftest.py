@@ -47,7 +47,7 @@ class FakeClock(Clock):
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Return a clock for one test."""
+    """A clock for one test."""
     return FakeClock()
 
 

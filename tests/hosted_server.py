@@ -285,6 +285,8 @@ class HostedServer:
 
 
 class _Server(ThreadingHTTPServer):
+    """An HTTP server with a thread for each connection, which prints no tracebacks."""
+
     daemon_threads = True
     request_queue_size = 128
 
@@ -293,6 +295,8 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """The handler of one connection to the hosted service."""
+
     protocol_version = "HTTP/1.1"
     timeout = 60
     disable_nagle_algorithm = True
@@ -300,6 +304,7 @@ class _Handler(BaseHTTPRequestHandler):
     service: ClassVar[HostedServer]
 
     def setup(self) -> None:
+        """Count the connection."""
         super().setup()
         self.service.connections += 1
 
@@ -307,6 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print no access log."""
 
     def do_POST(self) -> None:
+        """Record a request, and answer with the behaviour that the service selects."""
         seen = Seen(
             path=self.path,
             headers={name.lower(): value for name, value in self.headers.items()},
@@ -321,6 +327,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.service.leave()
 
     def _answer(self, seen: Seen, behaviour: Behaviour, *, is_too_many: bool) -> None:
+        """Read the request, and answer according to the behaviour."""
         if behaviour is Behaviour.RESET_EARLY:
             seen.received = len(self.rfile.read(min(_PIECE, seen.announced // 2)))
             self._reset()
@@ -344,6 +351,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._cut(seen, body, behaviour)
 
     def _take(self, seen: Seen, *, pause_s: float) -> bytes:
+        """Read the body; return it, or what has arrived of it."""
         body = bytearray()
         try:
             while len(body) < seen.announced:
@@ -359,6 +367,7 @@ class _Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def _err(self, seen: Seen, behaviour: Behaviour) -> None:
+        """Answer with the error that belongs to the behaviour."""
         status, title, extra = _ERRORS[behaviour]
         headers = dict(extra)
         if behaviour is Behaviour.TOO_MANY:
@@ -372,6 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._error(seen, status, title, headers)
 
     def _error(self, seen: Seen, status: int, title: str, headers: dict[str, str]) -> None:
+        """Send an error in the form of the path's contract."""
         if seen.path.startswith("/v1.0/removebg"):
             document: dict[str, Any] = {
                 "errors": [{"title": title, "code": "test", "detail": "as the test wants"}]
@@ -381,6 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(seen, status, "application/json", json.dumps(document).encode(), headers)
 
     def _cut(self, seen: Seen, body: bytes, behaviour: Behaviour) -> None:
+        """Cut the uploaded picture, and send the result or a spoilt version of it."""
         service = self.service
         seen.picture, seen.file_name, seen.fields = _parse(seen, body)
         with Image.open(io.BytesIO(seen.picture)) as opened:
@@ -417,6 +428,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(seen, _STATUSES.get(behaviour, 200), media, content, headers)
 
     def _pour(self) -> None:
+        """Send zeros until the client disconnects or a high limit is reached."""
         try:
             for _ in range(ENDLESS // _PIECE):
                 self.wfile.write(b"\0" * _PIECE)
@@ -433,6 +445,7 @@ class _Handler(BaseHTTPRequestHandler):
         *,
         announced: int | None = None,
     ) -> None:
+        """Send an answer, and record its status."""
         seen.status = status
         self.send_response(status)
         for name, value in {**headers, "Content-Type": media}.items():
@@ -443,6 +456,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _reset(self) -> None:
+        """Close the connection with a TCP reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
@@ -522,6 +536,7 @@ def _result(seen: Seen, rgb: Rgb, alpha: Alpha, *, is_opaque: bool) -> tuple[byt
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the pixels as a PNG."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -270,6 +270,7 @@ def _module(words: Sequence[str | bytes | os.PathLike[str]]) -> str | None:
 
 
 def _parsed(variables: Sequence[bytes]) -> dict[str, str]:
+    """Return the variables of an environment, by name."""
     pairs = [os.fsdecode(variable).partition("=") for variable in variables]
     return {name: value for name, _, value in pairs}
 
@@ -330,6 +331,7 @@ def _become(request: Request, descriptors: list[int]) -> None:
 
 
 def _starts_others(request: Request) -> bool:
+    """Return whether the requested process starts further processes of this program."""
     if request.module == PACKAGE:
         return request.arguments[:1] != [] and request.arguments[0] in STARTS_OTHERS
     return request.module in ("cutoutd.cli.companions", "cutoutd.pool.cluster_proxy")
@@ -358,6 +360,7 @@ def _fork_template() -> socket.socket | None:
 
 
 def _load() -> None:
+    """Import the modules, and keep garbage collections from touching their objects."""
     from cutoutd.cli.app import build  # noqa: PLC0415 -- for the tests' own process it is too much
 
     build()

@@ -217,20 +217,20 @@ def alter_model(bench: Bench) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def commands_as_usual() -> None:
-    """Restore signals that this process ignores, as in a background script or under nohup: child processes would inherit that."""
+    """Restores signals that this process ignores, as under nohup, since child processes inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
 def small_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the data directory of a user whose model has 200 bytes and finds dark or strongly coloured things, as here the balls."""
+    """The data directory of a user whose small model finds dark or strongly coloured things, as here balls."""
     return small_models.data_directory(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path) -> Bench:
-    """Return a bench for one test."""
+    """A bench for one test."""
     is_about_workers = request.node.get_closest_marker("about_workers") is not None
     workers = None if is_about_workers else 1
     if request.node.get_closest_marker("small_model") is not None:
@@ -239,6 +239,7 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path
 
 
 def _as_it_is(*command: str) -> list[str]:
+    """Return the command line unchanged."""
     return list(command)
 
 
@@ -281,7 +282,7 @@ class Daemon:
 
 @pytest.fixture
 def start(bench: Bench) -> Iterator[Callable[..., Daemon]]:
-    """Yield a function that starts daemons; they are ended with the test."""
+    """A function that starts daemons; they are ended with the test."""
     daemons: list[Daemon] = []
 
     def begin(*arguments: str | Path, **given: Any) -> Daemon:  # noqa: ANN401 -- as of Daemon

@@ -120,6 +120,7 @@ def cpu_s(pid: int) -> float:
 
 
 def _children(pid: int) -> list[int]:
+    """Return the process ids of a process's children; none if the process has ended."""
     try:
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
     except FileNotFoundError:

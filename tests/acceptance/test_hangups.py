@@ -58,6 +58,7 @@ class Storm:
         self._thread.join()
 
     def _blow(self) -> None:
+        """Send SIGHUP at intervals until the context is closed."""
         while not self._over.wait(STORM_S):
             self._before_each()
             self._daemon.process.send_signal(signal.SIGHUP)

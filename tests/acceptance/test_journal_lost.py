@@ -36,11 +36,13 @@ def contents(bench: Bench) -> dict[str, bytes]:
 
 
 def _damage(bench: Bench) -> None:
+    """Truncate the journal."""
     path = journal_of(bench)
     path.write_bytes(path.read_bytes()[:5000])
 
 
 def _lose(bench: Bench) -> None:
+    """Remove the state directory."""
     shutil.rmtree(journal_of(bench).parent)
 
 
@@ -166,20 +168,24 @@ def test_times_of_any_kind_are_accepted_once(bench: Bench, start: Callable[..., 
 
 
 def _unlink(state: Path) -> None:
+    """Remove the journal."""
     (state / "journal.sqlite").unlink()
 
 
 def _rename(state: Path) -> None:
+    """Move the state directory away."""
     state.rename(state.with_name("elsewhere"))
 
 
 def _replace(state: Path) -> None:
+    """Replace the state directory by a copy."""
     shutil.copytree(state, state.with_name("copy"), ignore=shutil.ignore_patterns("wake", "*-journal"))
     _rename(state)
     state.with_name("copy").rename(state)
 
 
 def _unlock(state: Path) -> None:
+    """Remove the lock file."""
     (state / "lock").unlink()
 
 

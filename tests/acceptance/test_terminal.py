@@ -83,6 +83,7 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
+        """Collect the terminal's output until the terminal is closed."""
         with suppress(OSError):  # EIO: nobody has it open any more
             while data := os.read(self._screen, 4096):
                 self.shown += data

@@ -93,6 +93,7 @@ WRITERS: tuple[Callable[[Path, str, bytes, float], str], ...] = (
 
 
 def _pour(content: bytes, pause_s: float, write: Callable[[bytes], object]) -> None:
+    """Write a content in parts, with pauses that add up to the given time."""
     size = max(1, len(content) // PARTS)
     for at in range(0, len(content), size):
         write(content[at : at + size])

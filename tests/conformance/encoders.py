@@ -95,6 +95,7 @@ def _by(*command: str) -> Callable[[Path, Path], None]:
 
 
 def _kind(name: str, format_name: str, suffix: str, command: str, **more: object) -> Kind:
+    """Return a kind that a command line writes."""
     words = command.split()
     program = {"convert": CONVERT}.get(words[0], words[0])
     return Kind(
@@ -177,6 +178,7 @@ def write_heic(out: Path, picture: NDArray[np.uint8], **options: object) -> None
 
 
 def _dng(compression: str | None) -> Callable[[Path, Path], None]:
+    """Return a function that writes a DNG with this compression."""
     return lambda _, out: write_dng(out, mosaic(pixels()), compression=compression)
 
 

@@ -135,6 +135,7 @@ class Cluster:
                 process.wait(20)
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a cutoutd command with a log file of its own."""
         with (self.root / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 self.within(sys.executable, "-P", "-m", "cutoutd", *arguments),
@@ -147,6 +148,7 @@ class Cluster:
 
 
 def _tls(certs: Path, role: str) -> tuple[str, ...]:
+    """Return the options for a role's certificates."""
     return (
         *("--tls-ca-file", f"{certs}/ca.pem"),
         *("--tls-cert", f"{certs}/{role}.pem"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
-    """Yield a function that makes started deliveries; they are ended with the test."""
+    """A function that makes started deliveries; they are ended with the test."""
     from tests.integration.desk import Desk  # noqa: PLC0415 -- most tests need none, and not its imports
 
     created: list[Desk] = []

@@ -95,9 +95,11 @@ class Desk:
         )
 
     def _prove(self) -> None:
+        """Call the proof of ownership that the test has set."""
         self.prove()
 
     def _publisher(self, run: str, faults: list[BaseException | Callable[[Plan], None]] | None) -> Publisher:
+        """Return a publisher, with faults if the test has any."""
         if faults is None:
             return publisher_of(self.folder, name=NAME, run=run)
         return Faulty(

@@ -170,6 +170,7 @@ def broken(whole: bytes, other: bytes, dice: random.Random) -> bytes:
 
 
 def _break(data: bytearray, other: bytes, dice: random.Random) -> None:
+    """Damage the data in one random way at one random place."""
     size = len(data)
     at = dice.randrange(min(size, _HEAD) if dice.random() < 0.5 else size)
     _WAYS[dice.randrange(len(_WAYS))](data, at, other, dice)
@@ -178,6 +179,7 @@ def _break(data: bytearray, other: bytes, dice: random.Random) -> None:
 
 
 def _flip(data: bytearray, _: int, __: bytes, dice: random.Random) -> None:
+    """Flip some random bits."""
     for _number in range(dice.choice((1, 1, 4, 30))):
         data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
 
@@ -191,32 +193,39 @@ def _lie(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
 
 
 def _byte(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
+    """Set one byte to an extreme value."""
     data[at] = dice.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF))
 
 
 def _cut(data: bytearray, _: int, __: bytes, dice: random.Random) -> None:
+    """Truncate the data at a random place."""
     del data[dice.randrange(len(data)) :]
 
 
 def _hole(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
+    """Overwrite a block with zeros."""
     length = min(dice.choice((16, 256, 4096)), len(data) - at)
     data[at : at + length] = bytes(length)
 
 
 def _splice(data: bytearray, at: int, other: bytes, dice: random.Random) -> None:
+    """Overwrite a block with bytes of another file."""
     begin, length = dice.randrange(len(other)), dice.randrange(1, 2000)
     data[at : at + length] = other[begin : begin + length]
 
 
 def _insert(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
+    """Insert random bytes."""
     data[at:at] = dice.randbytes(dice.choice((1, 4, 64)))
 
 
 def _drop(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
+    """Remove some bytes."""
     del data[at : at + dice.choice((1, 4, 64))]
 
 
 def _noise(data: bytearray, at: int, _: bytes, dice: random.Random) -> None:
+    """Overwrite a block with random bytes."""
     data[at : at + 64] = dice.randbytes(min(64, len(data) - at))
 
 
@@ -276,12 +285,14 @@ def run(
 
 
 def _task(job: int, file: Path) -> Task:
+    """Return the task of decoding a file."""
     return Task(
         job=job, source=os.fspath(file), size=0, mtime_ns=0, staging="", published_sha256=None, recipe=_RECIPE
     )
 
 
 def _note(outcome: Outcome, file: Path, event: PoolEvent, took_s: float, keep: Path | None) -> None:
+    """Record the verdict on a file; keep a copy if it is interesting."""
     interesting = True
     match event:
         case Lost(why=why, timed_out=timed_out):

@@ -56,6 +56,7 @@ def main() -> None:
 
 
 def _ask(browser: Browser, statuses: list[int]) -> None:
+    """Send valid and invalid requests to the page, and record the statuses."""
     for number in range(20):
         statuses.append(browser.ask("/api/session")[0])
         statuses.append(browser.ask("/api/session", data={"number": number, "text": "x" * 50_000})[0])
@@ -65,6 +66,7 @@ def _ask(browser: Browser, statuses: list[int]) -> None:
 
 
 def _watch(watching: socket.socket, seen: list[str], ended: threading.Event) -> None:
+    """Record outgoing packets until the load has ended."""
     while True:
         try:
             frame = watching.recv(65_536)

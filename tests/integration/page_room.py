@@ -54,6 +54,7 @@ class PageRoom:
         )
 
     def _open(self) -> Store | None:
+        """Return a connection to the present journal; None if there is none."""
         path = self.state_dir / FILE_NAME
         if not path.exists():
             return None

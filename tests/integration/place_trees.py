@@ -144,6 +144,7 @@ class Copying:
 
 
 def _failure(why: str) -> Failure:
+    """Return a permanent failure with this cause."""
     return Failure(code=FailureCode.FAULT, title="A trial", cause=why, advice="None.", permanent=True)
 
 
@@ -200,6 +201,8 @@ def names_of(root: Path, link: str) -> str:
 
 
 def _folder(rng: random.Random, names: Sequence[str], number: int) -> dict[str, Any]:
+    """Return a random folder's table."""
+
     def place(new: str) -> str:
         name = rng.choice(names)
         return rng.choice(
@@ -240,6 +243,7 @@ def configured(case: Case) -> Settings | None:
 
 
 def _mount(source: Path, point: Path) -> None:
+    """Add a bind mount."""
     if _LIBC.mount(os.fsencode(source), os.fsencode(point), None, _MS_BIND, None) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), os.fspath(point))
 
@@ -299,6 +303,7 @@ def judge(
 
 
 def _judge_what_was_read(case: Case, before: dict[str, list[tuple[str, bytes]]]) -> Iterator[str]:
+    """Yield pictures that left, were cut for two folders, or were results of our own."""
     private = {number for one in case.folders if one["route"] == "local" for _, number in before[one["name"]]}
     for content in case.exported:
         if leaked := private.intersection(_PICTURE.findall(content)):

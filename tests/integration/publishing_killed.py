@@ -89,6 +89,7 @@ def remember(world: World, root: Path) -> None:
 
 
 def _in_child(deed: Callable[[], None]) -> int:
+    """Run a function in a forked process; return its exit code, negative for a signal."""
     child = os.fork()
     if child == 0:
         try:

@@ -52,11 +52,13 @@ class Replicas:
             self._deliver()
 
     def _copy(self, side: int) -> Copy:
+        """Return the files of one copy, by name."""
         return {
             path.name: path.read_bytes() for path in self._roots[side].iterdir() if ".sync-" not in path.name
         }
 
     def _send(self) -> None:
+        """Queue each change of one copy for the other."""
         for side in (0, 1):
             there, known = self._copy(side), self._known[side]
             for name in sorted(there.keys() | known.keys()):
@@ -66,6 +68,7 @@ class Replicas:
             self._known[side] = there
 
     def _deliver(self) -> None:
+        """Apply the changes that are due, as conflict copies if both have changed a file."""
         now_s = self._clock.monotonic_s()
         due = [change for change in self._on_the_way if change[0] <= now_s]
         self._on_the_way = [change for change in self._on_the_way if change[0] > now_s]

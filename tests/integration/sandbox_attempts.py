@@ -118,6 +118,7 @@ class EarlyThread:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
+        """Make the requested attempts for ever."""
         while True:
             self._outcomes.put(outcome(self._work.get()))
 

@@ -219,4 +219,5 @@ def serving(home: Path, settings: str = "", *, runs: bool = True) -> Iterator[Se
 
 
 def _text(path: Path) -> str:
+    """Return the text of a file."""
     return path.read_text(encoding="utf-8")

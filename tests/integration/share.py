@@ -84,11 +84,13 @@ class Share:
         self._order("well  ")
 
     def _order(self, order: str) -> None:
+        """Replace the orders of the file system in one step."""
         draft = self._orders.with_suffix(".new")
         draft.write_text(order)
         draft.rename(self._orders)
 
     def _wait_until(self, *, mounted: bool) -> None:
+        """Wait until the share is mounted, or is not."""
         end = time.monotonic() + PATIENCE_S
         while self.mount.is_mount() is not mounted:
             assert time.monotonic() < end, "the share was not mounted"

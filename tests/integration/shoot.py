@@ -45,6 +45,7 @@ class Shoot:
         )
 
     def _settings(self) -> Settings:
+        """Return settings with the present folders."""
         service = Service(state_dir=self.root / "state")
         return Settings(folder=tuple(self.folders), pool=PoolSettings(), service=service)
 

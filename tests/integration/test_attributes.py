@@ -35,6 +35,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 def _move(tmp_path: Path, elsewhere: Path) -> Path:
+    """Move the original to the other file system; return its new path."""
     result = OriginalsFolder(elsewhere, "run").move(Tree(tmp_path / "in"), "a.jpg", digest(CONTENT), job=1)
     assert result.outcome is CleanupOutcome.MOVED
     assert not (tmp_path / "in" / "a.jpg").exists()

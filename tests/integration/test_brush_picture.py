@@ -44,6 +44,7 @@ def _picture(width: int, height: int) -> bytes:
 
 
 def _click(kind: StrokeKind, x: float, y: float) -> Stroke:
+    """Return a stroke of one point."""
     return Stroke(kind=kind, points=((x, y),), radius=20.0)
 
 

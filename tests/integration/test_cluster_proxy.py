@@ -106,6 +106,7 @@ class Slot:
         return events[0]
 
     def _play(self, answer: Callable[[Slot, ClusterRequest], None]) -> None:
+        """Wait for the request, and let the test answer it."""
         while not (found := list(self.paths.outbox.glob("*.json"))):
             time.sleep(0.01)
         answer(self, cluster_spool.read_request(found[0]))

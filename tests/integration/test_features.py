@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switches onnxruntime's telemetry off."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
 
 

@@ -73,11 +73,13 @@ class Halls(Hall):
         return Settings(folder=tuple(folders), pool=PoolSettings())
 
     def _read(self) -> Settings:
+        """Return the next configuration, or raise the error that stands for it."""
         if isinstance(self.next, ConfigurationError):
             raise self.next
         return self.next
 
     def _make(self, folder: Folder) -> HotFolder:
+        """Return a folder with a real delivery that waits for the test."""
         publisher = publisher_of(folder, name=folder.name, run="run-1")
         publisher.open()
         hall = self

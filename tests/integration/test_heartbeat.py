@@ -32,6 +32,7 @@ class Heard(ServiceManager):
         self.said: list[tuple[float, str]] = []
 
     def _notify(self, *lines: str) -> None:
+        """Record the first line of a message with its time."""
         self.said.append((self._clock.monotonic_s(), lines[0]))
 
     def times(self, word: str) -> list[float]:

@@ -61,10 +61,13 @@ def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
 
 
 def _truncate(share: float) -> Callable[[Path], object]:
+    """Return a function that keeps this share of the file."""
     return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
 def _put(at: int, content: bytes) -> Callable[[Path], object]:
+    """Return a function that overwrites bytes at a position."""
+
     def damage(path: Path) -> None:
         raw = bytearray(path.read_bytes())
         raw[at : at + len(content)] = content
@@ -74,6 +77,7 @@ def _put(at: int, content: bytes) -> Callable[[Path], object]:
 
 
 def _in_every_page(path: Path) -> None:
+    """Change the first byte of every page but the first."""
     raw = bytearray(path.read_bytes())
     for page in range(1, len(raw) // PAGE):
         raw[page * PAGE] ^= 0xFF
@@ -81,12 +85,15 @@ def _in_every_page(path: Path) -> None:
 
 
 def _directory(path: Path) -> None:
+    """Replace the file by a directory."""
     path.unlink()
     path.mkdir()
     (path / "precious").write_bytes(b"x")
 
 
 def _version(number: int) -> Callable[[Path], object]:
+    """Return a function that sets the schema's version."""
+
     def damage(path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute(f"PRAGMA user_version = {number}")

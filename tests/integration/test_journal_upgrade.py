@@ -91,6 +91,7 @@ def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def _all(connection: sqlite3.Connection, table: str) -> list[sqlite3.Row]:
+    """Return all rows of a table."""
     connection.row_factory = sqlite3.Row
     return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608 -- names of ours
 

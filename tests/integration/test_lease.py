@@ -415,6 +415,8 @@ class Interleaved:
             setattr(module, name, self._in_turn(real))
 
     def _in_turn(self, real: Callable[..., object]) -> Callable[..., object]:
+        """Return a function that waits for its machine's turn before the real one runs."""
+
         def touch(*arguments: object) -> object:
             number = getattr(self._mine, "number", None)
             if number is not None and not self._over:
@@ -447,6 +449,7 @@ class Interleaved:
         self._came_to_rest.acquire()
 
     def _attend(self, number: int) -> None:
+        """Renew a machine's lease in its own thread."""
         self._mine.number = number
         self.machines[number].attends()
         self._threads[number] = None

@@ -28,6 +28,7 @@ print(create(*sys.argv[1:]))
 
 
 def _create_under(root: Path, injection: str) -> subprocess.CompletedProcess[str]:
+    """Create a marker in a process whose system calls strace tampers with."""
     need("strace")
     command = ["strace", "-f", "-o", os.devnull, "-e", f"inject={injection}", sys.executable, "-Bc", CREATE]
     return subprocess.run([*command, root, OURS], check=False, capture_output=True, text=True, timeout=60)

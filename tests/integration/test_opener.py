@@ -78,6 +78,7 @@ def test_files_that_a_share_opens_late_are_closed_though_their_folder_was_remove
 
 
 def _is_open(descriptor: int) -> bool:
+    """Return whether a descriptor is open in this process."""
     try:
         os.fstat(descriptor)
     except OSError:

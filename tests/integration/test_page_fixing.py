@@ -70,11 +70,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _pid(shoot: Shoot, fix: str) -> int:
+    """Return the process id of a session's worker, from its preview."""
     body = shoot.write("fix_preview", fix=fix, strokes=[KEEP]).body
     return int(json.loads(body.removeprefix(b"\x89PNG"))[0])
 
 
 def _asked(shoot: Shoot) -> list[dict[str, object]]:
+    """Return the corrections that wait for the daemon."""
     commands = Commands(shoot.journal.store, shoot.backend.clock).pending()
     assert all(one.verb == Verb.FIX for one in commands)
     return [json.loads(one.argument) for one in commands]
@@ -128,6 +130,7 @@ def _two_discs() -> bytes:
 
 
 def _click(kind: str, x: float) -> dict[str, object]:
+    """Return a stroke of one point, as the page sends it."""
     return {"kind": kind, "points": [[x, 600.0]], "radius": 30.0}
 
 

@@ -26,6 +26,7 @@ needs_leases = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ha
 
 
 def _held(root: Path, name: str) -> bool:
+    """Return whether a file counts as open for writing."""
     probe = open_probe(str(root), name)
     assert probe is not None
     return probe.held

@@ -465,6 +465,7 @@ def test_sub_folders_are_synced_up_to_their_folder_once(
 
 
 def _original(tmp_path: Path, content: bytes = NEW) -> Path:
+    """Write an original; return its path."""
     source = tmp_path / "in" / "sub" / "a.tif"
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_bytes(content)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def _paths(root: Path, rules: Rules | None = None) -> list[str]:
+    """Return the paths that a scan finds, after checking that it has no errors."""
     scan = Scan(str(root), rules or Rules())
     paths = sorted(seen.path for seen in scan)
     assert scan.errors == []

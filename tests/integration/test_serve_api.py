@@ -364,6 +364,7 @@ def test_a_revoked_keys_open_stream_gets_no_more_events(api: Serving) -> None:
 
 
 def _hear(answer: http.client.HTTPResponse, into: list[dict[str, Any]]) -> None:
+    """Collect the jobs in a stream of events until the stream ends."""
     event = b""
     while line := answer.readline():
         if line.startswith(b"event: "):

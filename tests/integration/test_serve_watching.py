@@ -37,6 +37,7 @@ KEY = "program"
 
 
 def _settings(root: Path) -> Settings:
+    """Return settings with one folder."""
     (root / "in").mkdir(exist_ok=True)
     return Settings(
         service=Service(state_dir=root, min_free_disk_mb=0),
@@ -62,6 +63,7 @@ class WatchedJournal:
         self.watches = Watches(backend)
 
     def _tell(self, _: str, data: Mapping[str, Any]) -> None:
+        """Record number and state of a job in an event."""
         self.events.append((data["job"]["id"], data["job"]["state"]))
 
     def submit(self, count: int, *, waits: bool) -> list[str]:
@@ -81,10 +83,12 @@ class WatchedJournal:
 
     @property
     def _submissions(self) -> Submissions:
+        """Return the daemon's access to submissions."""
         return Submissions(self.daemon, Clock())
 
     @staticmethod
     def _submission(number: str) -> Submission:
+        """Return a submission with this number."""
         key = submission_key(KEY, number)
         return Submission(key=key, folder="shop", spool=number, name="a.jpg", options=JobOptions())
 

@@ -354,6 +354,7 @@ def test_pictures_that_had_one_name_after_another_are_each_beside_their_own_cuto
 
 
 def _umask() -> int:
+    """Return the umask of this process."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -382,6 +382,7 @@ def test_a_folder_whose_scan_does_not_end_is_closed_until_it_does(hall: Hall) ->
 
 
 def _one_at_a_time(hall: Hall) -> Workers:
+    """Return a pool with one worker."""
     return Workers(hall.clock, size=1)
 
 

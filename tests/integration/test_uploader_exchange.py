@@ -59,6 +59,7 @@ class Wire:
                 threading.Thread(target=self._one, args=(connection,), daemon=True).start()
 
     def _one(self, connection: socket.socket) -> None:
+        """Handle one connection; errors end it."""
         with connection, suppress(OSError):
             self.behave(connection)
 
@@ -188,6 +189,7 @@ class _Fast(Clock):
     """A monotonic clock that runs a hundred times too fast."""
 
     def monotonic_s(self) -> float:
+        """Return a hundred times the real time."""
         return time.monotonic() * 100
 
 
@@ -305,4 +307,5 @@ class _Leaping(Clock):
     now_s = 0.0
 
     def monotonic_s(self) -> float:
+        """Return the time that the test has set."""
         return self.now_s

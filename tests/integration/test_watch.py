@@ -299,6 +299,7 @@ watch.stop()
 
 
 def _arm_with(root: Path, limit: str, value: int) -> list[Any]:
+    """Return the outcome of starting a watch under a limit of inotify."""
     shell = f'echo {value} > /proc/sys/user/{limit}; exec "$@"'
     run = in_namespace("-Ur", "sh", "-c", shell, "sh", sys.executable, "-c", ARM, str(root))
     answer: list[Any] = json.loads(run)
@@ -373,6 +374,7 @@ def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> N
 
 
 def _open_descriptors() -> int:
+    """Return the number of open descriptors of this process."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 

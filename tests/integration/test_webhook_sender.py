@@ -313,6 +313,7 @@ def test_a_message_in_progress_at_a_kill_is_sent_again_before_later_ones(
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end_s
@@ -365,6 +366,8 @@ def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: Webh
     """Not a byte, and it is tried again."""
 
     class Full(Ledger):
+        """A ledger that refuses new rows while a test says so."""
+
         refuses = True
 
         def begin_webhook(self, message: WebhookMessage, *, host: str, now_us: int) -> int:
@@ -458,6 +461,7 @@ def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
 
 
 def _secret(tmp_path: Path) -> Path:
+    """Write the file of the secret; return its path."""
     path = tmp_path / "secret"
     path.write_text(SECRET)
     path.chmod(0o600)

@@ -99,6 +99,7 @@ def test_a_worker_has_a_channel_two_pipes_and_nothing_else() -> None:
 
 
 def _line(descriptor: int) -> bytes:
+    """Return the bytes up to the next line end."""
     read = b""
     while b"\n" not in read:
         read += os.read(descriptor, 4096)

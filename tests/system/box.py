@@ -55,6 +55,8 @@ class Box:
             raise
 
     def _wait_until_up(self) -> None:
+        """Wait until systemd has reached the box's target."""
+
         def is_up() -> bool:
             code = self._process.poll()
             assert code is None, f"the box ended with {code}: {(self._directory / 'log').read_text()}"
@@ -68,6 +70,7 @@ class Box:
         self.call("mount", "--make-rshared", "/")
 
     def _init(self) -> int:
+        """Return the process id of the box's systemd; 0 before it runs."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         if not children:
             return 0
@@ -150,6 +153,7 @@ def until(condition: Callable[[], object], what: str, patience_s: float = PATIEN
 
 
 def _removed(group: Path) -> bool:
+    """Remove a control group with those below it; return whether it is gone."""
     for directory, _, _ in os.walk(group, topdown=False):
         try:
             Path(directory).rmdir()
@@ -159,5 +163,6 @@ def _removed(group: Path) -> bool:
 
 
 def _status(pid: int) -> dict[str, str]:
+    """Return the kernel's status of a process, by field."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)

@@ -78,6 +78,7 @@ class Service:
         self.wait_ready()
 
     def _make(self, path: str) -> None:
+        """Make a directory of the ordinary user."""
         self.box.call("install", "-d", "-o", "4711", "-g", "4711", path)
 
     def configure(self, *more: str, share: bool = True) -> None:

@@ -43,8 +43,10 @@ def wide_profile() -> bytes:
 
 
 def _xyz(values: tuple[float, float, float]) -> bytes:
+    """Return an XYZ tag of three values."""
     return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
 
 
 def _curve() -> bytes:
+    """Return a curve tag of the gamma."""
     return b"curv" + bytes(4) + struct.pack(">IH", 1, round(_GAMMA * 256))

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 
 async def _slow(_: Request) -> Response:
+    """Fail as a backend does that gives no answer."""
     raise BackendGoneError
 
 
 async def _broken_off(_: Request) -> Response:
+    """Return an answer whose backend ends after the first part."""
+
     async def parts() -> AsyncIterator[bytes]:
         yield b"first"
         raise BackendGoneError

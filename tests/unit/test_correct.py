@@ -18,6 +18,7 @@ _HEIGHT, _WIDTH = 120, 160
 def _stroke(
     kind: StrokeKind, *points: tuple[float, float], radius: float = 3, alpha: float | None = None
 ) -> Stroke:
+    """Return a stroke with a default radius."""
     return Stroke(kind=kind, points=points, radius=radius, alpha=alpha)
 
 

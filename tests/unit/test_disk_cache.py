@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def _files(directory: Path) -> list[Path]:
+    """Return the files of the cache, by name."""
     return sorted(directory.iterdir())
 
 

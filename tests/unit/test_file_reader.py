@@ -18,6 +18,7 @@ from cutoutd.publish.digest import open_regular
 
 
 def _reader(**changed: Any) -> FileReader:  # noqa: ANN401 -- numbers
+    """Return a reader with long limits, except for the given ones."""
     how: dict[str, Any] = {"wait_s": 5.0, "silent_s": 5.0, "at_once": 2, "max_bytes": 1 << 24}
     return FileReader(**(how | changed))
 
@@ -35,6 +36,7 @@ class Slow(io.FileIO):
 
 
 def _slow(monkeypatch: pytest.MonkeyPatch, pause_s: float) -> threading.Event:
+    """Make all opened files slow; return an event that ends their pauses."""
     goes_on = threading.Event()
 
     def opened(entry: Any) -> Slow | None:  # noqa: ANN401 -- an Entry
@@ -51,12 +53,14 @@ def _slow(monkeypatch: pytest.MonkeyPatch, pause_s: float) -> threading.Event:
 
 
 def _let_end() -> None:
+    """Wait until all reading threads have ended."""
     for thread in threading.enumerate():
         if thread.name == "reads":
             thread.join(10)
 
 
 def _open_files() -> int:
+    """Return the number of open descriptors of this process."""
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 

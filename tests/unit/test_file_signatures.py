@@ -13,12 +13,14 @@ from cutoutd.file_signatures import HEAD_BYTES, FileKind, has_picture_extension,
 
 
 def _picture(format_name: str) -> bytes:
+    """Return the first bytes of a small picture."""
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, format_name)
     return buffer.getvalue()[:HEAD_BYTES]
 
 
 def _ftyp(*brands: bytes) -> bytes:
+    """Return the first bytes of a file with these brands."""
     box = b"ftyp" + brands[0] + bytes(4) + b"".join(brands[1:])
     return (len(box) + 4).to_bytes(4, "big") + box + b"\x00\x00\x00\x08moov"
 

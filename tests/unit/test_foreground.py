@@ -27,6 +27,7 @@ def _scene(side: int = 300, blur_px: float = 6.0) -> tuple[Rgb, Alpha, NDArray[n
 
 
 def _error(colour: Rgb, truth: NDArray[np.float32], alpha: Alpha) -> float:
+    """Return the mean error of the colours of soft pixels."""
     soft = (alpha > 5) & (alpha < 250)
     return float(np.abs(colour[soft] - truth[soft]).mean())
 

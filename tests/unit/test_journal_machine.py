@@ -69,13 +69,16 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal = self._opened()
 
     def _opened(self) -> Journal:
+        """Open the journal with a new session."""
         self.runs += 1
         return Journal(Path(self.directory.name), session=f"run-{self.runs}", clock=self.clock)
 
     def _rows(self) -> list[dict[str, Any]]:
+        """Return all rows of jobs."""
         return [dict(row) for row in self.journal.store.rows("SELECT * FROM job ORDER BY id")]
 
     def _in(self, state: JobState) -> list[Job]:
+        """Return the jobs in a state."""
         return list(Reader(self.journal.store).jobs(state=state))
 
     # Intake.
@@ -146,6 +149,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.sources.is_known(job.folder, known) is (newest["state"] != "gone")
 
     def _newest(self, job: Job) -> dict[str, Any]:
+        """Return the row of the newest version of a job's source."""
         key = (job.folder, os.fsencode(job.path), 1)
         return next(row for row in self._rows() if (row["folder"], row["path"], row["newest"]) == key)
 
@@ -395,6 +399,7 @@ def _taken(jobs: list[Job], which: int) -> Job:
 
 
 def _sha256(job: Job) -> str:
+    """Return a text in the form of a digest, unique for each version."""
     return f"{job.mtime_ns:064x}"
 
 

@@ -31,6 +31,7 @@ OTHER = "22222222-2222-4222-8222-222222222222"
 
 
 def _listing(root: Path) -> list[str]:
+    """Return the names in a directory."""
     return sorted(path.name for path in root.iterdir())
 
 
@@ -43,6 +44,7 @@ def _found(
     empty: bool = False,
     network: bool = False,
 ) -> RootState:
+    """Return the state of a folder's root."""
     return RootState(uuid=uuid, device=device, inode=inode, born_us=born_us, empty=empty, network=network)
 
 

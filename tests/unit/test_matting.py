@@ -37,6 +37,7 @@ def spec(file: Path) -> ModelSpec:
 
 @pytest.fixture(autouse=True)
 def _telemetry_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switches onnxruntime's telemetry off."""
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
 
 

@@ -54,6 +54,7 @@ _SOURCE = st.builds(
 def _first(
     source: str, count: int, *, suffix: str = "", extension: str = "png", again: bool = False
 ) -> list[str]:
+    """Return the first candidates for a result's name."""
     names = candidates(source, suffix=suffix, extension=extension, again=again)
     return list(itertools.islice(names, count))
 

@@ -87,6 +87,7 @@ class Room:
         self.thread.start()
 
     def _serve(self) -> None:
+        """Run the methods until the connection ends, and record an error of the frames."""
         try:
             self.service.serve(self.ours)
         except frames.FrameError as error:

@@ -21,6 +21,7 @@ HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def _answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401, ARG001 -- as of ASGI
+    """Answer each request with two bytes."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 

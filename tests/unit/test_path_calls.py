@@ -219,6 +219,7 @@ def _paths(function: ast.FunctionDef) -> set[str]:
 
 
 def _is_path(value: ast.expr, known: set[str]) -> bool:
+    """Return whether an expression is a path."""
     match value:
         case ast.Name(id=name):
             return name in known
@@ -234,6 +235,7 @@ def _is_path(value: ast.expr, known: set[str]) -> bool:
 
 
 def _taking_a_path(call: ast.Call, paths: set[str]) -> str:
+    """Return the name of a call that takes a path; empty for other calls."""
     found = ""
     match call.func:
         case ast.Name(id="open"):
@@ -252,6 +254,7 @@ def _taking_a_path(call: ast.Call, paths: set[str]) -> str:
 
 
 def _modules() -> Iterator[Path]:
+    """Yield the modules that are checked."""
     for name in WALKERS:
         place = SOURCE / name
         for module in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

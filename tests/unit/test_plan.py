@@ -30,6 +30,7 @@ _PUBLISHED = st.builds(
 
 
 def _tuples(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
+    """Return a strategy for short tuples."""
     return st.lists(strategy, max_size=3).map(tuple)
 
 

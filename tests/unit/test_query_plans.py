@@ -32,6 +32,7 @@ def journal(clock: FakeClock) -> Iterator[Journal]:
 
 
 def _finish(journal: Journal) -> None:
+    """Run all statements of a job from its acceptance to its publication."""
     journal.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     job = journal.queue.next_in("f", newest_first=False)
     assert job is not None
@@ -47,6 +48,7 @@ def _finish(journal: Journal) -> None:
 
 
 def _cut_one(journal: Journal) -> Job:
+    """Accept a picture; return its job."""
     journal.sources.accept("f", [Version(path="a.jpg", size=1, mtime_ns=1)])
     job = journal.queue.next_in("f", newest_first=False)
     assert job is not None
@@ -54,6 +56,7 @@ def _cut_one(journal: Journal) -> Job:
 
 
 def _draw(journal: Journal) -> None:
+    """Run all statements of corrections."""
     job = replace(_cut_one(journal), sha256="s")
     stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0),), radius=3.0)
     assert journal.correct(job, FixRequest(job=job.id, strokes=(stroke,)), {})
@@ -63,6 +66,7 @@ def _draw(journal: Journal) -> None:
 
 
 def _leave_out(journal: Journal) -> None:
+    """Run all statements of pairs."""
     pair = [Version(path=path, size=1, mtime_ns=1) for path in ("a.jpg", "a.nef")]
     (job,) = journal.sources.accept("f", pair[:1])
     assert journal.sources.leave_out("f", [(pair[1], "a.jpg")]) == pair[1:]

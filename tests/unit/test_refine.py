@@ -44,6 +44,7 @@ def _ball(side: int, *, strands: int = 0, blur_px: float = 0.0) -> Scene:
 
 
 def _reduced(alpha: Gray, size: int) -> Gray:
+    """Return the alpha reduced to a square of this size."""
     return np.asarray(cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA), np.float32)
 
 

@@ -54,6 +54,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _nothing() -> Cut:
+    """Return a cut without results."""
     return Cut(
         source=SourceFacts(bytes=1, sha256="", width=1, height=1, format="JPEG", orientation=1),
         staged=(),

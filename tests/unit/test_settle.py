@@ -123,6 +123,8 @@ def test_many_due_files_come_in_portions() -> None:
 
 @dataclass
 class _Expected:
+    """The state that a file must have in the tracker."""
+
     size: int
     mtime_ns: int
     quiet_at_s: float
@@ -206,6 +208,7 @@ class Model(RuleBasedStateMachine):
         assert len(self.tracker) == len(self.expected)
 
     def _restart(self, file: _Expected) -> None:
+        """Restart a file's quiet period."""
         file.holds = 0
         file.quiet_at_s = file.next_s = self.now_s + self.settle_s
 

@@ -23,16 +23,19 @@ FORMATS = ("jpeg", "png", "tiff")
 
 
 def _file(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
+    """Return the picture as a file."""
     file = io.BytesIO()
     image.save(file, kind, **how)
     return file.getvalue()
 
 
 def _shown(data: bytes) -> ShownPicture:
+    """Return the picture as levels and tiles."""
     return ShownPicture(data, max_pixels=100_000_000, allowed=FORMATS)
 
 
 def _read(webp: bytes | None) -> Image.Image:
+    """Return the picture of a tile."""
     assert webp is not None
     image = Image.open(io.BytesIO(webp))
     image.load()
@@ -40,6 +43,7 @@ def _read(webp: bytes | None) -> Image.Image:
 
 
 def _gradient(width: int, height: int) -> Image.Image:
+    """Return a picture of gradients."""
     rows, columns = np.mgrid[0:height, 0:width]
     planes = (columns * 255 // width, rows * 255 // height, (rows + columns) % 256 // 4)
     return Image.fromarray(np.dstack(planes).astype(np.uint8))

@@ -32,6 +32,7 @@ MTIME_NS = 1_699_999_999_123_456_789
 
 
 def _facts(path: str = "sub/a.jpg", **changes: Any) -> SidecarFacts:  # noqa: ANN401 - any field may be changed
+    """Return the facts of a cutout, with changes."""
     fields: dict[str, Any] = {
         "job": 7,
         "folder": "shop",
@@ -53,6 +54,7 @@ def _facts(path: str = "sub/a.jpg", **changes: Any) -> SidecarFacts:  # noqa: AN
 
 
 def _result(**changes: Any) -> Staged:  # noqa: ANN401 - any field may be changed
+    """Return a staged result, with changes."""
     fields: dict[str, Any] = {
         "name": "7-0.png",
         "rendition": 0,
@@ -66,6 +68,7 @@ def _result(**changes: Any) -> Staged:  # noqa: ANN401 - any field may be change
 
 
 def _compose(facts: SidecarFacts, path: str = "sub/a.png") -> bytes:
+    """Return the sidecar of one result."""
     return compose(
         facts, [(path, _result())], warnings=["renamed"], publish_ms=2.5, published_us=ACCEPTED_US + 1_500_000
     )
@@ -255,6 +258,7 @@ def test_a_sidecar_is_not_read_through_a_link(tmp_path: Path) -> None:
 
 
 def _compose_failure(path: str, sha256: str | None = None) -> bytes:
+    """Return the failure record of a picture."""
     failure = Failure(
         code=FailureCode.PICTURE,
         title="Not a usable picture",

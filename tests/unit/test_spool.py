@@ -24,6 +24,7 @@ def paths(tmp_path: Path) -> SpoolPaths:
 
 
 def _request(id_: str) -> Request:
+    """Return a request with this id."""
     return Request(
         id=id_,
         folder="shop",

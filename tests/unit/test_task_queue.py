@@ -31,9 +31,11 @@ class RecordedQueue:
         )
 
     def _wake(self) -> None:
+        """Count a call."""
         self.woken += 1
 
     def _recover(self) -> None:
+        """Count a recovery."""
         self.recovered += 1
 
     def refuse(self, name: str, left: list[None]) -> None:

@@ -37,6 +37,7 @@ class _Ledger:
     """A ledger without unsubscribed receivers; requests are not recorded."""
 
     def has_unsubscribed(self, _: str) -> bool:
+        """Return that no receiver has unsubscribed."""
         return False
 
 
@@ -74,6 +75,7 @@ class SteppedSender(WebhookSender):
         )
 
     def _attempt(self, state: Any, message: WebhookMessage) -> WebhookAttemptResult:  # noqa: ANN401, ARG002 -- private there
+        """Record the message, and judge the answer that the test has set."""
         self.asked.append(message.number)
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:

@@ -22,6 +22,7 @@ _NEW: Final = SystemdManager(version=257)
 
 
 def _unit(scope: Scope, python: str, config: str, state: str, owner: str, home: str, *places: str) -> Unit:
+    """Return the facts of a unit for these paths."""
     return Unit(
         scope=scope,
         command=(python, "-P", "-m", "cutoutd", "run", "--config", config),
