@@ -31,10 +31,10 @@ def waits_for(cluster: Cluster, text: str, count: int = 1) -> None:
         time.sleep(0.05)
 
 
-def test_a_machine_whose_disk_is_full_is_away_until_it_has_room(
+def test_a_machine_whose_disk_is_full_is_away_until_there_is_space(
     bench: Bench, tmp_path: Path, small_models_dir: Path
 ) -> None:
-    """Its log says why; before, it refused each picture at once, and so was given all of them."""
+    """Its log has the reason, and it gets no pictures meanwhile."""
     (tmp_path / "cluster").mkdir()
     environment = bench_in(tmp_path / "cluster").environment
     place = tmp_path / "temporary"

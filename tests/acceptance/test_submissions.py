@@ -159,13 +159,13 @@ def status(bench: Bench) -> dict[str, str]:
 
 
 def is_as_asked(path: Path) -> bool:
-    """Whether a cutout is what was asked for."""
+    """Return whether a cutout has the requested format."""
     with Image.open(path) as image:
         return image.format == "JPEG"
 
 
 def queue_two(bench: Bench) -> None:
-    """Have two pictures wait that were handed in; one is there that is cut."""
+    """Submit two pictures that wait, after one that is cut."""
     bench.wait_for(lambda: bench.states().get("a.jpg") == "done", "the first picture")
     assert bench.call("pause", *bench.pair()).returncode == 0
     for key in ("one", "two"):
@@ -173,10 +173,10 @@ def queue_two(bench: Bench) -> None:
     bench.wait_for(lambda: list(bench.states().values()).count("queued") == 2, "the two pictures")
 
 
-def test_an_empty_directory_in_the_folders_place_costs_nothing_that_was_handed_in(
+def test_an_empty_directory_in_the_folders_place_costs_no_submission(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Before, it was marked and watched, the pictures were gone, and were cut without their options once the right one was back."""
+    """The folder stands by, and the submitted pictures keep their options until it is back."""
     bench.drop("a.jpg")
     start()
     queue_two(bench)
@@ -194,8 +194,10 @@ def test_an_empty_directory_in_the_folders_place_costs_nothing_that_was_handed_i
     assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg"))
 
 
-def test_so_does_one_between_two_runs(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """One is accepted, one only handed in."""
+def test_an_empty_directory_between_two_runs_costs_no_submission(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """One picture is accepted, the other only submitted."""
     bench.drop("a.jpg")
     daemon = start()
     queue_two(bench)
@@ -210,10 +212,10 @@ def test_so_does_one_between_two_runs(bench: Bench, start: Callable[..., Daemon]
     assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg", "b-3.jpg"))
 
 
-def test_its_owner_says_that_it_is_the_new_place_and_the_former_one_comes_back(
+def test_an_adopted_directory_is_used_and_the_former_one_can_come_back(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Work goes on in the new one; what was in the former one is the same job, with its options, once that is back."""
+    """Jobs of the former directory keep their options until it is back."""
     bench.drop("a.jpg")
     start()
     queue_two(bench)

@@ -1,4 +1,4 @@
-"""Whether a hot folder may be worked on: at the first start, after it was recreated, and with another folder in its place."""
+"""Checks of a hot folder: at the first start, after it was recreated, and with another folder in its place."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def open_once(folder: Folder, journal: Journal) -> str:
     return uuid
 
 
-def made_anew(folder: Folder) -> None:
+def recreate(folder: Folder) -> None:
     """Delete the input with all its content, and create it again."""
     # What still has the old inode keeps the new directory from getting it.
     folder.input.rename(folder.input.with_name("old"))
@@ -129,17 +129,17 @@ def test_a_folder_moved_in_the_configuration_is_a_new_one(tmp_path: Path, journa
 
 
 def wait_in(journal: Journal) -> None:
-    """Accept a picture, which waits."""
+    """Accept a picture, which then waits."""
     journal.sources.accept(NAME, [Version(path="a.jpg", size=1, mtime_ns=2)])
 
 
 def test_a_folder_that_was_recreated_is_marked_again(tmp_path: Path, journal: Journal) -> None:
-    """On the same local disk its owner did it; it is not a missing share. It is another folder than the former one."""
+    """Its owner did it on the same local disk; the new directory counts as another folder."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     health = gate_of(folder, journal)
     assert health.check() is None
-    made_anew(folder)
+    recreate(folder)
     assert health.check() is None
     now = marker.read(os.fspath(folder.input))
     assert now not in (None, uuid)
@@ -150,7 +150,7 @@ def test_a_folder_that_was_recreated_is_marked_again(tmp_path: Path, journal: Jo
 
 
 def test_a_marker_that_was_removed_is_written_again(tmp_path: Path, journal: Journal) -> None:
-    """The directory is the one that it was, so what waits is in it."""
+    """The directory is the same, so waiting pictures are in it."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     wait_in(journal)
@@ -162,13 +162,13 @@ def test_a_marker_that_was_removed_is_written_again(tmp_path: Path, journal: Jou
 def test_another_directory_does_not_take_its_place_while_pictures_wait(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """A mount on the same disk is away, or the tree was renamed. Before, it was marked, and what waited was gone."""
+    """A mount on the same disk may be away, or the tree renamed."""
     folder = folder_in(tmp_path)
     open_once(folder, journal)
     wait_in(journal)
     health = gate_of(folder, journal)
     assert health.check() is None
-    made_anew(folder)
+    recreate(folder)
     for one in (health, gate_of(folder, journal)):  # while the daemon runs, and between two runs
         closed = one.check()
         assert closed is not None
@@ -182,12 +182,12 @@ def test_another_directory_does_not_take_its_place_while_pictures_wait(
     assert health.check() is None
 
 
-def test_its_owner_can_say_that_another_directory_is_its_new_place(tmp_path: Path, journal: Journal) -> None:
-    """And of the former one, if that comes back; each time it is about the directory that is there then."""
+def test_the_owner_can_adopt_another_directory_as_the_new_place(tmp_path: Path, journal: Journal) -> None:
+    """And later that of the former one; each time for the directory that is present then."""
     folder = folder_in(tmp_path)
     before = open_once(folder, journal)
     wait_in(journal)
-    made_anew(folder)
+    recreate(folder)
     health = gate_of(folder, journal)
     assert health.check() is not None
     status = folder.input.with_name("old").stat()
@@ -210,12 +210,12 @@ def test_its_owner_can_say_that_another_directory_is_its_new_place(tmp_path: Pat
 
 
 def test_the_former_directory_is_taken_again_where_nothing_waits(tmp_path: Path, journal: Journal) -> None:
-    """It was moved away and back; its own records are known as its."""
+    """A directory that was moved away and back is recognised by its records."""
     folder = folder_in(tmp_path)
     before = open_once(folder, journal)
     health = gate_of(folder, journal)
     assert health.check() is None
-    made_anew(folder)
+    recreate(folder)
     assert health.check() is None
     assert health.identity.owns(NAME, before)
     folder.input.rename(tmp_path / "new")
@@ -224,15 +224,15 @@ def test_the_former_directory_is_taken_again_where_nothing_waits(tmp_path: Path,
     assert marker.read(os.fspath(folder.input)) == before
 
 
-def test_that_a_directory_is_the_new_place_is_forgotten_once_the_right_one_is_back(
+def test_the_adoption_of_a_new_place_is_forgotten_once_the_right_one_is_back(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """It must not be taken days later, when it is the bare mount point again."""
+    """Days later the path may be the bare mount point again."""
     folder = folder_in(tmp_path)
     open_once(folder, journal)
     wait_in(journal)
     health = gate_of(folder, journal)
-    made_anew(folder)
+    recreate(folder)
     assert health.check() is not None
     status = folder.input.stat()
     journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
@@ -250,7 +250,7 @@ def test_a_crash_while_a_directory_takes_its_place_does_not_lock_it_out(
     """The journal has the new marker first."""
     folder = folder_in(tmp_path)
     open_once(folder, journal)
-    made_anew(folder)
+    recreate(folder)
 
     def die(*_: object) -> str:
         raise KeyboardInterrupt
@@ -277,7 +277,7 @@ def test_another_folder_in_its_place_is_not_touched(tmp_path: Path, journal: Jou
     """Such as another share that is mounted there; the message names it."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
-    made_anew(folder)
+    recreate(folder)
     (folder.input / marker.NAME).write_text(marker.text(OTHER), encoding="utf-8")
     shutil.rmtree(folder.output)
     closed = gate_of(folder, journal).check()

@@ -1,4 +1,4 @@
-"""Staged files that a failing disk did not let cutoutd remove go as soon as it works again; before, they stayed until the next start."""
+"""Staged files that a failing disk kept from being removed are removed as soon as it works again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ERRORS = (errno.EIO, errno.EROFS)
 
 @contextmanager
 def refusing(number: int) -> Iterator[None]:
-    """Let no file or directory be removed that is there."""
+    """Make every removal of an existing file or directory fail with an errno."""
 
     def refuse(path: str, *, dir_fd: int | None = None) -> None:
         os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
@@ -43,7 +43,7 @@ def refusing(number: int) -> Iterator[None]:
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
-    """Return a staging directory."""
+    """A staging directory."""
     made = Staging(tmp_path, "run-1")
     made.open()
     return made
@@ -70,7 +70,7 @@ def test_each_way_to_remove_remembers_what_it_could_not(staging: Staging, number
     assert not staging.left_over
 
 
-def test_what_could_not_be_written_goes_and_what_was_written_later_stays(
+def test_a_file_that_could_not_be_written_is_removed_and_a_later_one_stays(
     staging: Staging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same name is written again when the disk works."""
@@ -92,7 +92,7 @@ def test_what_could_not_be_written_goes_and_what_was_written_later_stays(
 def test_files_of_a_job_that_cannot_be_listed_are_removed_later(
     staging: Staging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which they are is not known until the directory can be read."""
+    """Their names are unknown until the directory can be read."""
     staging.write("7.json", NEW)
 
     def fail(_: object) -> list[str]:
@@ -109,7 +109,7 @@ def test_files_of_a_job_that_cannot_be_listed_are_removed_later(
 
 
 @pytest.mark.parametrize("number", ERRORS)
-def test_what_a_failed_picture_staged_goes_when_the_disk_works(
+def test_staged_files_of_a_failed_picture_are_removed_when_the_disk_works(
     make: Callable[..., Desk], number: int
 ) -> None:
     """The failure is recorded all the same."""
@@ -128,7 +128,9 @@ def test_what_a_failed_picture_staged_goes_when_the_disk_works(
 
 
 @pytest.mark.parametrize("number", ERRORS)
-def test_what_an_ended_session_left_goes_when_the_disk_works(make: Callable[..., Desk], number: int) -> None:
+def test_leftovers_of_an_ended_session_are_removed_when_the_disk_works(
+    make: Callable[..., Desk], number: int
+) -> None:
     """Also where it cannot be removed at the start."""
     desk = make()
     left = desk.folder.output / STAGING_NAME / "run-0"
@@ -145,14 +147,14 @@ def test_what_an_ended_session_left_goes_when_the_disk_works(make: Callable[...,
 
 @pytest.fixture
 def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """Yield a supervisor's parts."""
+    """A supervisor's parts."""
     made = Hall(tmp_path, clock)
     yield made
     made.end()
 
 
-def test_a_folder_that_is_well_is_tidied_now_and_then(hall: Hall) -> None:
-    """Not at every turn, and not while it stands by."""
+def test_a_healthy_folder_is_tidied_now_and_then(hall: Hall) -> None:
+    """Not in every turn of the loop, and not while the folder stands by."""
     left = hall.staging / "9-0.png"
     left.touch()
     publisher = hall.hot.delivery.steps.context.publisher
@@ -167,10 +169,10 @@ def test_a_folder_that_is_well_is_tidied_now_and_then(hall: Hall) -> None:
     until(lambda: not left.exists(), "the removal")
 
 
-def test_an_upload_that_a_disk_did_not_let_go_is_removed_later(
+def test_an_upload_that_a_disk_kept_is_removed_later(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, it lay there for a day."""
+    """Once the disk works, instead of after a day."""
     room = UploadRoom(tmp_path, clock, monkeypatch)
     uploads: Uploads = room.uploads
     upload = uploads.begin(KEY, idempotency="", declared=None, record=None)

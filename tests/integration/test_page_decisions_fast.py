@@ -37,13 +37,13 @@ REJECTED = Failure(
 
 
 def decide(room: PageRoom, verb: str, item: list[Any], over: str = "") -> dict[str, Any]:
-    """Decide about one picture, which was shown with a decision."""
+    """Decide about one picture, which was shown with an earlier decision."""
     found: dict[str, Any] = room.ask("decide", verb=verb, items=[[*item, over]])
     return found
 
 
 def coming_back(room: PageRoom) -> tuple[int, list[Any]]:
-    """Return a picture that was rejected, which is undone, and that is being cut again."""
+    """Return a picture whose rejection was undone and that is being cut again."""
     (number,) = held(room, 1)
     (item,) = room.seen(number)
     room.journal.fail(job(room, number), REJECTED)
@@ -52,7 +52,7 @@ def coming_back(room: PageRoom) -> tuple[int, list[Any]]:
 
 
 def publishing(room: PageRoom) -> tuple[int, list[Any]]:
-    """Return a picture that was accepted, and that is being published."""
+    """Return an accepted picture that is being published."""
     (number,) = held(room, 1)
     (item,) = room.seen(number)
     decide(room, "accept", item)
@@ -78,14 +78,14 @@ def test_a_rejection_is_in_the_journal_whole_or_not_at_all(
 
 
 def raising(*_: object, **__: object) -> None:
-    """Fail as a full disk does."""
+    """Raise the journal's error for a full disk."""
     raise JournalError("the disk is full")
 
 
-def test_what_is_withdrawn_while_the_daemon_waits_for_the_journal_is_not_carried_out(
+def test_a_decision_undone_while_the_daemon_waits_for_the_journal_is_not_carried_out(
     room: PageRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has read the command, and the person takes it back before its transaction begins."""
+    """The daemon has read the command, and the person undoes the decision before its transaction begins."""
     (number,) = held(room, 1)
     (item,) = room.seen(number)
     batch = decide(room, "reject", item)["batch"]
@@ -105,7 +105,7 @@ def test_what_is_withdrawn_while_the_daemon_waits_for_the_journal_is_not_carried
 
 @pytest.mark.parametrize("verb", ["accept", "reject"])
 def test_a_picture_that_is_cut_again_for_review_is_decided_about_meanwhile(room: PageRoom, verb: str) -> None:
-    """The decision waits, and counts if the cutout is the one that was shown; it is undone as any other."""
+    """The decision waits, and counts if the new cutout is the one that was shown."""
     number, item = coming_back(room)
     handler = daemon(room)
     found = decide(room, verb, item)
@@ -126,7 +126,7 @@ def test_a_picture_that_is_cut_again_for_review_is_decided_about_meanwhile(room:
 
 
 def test_undecided_leaves_a_picture_in_review_that_was_on_its_way_there(room: PageRoom) -> None:
-    """It had a decision before that one, which was undone."""
+    """An earlier decision about the picture was undone."""
     number, item = coming_back(room)
     decide(room, "accept", item)
     decide(room, "undecided", item, "accept")
@@ -137,10 +137,10 @@ def test_undecided_leaves_a_picture_in_review_that_was_on_its_way_there(room: Pa
 @pytest.mark.parametrize(
     ("verb", "asked"), [("undecided", ["hold"]), ("reject", ["hold", "reject"]), ("accept", [])]
 )
-def test_a_picture_that_is_being_published_is_decided_about_anew(
+def test_a_picture_that_is_being_published_can_be_decided_again(
     room: PageRoom, verb: str, asked: list[str]
 ) -> None:
-    """It was accepted a moment ago; who has not seen that is told."""
+    """A person who has not seen the recent accept gets a conflict."""
     number, item = publishing(room)
     assert codes(decide(room, "reject", [number, "f" * 64], "accept")) == ["busy"]
     assert codes(decide(room, "reject", item)) == ["accepted"]
@@ -149,7 +149,7 @@ def test_a_picture_that_is_being_published_is_decided_about_anew(
 
 
 def test_a_rejection_after_an_acceptance_counts_however_far_that_one_is(room: PageRoom) -> None:
-    """The acceptance is carried out between the page's look and the daemon's: the picture goes back first."""
+    """An accept that is carried out between the page's read and the daemon's is undone first."""
     (number,) = held(room, 1)
     (item,) = room.seen(number)
     decide(room, "accept", item)
@@ -168,7 +168,7 @@ def test_a_rejection_after_an_acceptance_counts_however_far_that_one_is(room: Pa
 
 
 def test_an_acceptance_after_a_rejection_counts_however_far_that_one_is(room: PageRoom) -> None:
-    """Likewise; a second rejection finds that it is rejected."""
+    """A second rejection finds the picture rejected."""
     a, b = held(room, 2)
     items = room.seen(a, b)
     room.ask("decide", verb="reject", items=items)
@@ -184,7 +184,7 @@ def test_an_acceptance_after_a_rejection_counts_however_far_that_one_is(room: Pa
 
 
 def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(room: PageRoom) -> None:
-    """Else the delivery would end it as the decision says. Nothing about a picture overtakes what was asked before."""
+    """Requests about one picture are carried out in their order."""
     (number,) = held(room, 1)
     (item,) = room.seen(number)
     decide(room, "accept", item)

@@ -1,4 +1,4 @@
-"""What a program is told where the system, a disk or a share refuses: each cause by its own code, and nothing is lost by it."""
+"""What a client is answered where the system, a disk or a share refuses: each cause by its own code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def api(tmp_path: Path) -> Iterator[Serving]:
 
 @contextmanager
 def no_more_files(api: Serving) -> Iterator[None]:
-    """Let the process behind the API open no further file."""
+    """Keep the process behind the API from opening further files while the body runs."""
     before = resource.prlimit(api.serve.pid, resource.RLIMIT_NOFILE)
     taken = {int(one.name) for one in Path(f"/proc/{api.serve.pid}/fd").iterdir()}
     free = next(number for number in range(len(taken) + 1) if number not in taken)
@@ -45,7 +45,7 @@ def no_more_files(api: Serving) -> Iterator[None]:
 
 
 def test_too_many_open_files_are_no_missing_folder_and_no_missing_upload(api: Serving) -> None:
-    """They pass in a moment. Before, the folder was said to be away, jobs were internal errors, and uploads were not known."""
+    """The limit is temporary, so the client is asked to retry."""
     status, job, _ = api.cut(picture(1))
     assert status == 200
     encoded = base64.b64encode(b"r.jpg").decode()
@@ -70,7 +70,7 @@ def test_too_many_open_files_are_no_missing_folder_and_no_missing_upload(api: Se
 
 
 def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Serving) -> None:
-    """Also where the daemon has not noticed it; before, it was answered 202, and lay where nobody looked for it afterwards."""
+    """Also where the daemon has not noticed the change yet."""
     status, job, _ = api.cut(picture(1))
     assert status == 200
     assert (
@@ -122,10 +122,10 @@ def test_nothing_is_written_into_another_directory_in_the_folders_place(api: Ser
         (errno.ENOTCONN, (503, "folder_away"), (503, "state_disk")),
     ],
 )
-def test_each_error_of_a_disk_says_which_disk_and_what(
+def test_each_error_of_a_disk_names_the_disk_and_the_cause(
     number: int, folder: tuple[int, str], state: tuple[int, str]
 ) -> None:
-    """Before, a read-only disk was a folder that is away, and so was that of the state directory."""
+    """A read-only disk does not count as a missing folder, nor does the state's disk."""
     for faults, expected in ((folder_faults, folder), (state_faults, state)):
         with pytest.raises(RefusedError) as refused, faults():
             raise OSError(number, os.strerror(number))
@@ -135,8 +135,8 @@ def test_each_error_of_a_disk_says_which_disk_and_what(
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-def test_what_the_system_lacks_is_no_fault_of_a_disk(number: int) -> None:
-    """It is answered for all methods alike."""
+def test_a_limit_of_the_system_is_no_fault_of_a_disk(number: int) -> None:
+    """All methods give the same answer."""
     for faults in (folder_faults, state_faults):
         with pytest.raises(OSError, match=os.strerror(number)), faults():
             raise OSError(number, os.strerror(number))

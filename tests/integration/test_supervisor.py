@@ -286,7 +286,7 @@ def test_a_source_that_is_gone_is_checked_once_more(hall: Hall) -> None:
     assert not hall.journal.sources.is_known(NAME, version)
 
 
-def test_a_source_that_was_missing_before_its_folder_was_away_is_looked_at_anew(hall: Hall) -> None:
+def test_a_source_that_was_missing_before_its_folder_was_away_is_checked_again(hall: Hall) -> None:
     """Its folder's place was taken by another directory twice; before, the second time counted as the proof of the first."""
     (job,) = hall.accept("a.jpg")
     missing = iter([1, 2, 3])

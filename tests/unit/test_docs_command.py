@@ -24,7 +24,7 @@ def run(*arguments: str) -> str:
 
 
 def test_each_page_is_listed_with_its_title() -> None:
-    """The table of contents of the site is no page."""
+    """Except the site's table of contents, which is no page."""
     listed = run()
     assert re.search(r"^operating +\S", listed, re.MULTILINE)
     assert "index" not in documentation.pages()
@@ -33,19 +33,19 @@ def test_each_page_is_listed_with_its_title() -> None:
 
 
 def test_a_page_is_printed_as_it_is_where_there_is_no_terminal() -> None:
-    """For a pipe."""
+    """In Markdown, for a pipe."""
     assert run("cluster") == (ROOT / "docs/cluster.md").read_text("utf-8")
 
 
 def test_a_page_that_does_not_exist_is_refused_with_the_names_of_all() -> None:
-    """A slip is seen at once."""
+    """A typing mistake is seen at once."""
     with pytest.raises(UsageError, match="no page 'clusters'") as refused:
         run("clusters")
     assert "cluster, " in refused.value.advice
 
 
-def test_a_package_without_its_pages_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Instead of an empty list."""
+def test_a_package_without_its_pages_reports_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Instead of printing an empty list."""
     monkeypatch.setattr(documentation, "_HOMES", (tmp_path,))
     with pytest.raises(UsageError, match="without its documentation"):
         run()

@@ -144,16 +144,16 @@ ANOTHER = _found(inode=3, born_us=200)
         ),
     ],
 )
-def test_another_directory_takes_a_folders_place_only_if_nothing_is_lost_by_that(
+def test_another_directory_takes_a_folders_place_only_if_nothing_is_lost(
     found: RootState, history: FolderHistory, action: MarkerAction
 ) -> None:
-    """Before, any directory on the same disk did, and what was handed in before was gone."""
+    """Not while pictures wait, even on the same disk."""
     assert decide(KNOWN, found, history).action is action
 
 
 @pytest.mark.parametrize("found", [_found(network=True), ANOTHER, replace(ANOTHER, uuid=OTHER)])
 def test_standing_by_gives_advice(found: RootState) -> None:
-    """What waits, and what its owner can run."""
+    """The message counts what waits, and has a command for the owner."""
     reason = decide(KNOWN, found, BUSY).reason
     assert "3 accepted pictures are not finished" in reason
     assert "cutoutd adopt 'my shop'" in reason

@@ -1,4 +1,4 @@
-"""What a program is told of a job: why it is where it is, and what to do."""
+"""What a client is told of a job: the reason for its state, and advice."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def job_in(state: JobState, **detail: object) -> Job:
 @pytest.mark.parametrize(
     "state", [one for one in WITHOUT_RESULT if one not in (JobState.RETRY, JobState.UPLOADING)]
 )
-def test_each_end_without_a_result_says_why_and_what_to_do(state: JobState) -> None:
-    """Also where the job's row says nothing. Before, one that was gone had no advice."""
+def test_each_end_without_a_result_has_a_reason_and_advice(state: JobState) -> None:
+    """Also where the job's row has no details, and for a vanished source."""
     job = of("n", SUBMISSION, job_in(state), [])
     assert job["why"]
     assert job["advice"].endswith(".")
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.RETRY, JobState.UNKNOWN])
-def test_a_failure_says_what_it_says_everywhere(state: JobState) -> None:
+def test_a_failure_has_the_same_words_everywhere(state: JobState) -> None:
     """Cause, advice and code are the failure's own."""
     failure = failure_of(PictureError("it is cut short"))
     job = of("n", SUBMISSION, job_in(state, failure=asdict(failure)), [])
@@ -74,8 +74,8 @@ def test_a_failure_says_what_it_says_everywhere(state: JobState) -> None:
         ("internal error: ValueError", SubmissionRefusal.INTERNAL),
     ],
 )
-def test_each_refusal_has_a_code_and_says_what_to_do(why: str, kind: SubmissionRefusal) -> None:
-    """Whatever the reason; before, there was the reason alone."""
+def test_each_refusal_has_a_code_and_advice(why: str, kind: SubmissionRefusal) -> None:
+    """For every reason of a refusal."""
     refused = replace(SUBMISSION, refused=why)
     job = of("n", refused, None, [])
     assert (job["state"], job["over"], job["why"]) == ("refused", True, why)
@@ -83,7 +83,7 @@ def test_each_refusal_has_a_code_and_says_what_to_do(why: str, kind: SubmissionR
     assert kind.advice.endswith(".")
 
 
-def test_what_is_said_is_described() -> None:
+def test_all_answers_are_described() -> None:
     """In the OpenAPI document."""
     schema = DOCUMENT["components"]["schemas"]["Job"]
     for said in (of("n", SUBMISSION, None, []), of("n", SUBMISSION, job_in(JobState.GONE), [])):
