@@ -166,7 +166,7 @@ def test_an_invalid_message_is_refused(paths: ClusterPaths) -> None:
 
 
 def test_an_owner_lives_as_long_as_its_process(paths: ClusterPaths) -> None:
-    """By the kernel's process table: requests of a killed owner are dropped."""
+    """The kernel releases its lock, and the requests of a killed owner are dropped."""
     owner = messages.new_id()
     code = (
         "import sys; from pathlib import Path; from cutoutd.exchange import cluster_spool as b;"
@@ -212,7 +212,7 @@ class SetClock(Clock):
 
 
 def test_the_route_is_open_while_the_gateway_says_so(paths: ClusterPaths) -> None:
-    """Once the gateway is away too long, proxies whose pictures may be cut here are notified once."""
+    """While it is away it knows since when; proxies that may cut here are notified once that is too long."""
     clock = SetClock()
     route = ClusterRoute(
         paths,

@@ -248,7 +248,7 @@ def test_an_invalid_key_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_key_is_in_a_plain_file(tmp_path: Path) -> None:
-    """A blocking pipe, a directory and an empty file are refused."""
+    """A blocking pipe, a directory and a missing file are refused."""
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigurationError):
@@ -272,7 +272,7 @@ def sent(request_body: RequestBody, checks: list[int] | None = None) -> bytes:
     return body
 
 
-def test_a_picture_is_sent_in_pieces_with_leave_for_each(tmp_path: Path) -> None:
+def test_a_picture_is_sent_in_pieces_with_a_cancellation_check_before_each(tmp_path: Path) -> None:
     """A cancellation check precedes each piece; the upload is complete only with the last one."""
     (tmp_path / "a").write_bytes(CONTENT)
     request_body = RequestBody(tmp_path / "a", request())

@@ -241,7 +241,7 @@ def test_the_document_keeps_its_fields_and_has_more(room: Room) -> None:
     assert folder["last"]["outputs"] == ["/out/a.png"]
 
 
-def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
+def test_metrics_are_well_formed_and_end_with_their_mark(room: Room) -> None:
     """Each line is a comment or a sample; each family is declared once, before its samples.
 
     Names are escaped.
@@ -266,13 +266,13 @@ def test_figures_are_well_formed_and_end_with_their_mark(room: Room) -> None:
     assert "cutoutd_up 1" in rendered
 
 
-def test_figures_are_there_where_no_daemon_has_ever_run(room: Room) -> None:
+def test_metrics_exist_where_no_daemon_has_ever_run(room: Room) -> None:
     """An alert needs to know exactly that."""
     nothing = summarise(room.settings, None, room.clock, {})
     assert "cutoutd_up 0" in metrics.render(nothing)
 
 
-def test_a_file_of_figures_is_whole_and_readable_by_others(room: Room, tmp_path: Path) -> None:
+def test_a_file_of_metrics_is_complete_and_readable_by_others(room: Room, tmp_path: Path) -> None:
     """node_exporter runs as another user; it never reads a draft's name."""
     path = tmp_path / "cutoutd.prom"
     path.write_text("old")
@@ -297,8 +297,8 @@ def test_a_paused_daemon_shows_how_to_resume(room: Room) -> None:
     assert "`cutoutd resume`" in text(replace(room.summarise(), paused=True)).splitlines()[0]
 
 
-def test_the_pace_is_that_of_the_time_work_took(room: Room) -> None:
-    """Idle minutes do not count, nor does time before the start."""
+def test_the_pace_counts_working_time_only(room: Room) -> None:
+    """Idle minutes do not count, nor minutes that have not passed since the start."""
     assert per_minute([]) == 0.0
     two_workers = [(round(end_s * 1e6), 2.0) for end_s in (2, 2, 4, 4, 6, 6)]
     assert per_minute(two_workers) == pytest.approx(60.0)

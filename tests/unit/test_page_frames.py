@@ -184,7 +184,7 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
 def test_a_body_that_is_too_large_for_its_method_is_not_read(
     room: Room, head: dict[str, Any], most: int
 ) -> None:
-    """Only decisions and strokes are large.
+    """Only decisions and strokes are large; parsing 32 MiB of brackets takes 18 seconds.
 
     Parsing 32 MiB of brackets blocked every browser for 18 seconds.
     """
