@@ -457,7 +457,7 @@ def test_without_any_configuration_the_searched_places_are_listed(home: Path) ->
 
 
 def test_a_configuration_that_is_named_but_not_there_is_refused() -> None:
-    """The message says whether an option or a variable named the file."""
+    """The message names the option."""
     with pytest.raises(ConfigurationError, match=r"missing\.toml.*--config"):
         settings(Path("missing.toml"), None, None)
 
@@ -532,7 +532,7 @@ def test_the_closing_lines_of_a_run_have_no_control_characters() -> None:
 def test_check_prints_what_to_do_first_and_accesses_no_hanging_share(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The verdict comes first, then the obstacles after a blank line.
+    """The verdict comes first, then the obstacles and a blank line; `check` must not access a hanging share.
 
     `check` must not access a hanging share.
     """
