@@ -12,6 +12,7 @@ from cutoutd.jobs import Job, JobState, Published, Version
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
+from cutoutd.journal.queue import OVERDUE_S
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
 
@@ -123,6 +124,44 @@ def test_work_of_a_dead_run_is_queued_again(tmp_path: Path, clock: FakeClock) ->
     found = again.queue.next_in("f", newest_first=False)
     assert found is not None
     assert (found.id, found.interrupted, found.attempts) == (job.id, 1, 0)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_job_that_needs_all_memory_takes_its_turn_after_a_minute(
+    journal: Journal, clock: FakeClock, *, newest_first: bool
+) -> None:
+    """In a busy folder there is always another; before and after its turn, the folder's order holds."""
+    times = {"first.jpg": 1, "huge.jpg": 2, "last.jpg": 3}
+    journal.sources.accept("f", [version(path, mtime_ns=ns) for path, ns in times.items()])
+    huge = next(job for job in Reader(journal.store).jobs() if job.path == "huge.jpg")
+    journal.queue.put_back(huge.id, alone=True)
+    order = ["last.jpg", "huge.jpg", "first.jpg"] if newest_first else ["first.jpg", "huge.jpg", "last.jpg"]
+
+    def upcoming() -> str:
+        job = journal.queue.next_in("f", newest_first=newest_first)
+        assert job is not None
+        return job.path
+
+    assert upcoming() == order[0]
+    journal.queue.claim(next(job for job in Reader(journal.store).jobs() if job.path == order[0]))
+    assert upcoming() == order[2]
+    clock.advance(OVERDUE_S)
+    assert upcoming() == "huge.jpg"
+
+
+def test_a_job_that_is_suspected_of_ending_the_daemon_stays_last(journal: Journal, clock: FakeClock) -> None:
+    """However long it waits: others are cut before the daemon may end again."""
+    journal.sources.accept("f", [version("suspect.jpg", mtime_ns=1), version("good.jpg", mtime_ns=2)])
+    with journal.store.transaction():
+        journal.store.write(
+            "UPDATE job SET alone = 1, interrupted = :ends WHERE path = :path",
+            ends=ALONE_AFTER,
+            path=b"suspect.jpg",
+        )
+    clock.advance(10 * OVERDUE_S)
+    job = journal.queue.next_in("f", newest_first=False)
+    assert job is not None
+    assert job.path == "good.jpg"
 
 
 def test_a_job_the_daemon_dies_over_runs_alone_and_is_then_quarantined(

@@ -24,14 +24,20 @@ UNDER_NAMES: Final = 18
 UNDER_LABELS: Final = 9
 """Columns by which the continuation of a detail is indented."""
 
+_ALONE: Final = "it needs the memory of all workers, and is cut when they have finished what they have"
+
 
 def line(job: Job) -> str:
     """Return the line of a job: number, state, score, name, and reason."""
     score = score_of(job)
-    why = cause_in(job) or JobResult.of(job).why
+    why = cause_in(job) or JobResult.of(job).why or (_ALONE if _waits_for_all(job) else "")
     shown = "" if score is None else f"{score:.2f}"
     said = f"{job.id:>6}  {job.state:<10}  {shown:>4}  {job.folder}/{printable(job.path)}"
     return f"{said}  ({printable(why)})" if why else said
+
+
+def _waits_for_all(job: Job) -> bool:
+    return job.alone and job.state is JobState.QUEUED
 
 
 def details(job: Job) -> Iterator[str]:

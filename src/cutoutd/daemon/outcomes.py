@@ -99,7 +99,9 @@ class Outcomes:
             case NeedsRoom() if job.alone:  # it has all the memory already, and would ask for ever
                 folder.delivery.reject_report(job)
             case NeedsRoom():
-                self._log.info("job.needs-room", job=job.id, folder=job.folder, pixels=report.pixels)
+                self._log.info(
+                    "job.needs-room", job=job.id, folder=job.folder, path=job.path, pixels=report.pixels
+                )
                 self._journal.queue.put_back(job.id, alone=True)
             case Failure() if self._coordinator.falls_back(job, folder, report):
                 pass

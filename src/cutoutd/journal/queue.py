@@ -35,6 +35,9 @@ BY_MODEL: Final = "model:"
 WITH_MODEL: Final = " model="
 """Separates a job's id from the model that is to cut it, in a command's argument."""
 
+OVERDUE_S: Final = 60.0
+"""A job that needs all memory comes last for so long after it was accepted, so that several of them follow one another."""
+
 _QUARANTINED = {
     "code": FailureCode.LOST,
     "title": "The picture could not be processed",
@@ -92,16 +95,33 @@ class Queue:
     def next_in(
         self, folder: str, *, newest_first: bool, answered_only: bool = False, untried_first: bool = False
     ) -> Job | None:
-        """Return the next job of a folder; jobs that must run alone come last.
+        """Return the next job of a folder.
 
-        A source whose earlier version is still in work has to wait: results of one source never overtake each other.
+        Jobs that must run alone come last, since the workers have to be idle first; one that needs all memory takes its turn once it has
+        waited for ``OVERDUE_S``, since a busy folder always has others. A source whose earlier version is still in work has to
+        wait: results of one source never overtake each other.
         """
-        sql = SQL.next_newest if newest_first else SQL.next_oldest
         for untried_only in (True, False) if untried_first else (False,):
-            row = self._store.row(sql, folder=folder, answered_only=answered_only, untried_only=untried_only)
+            chosen = {"folder": folder, "answered_only": answered_only, "untried_only": untried_only}
+            row = self._store.row(SQL.next_newest if newest_first else SQL.next_oldest, **chosen)
             if row is not None:
-                return job_from_row(row)
+                job = job_from_row(row)
+                return job if job.alone else self._overdue_before(job, chosen, newest_first=newest_first)
         return None
+
+    def _overdue_before(self, job: Job, chosen: Mapping[str, Any], *, newest_first: bool) -> Job:
+        """Return the job that must run alone whose turn it is before another one, if it has waited for long; else the other one."""
+        row = self._store.row(
+            SQL.overdue_newest if newest_first else SQL.overdue_oldest,
+            alone_after=ALONE_AFTER,
+            since_us=self._clock.now_us() - int(OVERDUE_S * 1_000_000),
+            **chosen,
+        )
+        if row is None:
+            return job
+        overdue = job_from_row(row)
+        is_first = ((overdue.mtime_ns, overdue.id) < (job.mtime_ns, job.id)) is not newest_first
+        return overdue if is_first else job
 
     def claim(self, job: Job) -> None:
         """Mark a job as being worked on by this session."""

@@ -26,6 +26,15 @@ WHERE folder = :folder AND state = 'queued'
 -- name: next_newest
 {next_in} ORDER BY alone, mtime_ns DESC, id DESC LIMIT 1
 
+-- fragment: overdue
+alone = 1 AND interrupted < :alone_after AND accepted_us <= :since_us
+
+-- name: overdue_oldest
+{next_in} AND {overdue} ORDER BY mtime_ns, id LIMIT 1
+
+-- name: overdue_newest
+{next_in} AND {overdue} ORDER BY mtime_ns DESC, id DESC LIMIT 1
+
 -- name: job
 SELECT * FROM job WHERE id = :job
 
