@@ -69,7 +69,7 @@ def test_a_tagged_folder_is_cut_elsewhere_to_the_same_bytes_and_no_other_leaves(
 def test_a_machine_that_is_lost_costs_no_picture_and_no_attempt(
     bench: Bench, cluster: Cluster, start: Callable[..., Daemon]
 ) -> None:
-    """It is killed while it has pictures; the daemon waits for it, and continues by itself."""
+    """The machine is killed while it has pictures; the daemon waits for it, and continues by itself."""
     config = configure(bench, cluster.table(), "cluster")
     daemon = start("--config", config)
     drop(bench, "studio", *(f"{number}.jpg" for number in range(4)))
@@ -98,7 +98,7 @@ def test_while_the_cluster_is_away_pictures_are_cut_here_where_they_may_be(
 
 
 def test_a_scheduler_of_another_authority_gets_nothing(bench: Bench, cluster: Cluster) -> None:
-    """Whatever it claims to be."""
+    """Whatever the scheduler claims to be."""
     foreign = Cluster(cluster.root, cluster.environment)
     certificates.make(bench.root / "foreign")
     foreign.start_scheduler(bench.root / "foreign")
@@ -144,7 +144,7 @@ def test_a_scheduler_whose_port_is_taken_reports_it_in_a_sentence(bench: Bench, 
 def test_a_worker_without_a_scheduler_says_what_it_waits_for_and_ends_when_asked(
     bench: Bench, cluster: Cluster
 ) -> None:
-    """Before, it logged nothing and ignored signals for as long as Dask tried to connect."""
+    """Before, the worker logged nothing and ignored signals for as long as Dask tried to connect."""
     alone = Cluster(bench.root, cluster.environment, scheduler_port=cluster.scheduler_port)
     foreign = certificates.make(bench.root / "certs")
     assert foreign

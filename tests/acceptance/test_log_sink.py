@@ -59,7 +59,7 @@ def cut(bench: Bench, *stems: str) -> None:
 def test_a_pipe_that_nobody_reads_or_that_is_closed_holds_up_no_picture(
     bench: Bench, *, is_read: bool
 ) -> None:
-    """Nor the end of the daemon."""
+    """The end of the daemon is not held up either."""
     out, into = os.pipe()
     if not is_read:
         os.close(out)

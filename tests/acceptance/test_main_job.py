@@ -136,7 +136,7 @@ def test_two_sources_that_want_one_name_get_two(bench: Bench) -> None:
 
 @pytest.mark.small_model
 def test_a_retouched_cutout_is_never_overwritten(bench: Bench) -> None:
-    """It belongs to the user now; the new version gets another name."""
+    """The retouched file belongs to the user now; the new version gets another name."""
     bench.drop("a.jpg", 0)
     assert bench.once().returncode == 0
     (bench.output / "a.png").write_bytes(b"retouched by hand")

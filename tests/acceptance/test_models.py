@@ -33,7 +33,7 @@ DESCRIBED = (
 
 
 def test_a_model_of_ones_own_cuts(bench: Bench) -> None:
-    """It finds what is red, here the ball; log and sidecar name it."""
+    """The test's model finds what is red, here the ball; log and sidecar name the model."""
     bench.environment["XDG_DATA_HOME"] = str(bench.root / "data")
     file = small_models.save(bench.root / "Mine.onnx", half=True, dynamic=True, logits=True)
     wrong = bench.call("models", "add", file)
@@ -117,7 +117,7 @@ def test_each_folder_may_have_a_model_of_its_own(bench: Bench, start: Callable[.
 
 
 def test_a_second_model_runs_where_the_first_is_in_doubt(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """It is loaded inside the sandbox; the sidecar names both, and a replay runs both."""
+    """The second model is loaded inside the sandbox; the sidecar names both, and a replay runs both."""
     data = bench.root / "data"
     bench.environment["XDG_DATA_HOME"] = str(data)
     for name, dark in (("redness", False), ("darkness", True)):

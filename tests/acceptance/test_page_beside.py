@@ -158,7 +158,7 @@ def test_a_daemon_that_is_killed_takes_its_page_with_it(
 def test_without_a_page_there_is_no_process_and_no_port(
     bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """Nor has a run that ends by itself, nor a daemon whose page is a separate service."""
+    """The same for a run that ends by itself, and for a daemon whose page is a separate service."""
     bench = bench_with_page
     bench.drop("a.png")
     assert bench.once().returncode == 0

@@ -102,7 +102,7 @@ def test_install_is_one_command_that_reports_its_steps_and_can_be_run_again(user
 
 
 def test_a_changed_configuration_restarts_the_service(user: User) -> None:
-    """It may need access to other directories."""
+    """The new configuration may need access to other directories."""
     user.call("install", *user.bench.pair())
     user.calls()
     (user.bench.root / "other").mkdir()
@@ -111,7 +111,7 @@ def test_a_changed_configuration_restarts_the_service(user: User) -> None:
 
 
 def test_uninstall_removes_cleanly_and_can_be_run_again(user: User) -> None:
-    """The journal stays."""
+    """Only the journal stays."""
     user.call("install", *user.bench.pair())
     user.calls()
     gone = user.call("uninstall")
@@ -137,7 +137,7 @@ def test_show_changes_nothing(user: User) -> None:
 
 
 def test_a_unit_of_somebody_else_is_not_touched(user: User) -> None:
-    """It may have been written by hand."""
+    """The unit may have been written by hand."""
     user.unit.parent.mkdir(parents=True)
     user.unit.write_text("[Service]\nExecStart=/my/own\n")
     for deed in (["install", *user.bench.pair()], ["uninstall"]):

@@ -306,7 +306,7 @@ def test_colours_mean_in_every_format_what_the_file_states(way: Way, tmp_path: P
 
 
 def test_the_documentation_has_every_way() -> None:
-    """And no others."""
+    """The documentation has no others."""
     assert list(documented()) == [way.name for way in WAYS]
 
 

@@ -57,7 +57,7 @@ def test_each_kind_of_file_comes_out_as_its_source(kind: Kind, sources: Path, tm
 def test_each_orientation_that_exiftool_wrote_is_applied(
     sources: Path, tmp_path: Path, name: str, suffix: str, tolerance: float
 ) -> None:
-    """Exactly once."""
+    """Each orientation is applied exactly once."""
     need("exiftool")
     need(CONVERT)
     run(sources, CONVERT, "plain.tif", "-quality", "97", f"{name}:{tmp_path}/plain.{suffix}")

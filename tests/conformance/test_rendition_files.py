@@ -82,7 +82,7 @@ def test_libtiff_reads_every_pixel_of_16_bits(tmp_path: Path, channels: int, ord
 
 
 def test_dwebp_reads_every_pixel(tmp_path: Path) -> None:
-    """Of a lossless WebP."""
+    """The file is a lossless WebP."""
     file, plain = tmp_path / "a.webp", tmp_path / "a.png"
     file.write_bytes(codecs.encode(cutout(), Format.WEBP, None, Extras(icc=wide_profile())).data)
     subprocess.run([tool("dwebp"), "-quiet", str(file), "-o", str(plain)], check=True)

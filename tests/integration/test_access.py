@@ -268,7 +268,7 @@ def test_on_a_file_system_without_modes_no_mode_is_set(
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rules_match_the_kernel(tmp_path: Path, rule: str, mask: int) -> None:
-    """They are needed on file systems that cannot create a file without a name."""
+    """The rules are needed on file systems that cannot create a file without a name."""
     directory = ruled(tmp_path / "a", rule)
     with umask(mask):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -54,7 +54,7 @@ def original(tmp_path: Path) -> Path:
 
 
 def test_mode_and_times_stay(tmp_path: Path, elsewhere: Path, original: Path) -> None:
-    """For any user."""
+    """Both are the same for every user."""
     assert original.exists()
     moved = _move(tmp_path, elsewhere).stat()
     assert (stat.S_IMODE(moved.st_mode), moved.st_mtime_ns) == (0o640, WRITTEN_NS)

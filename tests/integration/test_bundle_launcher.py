@@ -246,7 +246,7 @@ def test_a_cache_of_another_user_is_refused(pack: Callable[..., Path], cache: Pa
 
 
 def test_several_at_once_unpack_it_once(pack: Callable[..., Path], cache: Path) -> None:
-    """The others wait."""
+    """One launcher unpacks the bundle; the others wait."""
     bundle = pack("one")
     environ = {"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(cache)}
     all_of_them = [
@@ -275,7 +275,7 @@ def running(pack: Callable[..., Path], cache: Path) -> Iterator[subprocess.Popen
 def test_an_earlier_version_is_removed_once_it_does_not_run(
     pack: Callable[..., Path], cache: Path, running: subprocess.Popen[str]
 ) -> None:
-    """And so do the remains of a start that was killed."""
+    """The remains of a start that was killed are removed as well."""
     earlier = unpacked(cache)
     (cache / "cutoutd" / "new-77").mkdir()
     start(pack("new"), cache)

@@ -129,7 +129,7 @@ def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClo
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
 def test_a_challenge_that_is_no_file_does_no_harm(folder: Path, clock: FakeClock, kind: str) -> None:
-    """It is not followed, nothing hangs, and the owner goes on."""
+    """The entry is not followed, nothing hangs, and the owner goes on."""
     first, _ = pair(folder, clock)
     assert first.attends()
     path = folder / challenge.NAME
@@ -145,7 +145,7 @@ def test_a_challenge_that_is_no_file_does_no_harm(folder: Path, clock: FakeClock
 
 
 def test_a_machine_that_stops_in_order_removes_its_challenge(folder: Path, clock: FakeClock) -> None:
-    """It removes its own challenge."""
+    """The owner's folder has no challenge any more."""
     first, second = pair(folder, clock)
     assert first.attends()
     assert not second.attends()
@@ -227,7 +227,7 @@ def test_the_version_before_cannot_take_silence_for_an_end(folder: Path, clock: 
 def test_a_machine_that_may_not_write_stands_by_with_advice(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It cannot ask, so it cannot know whether the owner is gone."""
+    """Without a challenge the machine cannot know whether the owner is gone."""
     first, second = pair(folder, clock)
     assert first.attends()
 

@@ -121,7 +121,7 @@ DONE_BY_DASK_WORKER = [
 def test_the_process_that_dask_runs_in_reaches_the_scheduler_its_certificates_and_python_alone(
     tmp_path: Path,
 ) -> None:
-    """It runs what it receives, so it must not reach other files, programs, ports and processes."""
+    """Dask runs what it receives, so the process must not reach other files, programs, ports and processes."""
     for name in ("certs", "own"):
         (tmp_path / name).mkdir()
     (tmp_path / "certs/worker.pem").write_bytes(b"certificate")

@@ -90,7 +90,7 @@ def test_companions_move_with_their_original(make: Callable[..., Desk], tmp_path
 def test_companions_keep_to_an_original_that_gets_another_name(
     make: Callable[..., Desk], tmp_path: Path
 ) -> None:
-    """And nothing in the target folder is replaced."""
+    """Nothing in the target folder is replaced."""
     desk = make()
     put(tmp_path / "kept", "a.jpg", "a-2.xmp")
     put(desk.folder.input, "a.jpg.xmp", "a.xmp", "CaptureOne/Settings/a.jpg.cos")
@@ -190,7 +190,7 @@ def test_no_companion_moves_with_an_original_that_stays(make: Callable[..., Desk
 
 
 def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_path: Path) -> None:
-    """What they lead to belongs to something else."""
+    """A link's target belongs to something else."""
     desk = make(companions="follow")
     put(tmp_path, "elsewhere.xmp")
     desk.folder.input.mkdir(exist_ok=True)
@@ -257,7 +257,7 @@ def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
 def test_a_companion_that_is_saved_while_it_is_checked_moves_as_it_is_then(
     make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """It was never cut, so no particular version of it is expected."""
+    """A companion is never cut, so no particular version is expected."""
     desk = make(originals=way, companions="follow")
     put(desk.folder.input, "a.xmp")
     saved: list[str] = []
@@ -306,7 +306,7 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
 def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_back(
     make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """It is still known that cutoutd moved the original."""
+    """The daemon still knows that it moved the original."""
     desk = make(originals=way, companions="follow")
     put(desk.folder.input, "a.xmp")
     looks: list[str] = []

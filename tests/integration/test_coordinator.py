@@ -256,7 +256,7 @@ def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(hall: Hall, tmp_pat
 
 
 def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
-    """It is emptied in portions, and the route is closed until then."""
+    """The inbox is emptied in portions, and the route is closed until then."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
     outbox.open()

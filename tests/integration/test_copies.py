@@ -101,7 +101,7 @@ def test_another_file_than_the_reported_copy_is_not_sent(hall: Hall, what: str) 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
 def test_a_size_that_was_not_requested_is_not_trusted(hall: Hall, width: int, height: int) -> None:
-    """It determines the price, and the check of the reply."""
+    """The size determines the price, and the check of the reply."""
     (number,) = hall.accept("a.jpg")
     outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
     outbox.open()

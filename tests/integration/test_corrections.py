@@ -210,7 +210,7 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
 def test_a_cutout_that_cannot_be_corrected_is_refused_with_the_reason(
     world: World, spoil: str, why: str
 ) -> None:
-    """And nothing is recorded."""
+    """No correction is recorded."""
     seen = ""
     argument = None
     match spoil:
@@ -264,7 +264,7 @@ def test_strokes_that_a_worker_could_not_follow_can_be_undone(world: World) -> N
 
 
 def test_strokes_over_other_bytes_are_dropped_once_the_new_ones_are_published(world: World) -> None:
-    """It is kept until then, since the new version may never be cut."""
+    """The strokes are kept until then, since the new version may never be cut."""
     world.draw(CLICK)
     world.finish(world.claim())
     world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
@@ -392,7 +392,7 @@ def test_a_decision_about_another_job_cannot_be_undone(world: World, argument: s
 
 
 def test_a_picture_is_cut_again_by_another_model(world: World) -> None:
-    """And by the folder's own model, once `retry` names none."""
+    """By the folder's own model again once `retry` names none."""
     assert world.ask(Verb.RETRY, f"{world.number} model=isnet") == ""
     assert world.job.model == "isnet"
     world.finish(world.claim())

@@ -55,7 +55,7 @@ def test_a_result_is_published_recorded_and_reported(make: Callable[..., Desk]) 
 
 
 def test_a_doubtful_result_goes_to_review_with_its_reasons(make: Callable[..., Desk]) -> None:
-    """And its original stays, whatever the setting."""
+    """The original stays, whatever the setting."""
     desk = make(originals="delete")
     job = desk.deliver("a.jpg", NEW, review=True)
     assert desk.files() == {"review/a.png": NEW}
@@ -262,7 +262,7 @@ def test_a_leftover_record_is_removed_at_the_next_start(
 def test_a_record_whose_removal_was_interrupted_is_removed_at_the_next_start(
     make: Callable[..., Desk],
 ) -> None:
-    """It has a private name by then; the record of a failure that still holds stays."""
+    """The record has a private name by then; the record of a failure that still holds stays."""
     desk = make()
     failed = desk.folder.output / "failed"
     for name in ("a.jpg", "b.jpg"):
@@ -479,7 +479,7 @@ def test_a_crash_that_lost_a_result_is_undone_and_known(make: Callable[..., Desk
 
 
 def test_a_repair_waits_for_a_share_that_is_away(make: Callable[..., Desk]) -> None:
-    """And nothing is swept before."""
+    """No file is swept before."""
     job, desk = _crash(make, 1)
     away = desk.folder.output.rename(desk.root / "away")
     _repair(desk)
@@ -522,7 +522,7 @@ def test_an_original_is_moved_once_its_cutout_is_done(make: Callable[..., Desk],
 
 
 def test_an_original_is_deleted_once_its_cutout_is_done(make: Callable[..., Desk]) -> None:
-    """As the folder says."""
+    """The folder is configured to delete originals."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", NEW)
     assert not (desk.folder.input / "a.jpg").exists()
@@ -547,7 +547,7 @@ def test_an_original_whose_name_is_no_pictures_stays(
 def test_an_original_that_changed_meanwhile_is_not_touched(
     make: Callable[..., Desk], tmp_path: Path, originals: str
 ) -> None:
-    """It is a newer version, which was not cut."""
+    """The file is a newer version, which was not cut."""
     place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
     desk = make(originals=originals, **place)
     job = desk.begin()

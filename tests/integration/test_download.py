@@ -121,7 +121,7 @@ def test_a_file_that_was_changed_meanwhile_is_downloaded_from_the_start(
 def test_a_version_without_an_etag_is_not_resumed(
     get: Callable[..., Download], publisher: Publisher, tmp_path: Path
 ) -> None:
-    """What came before and what comes now could be two files."""
+    """The first part and the rest could be of two different files."""
     publisher.etag = ""
     publisher.script = [truncated(100_000)]
     with pytest.raises(BrokenOffError):

@@ -26,7 +26,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
-    """And the features of a picture are the same every time, one vector for each position."""
+    """The features of a picture are the same every time, one vector for each position."""
     spec = catalog.find(features.MODEL)
     rgb = np.random.default_rng(0).integers(0, 256, (90, 140, 3), np.uint8)
     rgb[20:60, 30:80] = (220, 40, 30)

@@ -178,7 +178,7 @@ def test_a_file_that_was_asked_about_is_checked_soon(make: Callable[..., Monitor
 def test_a_folder_that_is_deleted_and_recreated_is_watched_again(
     make: Callable[..., MonitoredFolder], watch: str
 ) -> None:
-    """With its marker."""
+    """The recreated folder has its marker."""
     watched = make(watch=watch)
     watched.begin()
     uuid = marker.read(os.fspath(watched.root))
@@ -246,7 +246,7 @@ def test_files_from_before_the_first_start_can_be_skipped(
 
 
 def test_too_little_space_pauses_the_folder_with_the_reason(make: Callable[..., MonitoredFolder]) -> None:
-    """And nothing is taken."""
+    """No picture is accepted meanwhile."""
     watched = make(min_free_mb=1 << 40)
     watched.put("a.jpg")
     watched.begin()

@@ -259,7 +259,7 @@ def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: 
 
 
 def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
-    """Nor does one whose model is missing; the next valid one does."""
+    """The same for one whose model is missing; the next valid one is adopted."""
     jobs: list[int] = []
     hall.run(
         lambda: hall.reload(hall.settings("c", model="none-such")),

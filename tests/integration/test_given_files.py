@@ -127,7 +127,7 @@ def test_a_result_does_not_change_once_it_is_published(
 
 
 def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -> None:
-    """It is written once."""
+    """Its bytes are written once."""
     if not know_leases(tmp_path):
         pytest.skip("this file system knows no leases")
     world = World(tmp_path)
@@ -159,7 +159,7 @@ def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
 def test_a_descriptor_on_its_way_counts_as_open(tmp_path: Path) -> None:
-    """Nobody has received it yet, and whoever receives it can write."""
+    """No process has received the descriptor yet, and whichever does can write."""
     path = tmp_path / "result"
     writer = os.open(path, os.O_WRONLY | os.O_CREAT)
     sender, theirs = channel.pair()

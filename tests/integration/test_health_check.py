@@ -109,7 +109,7 @@ def test_a_first_start_that_was_interrupted_is_a_first_start_again(tmp_path: Pat
 
 
 def test_a_later_start_finds_the_same_folder(tmp_path: Path, journal: Journal) -> None:
-    """It is no first start then, and keeps its marker."""
+    """The later start is no first start, and the folder keeps its marker."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     health = gate_of(folder, journal)
@@ -354,7 +354,7 @@ def test_too_little_space_pauses_a_folder_and_more_of_it_resumes_it(tmp_path: Pa
 
 
 def test_a_missing_input_is_reported_and_not_created(tmp_path: Path, journal: Journal) -> None:
-    """It may be a share."""
+    """The input may be a share."""
     folder = folder_in(tmp_path)
     folder.input.rmdir()
     with pytest.raises(FileNotFoundError):
@@ -364,7 +364,7 @@ def test_a_missing_input_is_reported_and_not_created(tmp_path: Path, journal: Jo
 
 
 def test_a_file_in_the_place_of_the_output_is_reported(tmp_path: Path, journal: Journal) -> None:
-    """And left alone."""
+    """The file is left alone."""
     folder = folder_in(tmp_path)
     folder.output.write_bytes(b"theirs")
     with pytest.raises(OSError, match="out"):
@@ -437,7 +437,7 @@ def test_leftovers_beside_the_marker_are_removed_at_a_later_check(tmp_path: Path
 def test_a_folder_whose_marker_is_there_is_held_although_it_was_read_only_once(
     tmp_path: Path, journal: Journal
 ) -> None:
-    """Before, it was worked on without a lease from then on."""
+    """Before, cutoutd worked on the folder without a lease from then on."""
     folder = folder_in(tmp_path)
     uuid = open_once(folder, journal)
     recalled = journal.folders.recall(NAME)

@@ -99,14 +99,14 @@ def test_one_folder_that_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None
 
 
 def test_a_monitor_that_never_scans_again_stops_the_keep_alives(hall: Hall) -> None:
-    """It does not wait for a share: it sleeps because of an internal error, and its folder's files would wait for ever."""
+    """The monitor sleeps because of an internal error, not for a share, and its folder's files would wait for ever."""
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
     assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5
 
 
 def test_a_removed_folder_whose_share_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None:
-    """It was removed from the configuration while its share hangs; it is not scanned any more, which is no fault."""
+    """The folder was removed from the configuration; that it is not scanned any more is no fault."""
     hall.folder_set._leaving.append(hall.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
     hall.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
     manager = watched(hall, seconds=3 * OVERSLEPT_S)
@@ -141,7 +141,7 @@ def test_a_journal_that_refuses_does_not_stop_the_keep_alives(hall: Hall) -> Non
 
 
 def test_a_long_stop_asks_for_more_time_while_it_progresses(hall: Hall) -> None:
-    """And reports that it is stopping."""
+    """The status says that the daemon is stopping."""
     hall.accept("a.jpg")
     manager = watched(hall, seconds=3)  # the worker never answers
     extensions = manager.times("EXTEND_TIMEOUT_USEC=")
@@ -152,7 +152,7 @@ def test_a_long_stop_asks_for_more_time_while_it_progresses(hall: Hall) -> None:
 
 
 def test_the_status_shows_queue_and_rate(hall: Hall) -> None:
-    """Of the last minute."""
+    """The rate is that of the last minute."""
     hall.accept("a.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = lambda task: hall.cut(task) if len(hall.workers.given) < 3 else None
     manager = watched(hall, seconds=20)

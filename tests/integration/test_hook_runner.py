@@ -77,7 +77,7 @@ def test_a_command_that_fails_says_why(code: str, expected: str) -> None:
 
 
 def test_a_command_that_is_not_there_is_no_fault_of_ours(tmp_path: Path) -> None:
-    """Nor one that may not be executed."""
+    """Neither is one that may not be executed."""
     assert "No such file" in run(hook("/no/such/program"))
     file = tmp_path / "script"
     file.write_text("#!/bin/sh\n")
@@ -85,7 +85,7 @@ def test_a_command_that_is_not_there_is_no_fault_of_ours(tmp_path: Path) -> None
 
 
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
-    """Its children too."""
+    """The command's children are ended too."""
     mark = tmp_path / "pid"
     code = (
         "import os, sys, time\n"
@@ -261,7 +261,7 @@ def test_commands_that_a_reload_changed_are_the_new_ones(two_folders: TwoFolders
 
 
 def test_signals_of_the_terminal_do_not_reach_a_command() -> None:
-    """It has its own session: Ctrl-C is for the daemon, which lets it finish."""
+    """The command has its own session: Ctrl-C is for the daemon, which lets the command finish."""
     code = f"import os, sys; sys.exit(0 if os.getsid(0) == os.getpid() != {os.getsid(0)} else 'shared')"
     assert run(python(code)) == ""
     assert signal.getsignal(signal.SIGINT) is not None

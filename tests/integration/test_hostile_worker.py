@@ -76,7 +76,7 @@ def events_of(pool: LocalPool) -> list[PoolEvent]:
 
 @pytest.mark.parametrize("deed", ["4 TiB", "4 TiB of many pixels", "nothing"])
 def test_a_result_of_an_impossible_size_is_not_accepted(pool: LocalPool, deed: str) -> None:
-    """Nobody starts to read it."""
+    """The file is not even read."""
     give(pool, 1, deed)
     assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
@@ -107,7 +107,7 @@ def test_an_invalid_message_is_reported_briefly(pool: LocalPool, capfd: pytest.C
 def test_a_step_that_took_longer_than_the_task_is_not_accepted(
     pool: LocalPool, deed: str, *, is_believed: bool
 ) -> None:
-    """It would distort the estimate of a folder's time per picture."""
+    """Such a step would distort the estimate of a folder's time per picture."""
     give(pool, 1, deed)
     assert [isinstance(event, Finished) for event in events_of(pool)] == [is_believed]
 
@@ -125,13 +125,13 @@ def test_a_job_reported_twice_gives_one_event(pool: LocalPool) -> None:
 
 
 def test_a_worker_that_introduces_itself_amid_a_job_has_not_done_it(pool: LocalPool) -> None:
-    """It may report to be ready only once, at its start."""
+    """A worker may report to be ready only once, at its start."""
     give(pool, 1, "ready again")
     assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
 
 def test_a_worker_that_has_worked_cannot_call_the_model_unusable(pool: LocalPool) -> None:
-    """It may report that only before its first task."""
+    """A worker may report that only before its first task."""
     give(pool, 1, "unusable")
     assert [(event.job, isinstance(event, Lost)) for event in events_of(pool)] == [(1, True)]
 
@@ -152,7 +152,7 @@ def ended_over(pool: LocalPool, capfd: pytest.CaptureFixture[str], job: int, dee
 
 @needs_proc
 def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPool) -> None:
-    """Before, it could start 6000 in four seconds, limited only by its memory."""
+    """Before, a worker could start 6000 in four seconds, limited only by its memory."""
     give(pool, 1, "threads")
     (event,) = events_of(pool)
     assert isinstance(event, Lost)
@@ -167,7 +167,7 @@ def test_a_worker_with_threads_without_end_is_ended_over_its_task(pool: LocalPoo
 def test_an_idle_worker_with_threads_or_work_is_ended(
     pool: LocalPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Before, it could go on for months, since it had no deadline. No job is blamed."""
+    """Before, an idle worker could go on for months, since it had no deadline. No job is blamed."""
     assert "threads, more than it may have" in ended_over(pool, capfd, 1, "threads afterwards")
     assert "went on working without a task" in ended_over(pool, capfd, 2, "works afterwards")
     give(pool, 3, "honest")

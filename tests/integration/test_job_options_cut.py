@@ -180,7 +180,7 @@ def test_an_empty_region_is_refused_with_the_reason(
     engine: Engine,
     drop: Callable[..., Task],  # noqa: F811 -- the fixture
 ) -> None:
-    """It may lie outside of this picture only."""
+    """A region may be outside of this picture only."""
     options = JobOptions(roi=RegionOfInterest(px=(900, 900, 950, 950)))
     report = run(drop(encoded(ball()), recipe=options.recipe(RECIPE, Path())), engine)
     assert isinstance(report, Failure)

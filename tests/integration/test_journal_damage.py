@@ -238,7 +238,7 @@ def test_readable_and_harmless_rows_are_kept(tmp_path: Path, clock: FakeClock) -
 
 
 def test_a_persons_resume_ends_the_notice(tmp_path: Path, clock: FakeClock) -> None:
-    """Nothing else does."""
+    """A pause does not end the notice."""
     fill(tmp_path, clock).write_bytes(b"garbage" * 1000)
     journal = Journal(tmp_path, session="run-2", clock=clock)
     commands = Commands(journal.store, clock)
@@ -259,7 +259,7 @@ def test_a_second_damage_is_set_aside_beside_the_first(tmp_path: Path, clock: Fa
 
 
 def test_a_newer_cutoutds_journal_is_refused_and_unchanged(tmp_path: Path, clock: FakeClock) -> None:
-    """It is intact; another version knows how to read it."""
+    """The journal is intact; another version can read it."""
     path = fill(tmp_path, clock)
     _statement("ALTER TABLE job ADD COLUMN novelty")(path)
     _version(store_module.SCHEMA_VERSION + 1)(path)

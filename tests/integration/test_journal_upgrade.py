@@ -122,7 +122,7 @@ def test_an_earlier_journal_is_taken_over_whole_and_kept(earlier: Path, clock: F
 
 @pytest.mark.usefixtures("later")
 def test_a_command_before_the_first_start_gives_advice(earlier: Path) -> None:
-    """It upgrades nothing itself: a daemon of the earlier version may be running."""
+    """The command upgrades nothing itself: a daemon of the earlier version may be running."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier / FILE_NAME)
     assert journal_copies(earlier) == []
@@ -133,7 +133,7 @@ def test_a_command_before_the_first_start_gives_advice(earlier: Path) -> None:
 def test_a_crash_amid_an_upgrade_leaves_the_earlier_journal(
     earlier: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """And the next start does all of it."""
+    """The next start does the whole upgrade."""
     before = rows(earlier / FILE_NAME)
     real = getattr(rebuild_module, where)
 

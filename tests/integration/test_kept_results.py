@@ -328,7 +328,7 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
 
 
 def test_a_kept_file_without_a_record_is_not_touched(make: Callable[..., Desk]) -> None:
-    """It may be the only copy, or half a file: it is neither removed nor published."""
+    """The file may be the only copy, or incomplete: it is neither removed nor published."""
     desk = make()
     vanish(desk, set_aside(desk))
     lose_journal(desk)

@@ -129,7 +129,7 @@ def test_the_marker_names_the_owner_and_keeps_its_size(folder: Path, clock: Fake
 
 
 def test_a_marker_of_an_older_version_is_given_an_owner(folder: Path, clock: FakeClock) -> None:
-    """It has no room for one, and is replaced."""
+    """The old marker has no field for an owner, and is replaced."""
     (folder / marker.NAME).write_text(json.dumps({"schema": marker.SCHEMA, "uuid": FOLDER}))
     first, second = pair(folder, clock)
     assert first.attends()
@@ -199,7 +199,7 @@ def test_a_restart_takes_over_from_its_own_dead_run_at_once(folder: Path, clock:
 
 
 def test_the_next_run_learns_what_a_dead_run_had_not(folder: Path, clock: FakeClock) -> None:
-    """It died between the take-over and its first complete scan."""
+    """The dead run ended between the take-over and its first complete scan."""
     first, second = pair(folder, clock)
     assert first.attends()
     wait_for_silence(second)
@@ -311,7 +311,7 @@ def test_a_claim_that_a_power_failure_restored_is_removed_by_the_next(folder: Pa
 
 
 def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: FakeClock) -> None:
-    """Nor one whose marker is damaged."""
+    """Neither is a folder whose marker is damaged."""
     first, _ = pair(folder, clock)
     assert first.attends()
     other = marker.text("22222222-2222-4222-8222-222222222222")

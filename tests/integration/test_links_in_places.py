@@ -201,7 +201,7 @@ def test_no_result_is_published_through_a_link(hostile: Hostile, linked: str, *,
 
 @pytest.mark.parametrize("linked", ["shoot", STAGING_NAME])
 def test_a_plan_is_not_carried_out_through_a_link_that_came_meanwhile(hostile: Hostile, linked: str) -> None:
-    """Nor is it recovered or abandoned through one."""
+    """The plan is not recovered or abandoned through such a link either."""
     world = hostile.world
     (world.output / "shoot").mkdir()
     plan = world.plan(world.results("shoot/a.jpg", [NEW]))
@@ -299,7 +299,7 @@ def world_with_result(tmp_path: Path) -> tuple[World, Any]:
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", ["a.png", "a.png.json", "failed/a.jpg.error.json"])
 def test_a_sparse_file_in_the_place_of_ours_is_not_read(tmp_path: Path, name: str) -> None:
-    """It takes no space, and would take an hour to read."""
+    """A sparse file uses no space, and could take an hour to read."""
     world = World(tmp_path)
     place = world.output / name
     place.parent.mkdir(exist_ok=True)

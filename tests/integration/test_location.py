@@ -126,7 +126,7 @@ def test_a_share_that_is_mounted_twice_is_known_by_its_marker(twice: tuple[Share
 
 
 def test_a_share_that_may_not_be_touched_is_taken_as_it_is_written(twice: tuple[Share, Share]) -> None:
-    """It hangs, and nothing waits for it."""
+    """The share hangs, and no caller waits for it."""
     one, other = twice
     (one.far / "in").mkdir()
     one.hang()
@@ -224,7 +224,10 @@ def test_many_folders_cost_little_time(tmp_path: Path) -> None:
 
 
 def test_no_folder_gives_way_to_a_removed_folder(tmp_path: Path) -> None:
-    """Its monitor may be in the middle of a check when the configuration changes. Before, the folder was then known for ever."""
+    """A monitor may be in the middle of a check when the configuration changes.
+
+    Before, the folder was then known for ever.
+    """
     (tmp_path / "in").mkdir()
     before = folder_in(tmp_path, name="before", input=str(tmp_path / "in"))
     after = folder_in(tmp_path, name="after", input=str(tmp_path / "in"))

@@ -74,7 +74,7 @@ def test_a_kill_leaves_a_whole_marker_or_none(tmp_path: Path, call: str) -> None
 def test_a_second_name_of_another_file_in_the_markers_place_is_not_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was swapped in after the marker was read; the marker is created again in its place."""
+    """The hard link was put there after the marker was read; the marker is created again in its place."""
     folder, victim = tmp_path / "folder", tmp_path / "victim"
     folder.mkdir()
     create(str(folder), OURS)

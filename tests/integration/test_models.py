@@ -115,7 +115,7 @@ def test_a_letterboxed_model_sees_the_picture_in_its_own_proportions(tmp_path: P
 def test_a_model_is_tried_behind_the_sandbox(
     tmp_path: Path, form: dict[str, bool], described: dict[str, int]
 ) -> None:
-    """It finds the ball of the trial picture, and its time is measured."""
+    """The model finds the ball of the trial picture, and its time is measured."""
     file = small_models.save(tmp_path / "m.onnx", **form)
     found = model_trial.try_model(
         replace(SPEC, file=file, **described),  # type: ignore[arg-type]
@@ -243,7 +243,7 @@ def test_a_name_of_the_packages_in_ones_own_catalog_means_the_packages(tmp_path:
 
 
 def test_an_own_catalog_that_cannot_be_read_is_named(own: Path) -> None:
-    """It is not ignored: a folder's model may be in it."""
+    """The catalog is not ignored: a folder's model may be in it."""
     own.mkdir(parents=True)
     (own / "catalog.toml").write_text("[[model]\n", encoding="utf-8")
     with pytest.raises(ModelError, match="cannot be read") as caught:

@@ -239,7 +239,7 @@ def test_terms_that_forbid_commercial_use_are_accepted_before_any_request(
 def test_without_a_network_the_manual_steps_are_printed(
     own: Path, publisher: Publisher, call: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """What to download where, and how to add it."""
+    """The steps say what to download where, and how to add the file."""
     publisher.__exit__(None, None, None)
     code, output, error = call("fetch", "redness")
     assert code == 4

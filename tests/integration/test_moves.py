@@ -93,7 +93,7 @@ def test_a_result_that_kept_its_name_over_one_rename_follows_the_next(
 def test_the_name_of_a_vanished_picture_is_free_once_its_result_has_followed(
     make: Callable[..., Desk],
 ) -> None:
-    """And not before: until then, another picture at that path gets another name."""
+    """Until then, another picture at that path gets another name."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     job = moved(desk, "a.jpg", "sub/a.jpg")
@@ -131,7 +131,7 @@ def test_a_result_that_cannot_follow_leaves_nothing_staged(make: Callable[..., D
 
 
 def test_a_retouched_result_is_neither_moved_nor_overwritten(make: Callable[..., Desk]) -> None:
-    """It belongs to its owner; the moved picture is cut, and gets its own result."""
+    """The file belongs to its owner; the moved picture is cut, and gets its own result."""
     desk = make()
     desk.deliver("a.jpg", OLD)
     (desk.folder.output / "a.png").write_bytes(b"retouched")
@@ -332,7 +332,7 @@ def test_a_worker_cannot_claim_another_pictures_result(make: Callable[..., Desk]
 
 
 def test_a_worker_cannot_have_another_doubtful_pictures_files_removed(make: Callable[..., Desk]) -> None:
-    """It has the same size and time as a failed picture, but other bytes."""
+    """The doubtful picture has the same size and time as a failed one, but other bytes."""
     desk = make()
     first = doubtful(desk)
     seen = (desk.folder.input / "a.jpg").stat()

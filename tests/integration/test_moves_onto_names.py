@@ -181,7 +181,10 @@ def test_a_picture_moved_over_another_between_runs_leaves_its_result(
 
 @pytest.mark.parametrize("when", ["running", "down"])
 def test_a_retouched_result_is_never_given_to_another_picture(make: Callable[..., Desk], when: str) -> None:
-    """It keeps its name; the other picture's result gets the next one, and the retouched one's picture is cut."""
+    """The file keeps its name.
+
+    The other picture's result gets the next one, and the retouched one's picture is cut.
+    """
     desk = make()
     cut(desk, "a", "b")
     (desk.folder.output / "a.png").write_bytes(b"retouched")

@@ -96,7 +96,7 @@ def test_sources_whose_portable_names_meet_get_a_result_each(
 def test_a_later_version_replaces_the_result_that_has_a_portable_name(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """It keeps its name, also in the mirrored directory."""
+    """The result keeps its name, also in the mirrored directory."""
     desk = make(output=str(mount("windows").mount / "out"))
     desk.deliver("10:30/a?.jpg", b"first")
     desk.deliver("10:30/a?.jpg", b"second", source=JPEG * 2)
@@ -152,7 +152,7 @@ def test_a_result_published_under_another_form_is_adopted(
 def test_a_failures_record_whose_name_is_refused_is_left_under_another(
     mount: Callable[[str], Share], make: Callable[..., Desk]
 ) -> None:
-    """And it is removed when the picture is cut at last."""
+    """The record is removed when the picture is cut at last."""
     desk = make(output=str(mount("windows").mount / "out"))
     job = desk.begin("10:30/a?.jpg")
     desk.delivery.fail(job, FAILURE)
@@ -183,7 +183,7 @@ def test_a_doubtful_result_with_a_refused_name_is_reviewed_and_accepted(
 def test_a_file_in_place_of_a_mirrored_directory_affects_its_pictures_alone(
     make: Callable[..., Desk], in_the_way: str
 ) -> None:
-    """They fail with the reason; the folder is not paused."""
+    """Those pictures fail with the reason; the folder is not paused."""
     desk = make()
     place = desk.folder.output / "shoot"
     if in_the_way == "file":

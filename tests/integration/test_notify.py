@@ -47,7 +47,7 @@ def ear(tmp_path: Path) -> Iterator[NotifySocket]:
 
 
 def test_each_message_follows_the_protocol(ear: NotifySocket) -> None:
-    """By sd_notify(3)."""
+    """The protocol is that of sd_notify(3)."""
     manager = ServiceManager.from_environment({"NOTIFY_SOCKET": ear.address})
     manager.ready()
     manager.status("2 waiting\nREADY=1")

@@ -99,7 +99,7 @@ def test_an_original_whose_result_is_skipped_stays_and_the_job_has_the_reason(
 
 @pytest.mark.parametrize("way", ["delete", "move"])
 def test_an_original_of_which_one_rendition_is_skipped_stays(make: Callable[..., Desk], way: str) -> None:
-    """It is needed to make the other one."""
+    """The original is needed to make the skipped rendition."""
     desk = make(on_conflict="skip", originals=way, rendition=TWO)
     (desk.folder.output / "a_m.png").write_bytes(b"theirs")
     job = desk.deliver("a.jpg", NEW, OLD)

@@ -73,7 +73,7 @@ def held(room: PageRoom, count: int) -> list[int]:
 
 
 def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
-    """They are shown at once; and the daemon records all of them."""
+    """The page shows the decisions at once, and the daemon records all of them."""
     a, b = held(room, 2)
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert (found["done"], found["conflicts"]) == (2, [])
@@ -115,7 +115,7 @@ def test_a_cutout_that_has_changed_since_it_was_shown_is_not_decided(room: PageR
 def test_a_cutout_that_changes_before_the_daemon_reads_the_decision_is_left_and_reported(
     room: PageRoom,
 ) -> None:
-    """It was decided while no daemon ran, and cut again when one started."""
+    """The decision was made while no daemon ran, and the picture was cut again when one started."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
     with room.journal.store.transaction():
@@ -175,7 +175,7 @@ def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_acc
 
 
 def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(room: PageRoom) -> None:
-    """It was cut again, or corrected: nobody has accepted this one."""
+    """The picture was cut again, or corrected: nobody has accepted the new cutout."""
     (a,) = held(room, 1)
     room.ask("decide", verb="accept", items=room.seen(a))
     daemon(room).poll()
@@ -212,7 +212,7 @@ def test_a_single_decision_is_undone(room: PageRoom) -> None:
 
 
 def test_a_rejected_cutout_comes_back(room: PageRoom) -> None:
-    """It has no files to show, and is cut again."""
+    """The rejected job has no files to show, and is cut again."""
     number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
     assert job_on_page(room, number)["standing"] == "reject"
     found = room.ask("decide", verb="undecided", items=[[number, ""]])
@@ -307,7 +307,7 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
 
 
 def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It continues with the next portion in its next turn."""
+    """The main loop continues with the next portion in its next turn."""
     monkeypatch.setattr(handler_module, "PORTION", 3)
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 0.0)
     numbers = held(room, 8)

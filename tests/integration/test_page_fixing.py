@@ -259,7 +259,7 @@ def test_earlier_strokes_are_shown_again_and_can_be_undone(shoot: Shoot) -> None
 
 @pytest.mark.usefixtures("quick")
 def test_a_refusal_by_the_daemon_is_reported_at_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its reason."""
+    """The message has the daemon's reason."""
     job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = shoot.write("fix_start", job=job).data["fix"]
     monkeypatch.setattr(Commands, "answer", lambda _self, _number: "the folder is leaving")
@@ -289,7 +289,7 @@ def test_invalid_strokes_are_refused_before_a_worker_gets_them(shoot: Shoot, dra
 
 
 def test_a_picture_that_was_not_cut_cannot_be_corrected(shoot: Shoot) -> None:
-    """Nor a missing one; each has its message."""
+    """Neither can a missing one; each has its message."""
     (tmp,) = shoot.waiting("b.jpg")
     assert shoot.refused_write("fix_start", job=tmp).code == "not_cut"
     assert shoot.refused_write("fix_start", job=99).code == "no_job"

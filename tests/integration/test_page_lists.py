@@ -307,7 +307,7 @@ def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, cod
 
 
 def test_a_damaged_journal_is_named(room: PageRoom) -> None:
-    """And there is no internal error."""
+    """The answer is no internal error."""
     (room.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
     with pytest.raises(RefusedError) as refused:
         room.ask("jobs")

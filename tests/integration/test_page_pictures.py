@@ -219,7 +219,7 @@ def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.Monk
 def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
     shoot: Shoot, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """It does not get that one again for a while, and a new worker makes the next."""
+    """No worker gets that picture again for a while, and a new worker makes the next."""
     monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
     monkeypatch.setattr(pictures, "BACKGROUND_S", 2.0)
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
@@ -230,7 +230,7 @@ def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
 
 
 def test_an_idle_worker_of_the_page_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And started again with the next request."""
+    """The next request starts another one."""
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
     job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
     shoot.ask("thumb", job, "source")

@@ -199,7 +199,7 @@ def test_the_cookie_is_for_reading_by_the_browser_alone(page: Served) -> None:
 
 
 def test_every_answer_forbids_frames_and_strangers_scripts(browser: Browser) -> None:
-    """Also error responses."""
+    """Error responses do so as well."""
     for path in ("/", "/api/session", "/nothing", "/api/x", "/static/../../etc/passwd", "/img/x"):
         _, _, headers = browser.ask(path)
         for name, value in HEADERS.items():
@@ -226,7 +226,7 @@ def test_a_code_is_used_once_and_in_time(page: Served) -> None:
 
 
 def test_secrets_are_in_no_log_and_no_file(browser: Browser, page: Served) -> None:
-    """Nor can they be computed from what is stored."""
+    """The secrets cannot be computed from what is stored either."""
     code = pairing.offer(page.state_dir)
     other = Browser(page=page)
     assert other.pair(code) == 200
@@ -243,7 +243,7 @@ def test_secrets_are_in_no_log_and_no_file(browser: Browser, page: Served) -> No
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to be somebody else")
 def test_another_user_of_this_machine_gets_nothing(browser: Browser, page: Served) -> None:
-    """They can connect; but they see neither codes nor sessions, nor the arguments of the processes."""
+    """Other users can connect, but they see neither codes nor sessions, nor the arguments of the processes."""
     code = pairing.offer(page.state_dir)
     script = f"""
 import encodings.idna, http.client, os, pathlib

@@ -46,7 +46,7 @@ def change(backend: Any, folder: str = "shoot", digest: str | None = None, **cha
 
 
 def test_every_field_has_its_value_its_bounds_and_the_references_text(path: Path) -> None:
-    """And is of a kind that a form can show."""
+    """Each field is of a kind that a form can show."""
     answer = settings_on_page(backend_at(path))
     fields = {one["key"]: one for one in answer["fields"]}
     assert answer["locked"] is None
@@ -150,7 +150,7 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
 def test_a_change_that_the_loader_or_the_list_refuses_changes_nothing(
     path: Path, changes: dict[str, Any], status: int, key: str
 ) -> None:
-    """And the page can show the reason at its field."""
+    """The page can show the reason at the field."""
     backend = backend_at(path)
     with pytest.raises(RefusedError) as refused:
         change(backend, **{name.replace(".", "__"): value for name, value in changes.items()})
@@ -194,7 +194,7 @@ def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no draft."""
+    """No draft is left."""
     backend = backend_at(path)
 
     def full(*_: object) -> None:
@@ -303,7 +303,7 @@ def test_a_folder_that_must_not_be_is_not_added(path: Path, given: dict[str, str
 
 
 def test_the_forms_come_with_descriptions(path: Path) -> None:
-    """Four of them."""
+    """There are four forms."""
     offered = METHODS["forms"](backend_at(path), {}).data
     assert [one["name"] for one in offered] == ["transparent", "shop-white", "marketplace", "designer"]
 
@@ -337,7 +337,7 @@ def test_a_configuration_that_was_moved_away_is_not_created_again(path: Path) ->
 
 
 def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And browsers are notified; an invalid text changes nothing."""
+    """Browsers are notified; an invalid text changes nothing."""
     monkeypatch.setattr(reloading, "_CHANGES_S", 0.01)
     backend = backend_at(path)
     heard = threading.Event()

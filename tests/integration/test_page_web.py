@@ -42,7 +42,7 @@ def test_a_paired_browser_gets_what_the_backend_answers(browser: Browser) -> Non
 
 
 def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) -> None:
-    """They are the same for everybody; everything else is refused."""
+    """These files are the same for everybody; everything else is refused."""
     stranger = Browser(page=page)
     assert stranger.ask("/")[0] == 200
     for path in ("/api/session", "/api/events", "/img/1/cutout/thumb", "/img/1/cutout/0/0/0"):

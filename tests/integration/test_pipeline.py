@@ -290,7 +290,7 @@ def test_bytes_that_are_published_already_are_not_cut_again(
 def test_a_huge_picture_asks_for_room_before_it_is_decoded(
     engine: Engine, drop: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is cut when it runs alone."""
+    """The picture is cut when it runs alone."""
     monkeypatch.setattr(pipeline, "ROOMY_PIXELS", WIDTH * HEIGHT - 1)
     task = drop(encoded(ball()))
     assert run(task, engine) == NeedsRoom(pixels=WIDTH * HEIGHT)
@@ -368,7 +368,7 @@ def test_a_format_that_is_switched_off_is_refused(
 
 
 def test_a_file_with_too_many_bytes_is_refused(engine: Engine, drop: Callable[..., Task]) -> None:
-    """Before it is read."""
+    """The refusal comes before any byte is read."""
     failure = failed(drop(encoded(ball()) + bytes(MAX_BYTES)), engine, "Limit")
     assert failure.permanent
     assert "max_file_mb" in failure.cause

@@ -129,7 +129,7 @@ def events_of(pool: LocalPool, count: int) -> list[PoolEvent]:
 
 
 def test_a_task_comes_back_with_its_report(make: Callable[..., LocalPool]) -> None:
-    """And the slot is idle again."""
+    """The slot is idle again."""
     pool = make()
     until(pool, lambda: pool.idle == 2)
     give(pool, task(5, "ok"))
@@ -197,7 +197,7 @@ def test_a_pool_with_more_at_work_than_places_has_no_room(
 
 @pytest.mark.parametrize("deed", ["garble", "flood", "lie"])
 def test_a_worker_that_sends_invalid_messages_is_ended(make: Callable[..., LocalPool], deed: str) -> None:
-    """It has read a hostile picture: nothing it reports is trusted."""
+    """The worker has read a hostile picture: none of its reports is trusted."""
     pool = make(1)
     until(pool, lambda: pool.idle == 1)
     give(pool, task(1, deed))

@@ -36,7 +36,10 @@ def test_a_forked_command_answers_as_a_new_one(tmp_path: Path, words: list[str])
 
 
 def test_a_forked_command_is_a_child_that_signals_end(tmp_path: Path) -> None:
-    """It ends by a signal as the system has it, leads its session, and holds no file of the process that asked for it."""
+    """Its return code is the signal's, and the command leads its session.
+
+    No file of the process that asked for the command is open in it.
+    """
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     held = os.open(tmp_path, os.O_RDONLY)

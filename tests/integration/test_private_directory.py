@@ -99,7 +99,7 @@ def test_where_a_disk_keeps_no_modes_every_directory_counts_as_ours(
 def test_a_file_that_was_moved_into_staging_gets_no_name_and_no_other_mode(
     output: Path, precious: Path
 ) -> None:
-    """It may be a private file of this user."""
+    """The file may be a private one of this user."""
     (precious / "7-0.png").chmod(0o600)
     precious.rename(output / STAGING_NAME / "run" / "7-ab")
     staged = output / STAGING_NAME / "run" / "7-ab" / "7-0.png"

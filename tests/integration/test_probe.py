@@ -145,7 +145,7 @@ def test_entries_that_are_no_files_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_that_is_called_a_picture_is_recognised(tmp_path: Path) -> None:
-    """It becomes a failure that its owner can see."""
+    """The file becomes a failure that its owner can see."""
     (tmp_path / "x.jpg").touch()
     probe = open_probe(str(tmp_path), "x.jpg")
     assert probe is not None

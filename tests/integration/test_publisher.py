@@ -105,7 +105,7 @@ def test_a_result_is_known_by_its_sidecar_when_the_journal_was_lost(world: World
 
 
 def test_a_retouched_result_is_never_replaced(world: World) -> None:
-    """Nor is its sidecar; a third version replaces the result of the second."""
+    """Its sidecar is not replaced either; a third version replaces the result of the second."""
     world.publish("a.jpg", OLD)
     before = (world.output / "a.png.json").read_bytes()
     (world.output / "a.png").write_bytes(THEIRS)
@@ -183,7 +183,7 @@ def test_an_entry_that_is_no_file_is_not_touched(tmp_path: Path, kind: str, on_c
 
 
 def test_a_doubtful_result_is_in_review_with_its_overlay(world: World) -> None:
-    """And the good result of an earlier version stays."""
+    """The good result of an earlier version stays."""
     world.publish("sub/a.jpg", OLD)
     plan = world.plan(world.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True))
     world.publisher.carry_out(plan)
@@ -292,7 +292,7 @@ def test_the_same_bytes_once_more_leave_one_result(world: World) -> None:
 
 
 def test_a_staged_result_that_is_gone_or_torn_is_not_planned(world: World) -> None:
-    """It is computed again instead."""
+    """The result is computed again instead."""
     publication = world.results("a.jpg", [NEW])
     staged = world.publisher.staging.path("1-0.png")
     for spoil in (lambda: staged.write_bytes(NEW[:-1]), staged.unlink):
@@ -302,7 +302,7 @@ def test_a_staged_result_that_is_gone_or_torn_is_not_planned(world: World) -> No
 
 
 def test_a_result_that_is_lost_after_planning_is_reported(world: World) -> None:
-    """It is neither staged nor under its name."""
+    """The file is neither staged nor under its name."""
     plan = world.plan(world.results("a.jpg", [NEW]))
     world.publisher.discard(1)
     with pytest.raises(ResultLostError):
@@ -310,7 +310,7 @@ def test_a_result_that_is_lost_after_planning_is_reported(world: World) -> None:
 
 
 def test_an_output_folder_that_is_not_there_is_not_made(world: World) -> None:
-    """It may be a share that is not mounted: the disk below must not fill up."""
+    """The output may be a share that is not mounted: the disk below must not fill up."""
     plan = world.plan(world.results("a.jpg", [NEW]))
     shutil.rmtree(world.output)
     with pytest.raises(StorageError, match="output folder"):
@@ -361,7 +361,7 @@ def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
 
 
 def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
-    """It uses further names, and if all are taken it is refused."""
+    """The record gets a further name, or is refused if all are in use."""
     target = world.output / "failed" / "a.jpg.error.json"
     target.parent.mkdir()
     target.write_bytes(THEIRS)
@@ -540,7 +540,7 @@ def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(
 
 
 def test_a_copy_of_an_original_that_a_run_died_over_is_swept(tmp_path: Path, originals: Path) -> None:
-    """It is in a staging directory of the folder for originals."""
+    """The copy is in a staging directory of the folder for originals."""
     del tmp_path
     staging = Staging(originals, "dead")
     staging.open()
@@ -567,7 +567,7 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
 
 
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:
-    """It waits for its own turn."""
+    """The changed file waits to be cut itself."""
     source = _original(tmp_path, THEIRS)
     result = OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
     assert result.outcome is CleanupOutcome.CHANGED

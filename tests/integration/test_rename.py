@@ -30,7 +30,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stre
 
 
 def test_a_file_gets_a_name_that_is_free(tmp_path: Path, way: Strength) -> None:
-    """And loses its old one; also if the name is not text."""
+    """The former name is gone; also if the name is not text."""
     source, target = tmp_path / "source", tmp_path / os.fsdecode(b"caf\xe9\n.png")
     source.write_bytes(b"x")
     assert rename_new(Entry.at(source), Entry.at(target)) is way
@@ -82,13 +82,13 @@ def test_another_file_system_is_refused_with_the_systems_own_error(tmp_path: Pat
 
 
 def test_a_probe_reports_the_way_of_renaming_and_leaves_nothing(tmp_path: Path, way: Strength) -> None:
-    """For `cutoutd doctor`."""
+    """`cutoutd doctor` shows the way."""
     assert probe(tmp_path) is way
     assert list(tmp_path.iterdir()) == []
 
 
 def test_replacing_takes_the_place_of_a_file(tmp_path: Path) -> None:
-    """In one step."""
+    """The replacement is one atomic step."""
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"new")
     target.write_bytes(b"old")

@@ -149,7 +149,7 @@ def test_the_mask_alone_is_the_matte(staging: Staging) -> None:
 
 
 def test_a_background_picture_is_behind_the_subject(staging: Staging, tmp_path: Path) -> None:
-    """It fills the canvas, and the report names its file."""
+    """The background fills the canvas, and the report names its file."""
     ground = tmp_path / "paper.png"
     Image.new("RGB", (40, 40), (10, 20, 200)).save(ground)
     stage = staging.stage({"background": str(ground)}, {"background": "white"})
@@ -175,7 +175,7 @@ def test_a_background_that_cannot_be_used_is_no_fault_of_the_picture(
 
 
 def test_a_background_that_is_a_pipe_blocks_nothing(staging: Staging, tmp_path: Path) -> None:
-    """Nobody may ever write to it."""
+    """No process may ever write to the pipe."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OutputError, match="is not a file"):
         staging.stage({"background": str(tmp_path / "pipe")})
@@ -227,7 +227,7 @@ def test_a_shadow_needs_no_background(staging: Staging) -> None:
 def test_a_result_that_is_too_large_is_refused_before_anything_is_written(
     staging: Staging, written: dict[str, Any], message: str
 ) -> None:
-    """It depends on the subject, so the configuration cannot exclude it."""
+    """The size depends on the subject, so the configuration cannot exclude it."""
     with pytest.raises(LimitError, match=message):
         staging.stage({}, written)
     assert staging.names == []
@@ -361,7 +361,10 @@ def test_a_rendition_that_cannot_be_made_small_enough_fails_and_leaves_nothing(
 
 
 def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging) -> None:
-    """It then takes less of the canvas, and the result is doubtful. Before, it was published with a full score."""
+    """The subject then takes less of the canvas, and the result is doubtful.
+
+    Before, the result was published with a full score.
+    """
     shop = {"format": "jpeg", "background": "white", "canvas": "600x600", "scale": "85%"}
     stage = staging.stage(shop)  # 40 x 60 pixels to 510: 8.5 times
     assert stage.doubts == ("the subject has too few pixels for this canvas",)

@@ -149,7 +149,7 @@ def test_an_accepted_result_sends_its_original_away_as_any_other(
 
 
 def test_an_accepted_result_never_takes_a_strangers_name(make: Callable[..., Desk]) -> None:
-    """It gets the next one, like any result."""
+    """The result gets the next free name, like any other."""
     desk = make()
     job = doubtful(desk)
     (desk.folder.output / "a.png").write_bytes(b"theirs")
@@ -169,7 +169,7 @@ def test_an_accepted_result_takes_its_own_earlier_ones_place(make: Callable[...,
 
 @pytest.mark.parametrize("how", ["changed", "removed", "sidecar changed", "sidecar removed", "a link"])
 def test_a_changed_result_is_not_accepted(make: Callable[..., Desk], how: str) -> None:
-    """It stays, the person is told the reason, and may decide again."""
+    """The result stays, the person is told the reason, and may decide again."""
     desk = make()
     job = doubtful(desk)
     target = desk.folder.output / "review" / "a.png"
@@ -200,7 +200,10 @@ def test_a_changed_result_is_not_accepted(make: Callable[..., Desk], how: str) -
 
 
 def test_a_rejected_result_is_removed_and_its_original_stays(make: Callable[..., Desk]) -> None:
-    """It counts as failed, with the reason; `retry --failed` leaves it out, `retry` with its number does not."""
+    """The job counts as failed, with the reason.
+
+    `retry --failed` leaves it out, `retry` with its number does not.
+    """
     desk = make(originals="delete")
     job = doubtful(desk)
     rejected = decide(desk, job, ReviewDecision.REJECT)
@@ -281,7 +284,7 @@ def test_a_crash_at_any_step_is_repaired_by_the_next_start(
 
 
 def test_a_decision_waits_for_a_disk_that_refuses(make: Callable[..., Desk]) -> None:
-    """And is carried out when the disk works again."""
+    """The decision is carried out when the disk works again."""
     faults: list[Any] = []
     desk = make(faults=faults)
     job = doubtful(desk)

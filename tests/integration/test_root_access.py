@@ -44,7 +44,7 @@ def test_roots_own_folders_are_worked_on(folder: Folder) -> None:
 
 @pytest.mark.parametrize("name", ["review", "failed", ".cutoutd-staging"])
 def test_the_directories_that_root_writes_in_count_as_well(folder: Folder, name: str) -> None:
-    """They are in the output, and another user may own them."""
+    """These directories are in the output, and another user may own them."""
     (folder.output / name).mkdir()
     os.chown(folder.output / name, SOMEBODY, -1)
     assert exposed(folder) == f"{folder.output / name} belongs to user id {SOMEBODY}"

@@ -175,7 +175,7 @@ def test_a_file_grows_no_larger_than_any_result(report_of: Callable[[str], Repor
 
 
 def test_a_file_opened_for_reading_cannot_be_written(report_of: Callable[[str], Report]) -> None:
-    """By any process."""
+    """The descriptor refuses writes, with and without a sandbox."""
     attempt = "write the original through what was given"
     assert {report_of(how)["outcomes"][attempt] for how in ("bare", "worker")} == {"EBADF"}
 
@@ -229,7 +229,7 @@ def test_a_thread_from_before_the_filter_is_under_it_too(
 def test_a_thread_of_the_supervisor_s_from_before_its_filter_has_no_network(
     report_of: Callable[[str], Report],
 ) -> None:
-    """Like a worker's."""
+    """The same holds for a worker's threads."""
     assert report_of("bare")["outcomes"]["inet from an early thread"] == "done"
     assert report_of("supervisor")["outcomes"]["inet from an early thread"] == "EPERM"
 
@@ -267,7 +267,7 @@ def test_programs_started_by_the_supervisor_have_no_network_either(
     ["unix", "socketpair", "spawn a program", "fork", "signal the parent", "chmod an original", *STILL_WORKS],
 )
 def test_the_supervisor_can_still_do_its_work(attempt: str, report_of: Callable[[str], Report]) -> None:
-    """It starts and ends workers, notifies the service manager and publishes."""
+    """The supervisor starts and ends workers, notifies the service manager and publishes."""
     assert report_of("supervisor")["outcomes"][attempt] == "done"
 
 

@@ -140,7 +140,7 @@ def test_a_tree_without_end_is_given_up(deep: Callable[[str, int], Path]) -> Non
 
 
 def test_a_directory_that_vanishes_meanwhile_is_no_error(tmp_path: Path) -> None:
-    """It was listed, then removed before its turn."""
+    """The directory was listed, then removed before its turn."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.jpg").touch()
@@ -155,7 +155,7 @@ def test_a_directory_that_vanishes_meanwhile_is_no_error(tmp_path: Path) -> None
 
 
 def test_a_directory_that_becomes_a_link_meanwhile_is_not_entered(tmp_path: Path) -> None:
-    """It was listed as a directory, then replaced before its turn."""
+    """The directory was listed, then replaced by a link before its turn."""
     outside = tmp_path / "outside"
     root = tmp_path / "root"
     for name in ("a", "b"):
@@ -172,7 +172,7 @@ def test_a_directory_that_becomes_a_link_meanwhile_is_not_entered(tmp_path: Path
 
 
 def test_a_root_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """It must not look like an empty folder."""
+    """An unreadable root must not look like an empty folder."""
     (tmp_path / "file").touch()
     for name in ("missing", "file"):
         with pytest.raises(OSError, match=name):

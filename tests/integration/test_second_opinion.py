@@ -173,7 +173,10 @@ def test_a_second_model_that_does_not_work_costs_its_opinion_and_not_the_picture
     capsys: pytest.CaptureFixture[str],
     part: str,
 ) -> None:
-    """It does not load beside the first, or fails on a picture: the worker goes on, and reports the reason once."""
+    """The model does not load beside the first, or fails on a picture.
+
+    The worker goes on, and reports the reason once.
+    """
     usual = MatteModel.predict
     tries: list[str] = []
 
@@ -231,7 +234,7 @@ def test_the_more_decided_matte_is_taken_whatever_the_scores() -> None:
 
 
 def test_a_person_can_have_the_second_model_alone_cut_a_picture(cut: Callable[..., Cut]) -> None:
-    """It is loaded for that if necessary, and no other model runs."""
+    """The second model is loaded for that if necessary, and no other model runs."""
     assert cut(BLUE, second_below=0.0).quality.score == 0
     asked = cut(BLUE, second_below=0.0, model="darkness")
     assert asked.quality.score > 0

@@ -77,7 +77,7 @@ def test_a_picture_is_submitted_and_its_cutout_returned(api: Serving) -> None:
 
 
 def test_a_form_brings_a_picture_and_its_options(api: Serving) -> None:
-    """In either order."""
+    """The two may be in either order."""
     options = ("options", None, json.dumps({"format": "webp"}).encode())
     orders: tuple[list[tuple[str, str | None, bytes]], ...] = (
         [("file", "form.jpg", picture(2)), options],
@@ -299,7 +299,7 @@ def test_names_of_hosts_and_headers(api: Serving) -> None:
 
 
 def test_a_job_is_removed_with_its_picture_and_its_cutout(api: Serving) -> None:
-    """And nothing else; a cutout that was retouched meanwhile stays."""
+    """Nothing else is removed; a cutout that was retouched meanwhile stays."""
     job = api.cut(picture(10), "?name=gone.jpg")[1]
     kept = api.cut(picture(11), "?name=kept.jpg")[1]
     (api.output / "kept.png").write_bytes(b"retouched")
@@ -462,7 +462,7 @@ def test_the_commands_of_the_documentation_work(api: Serving, tmp_path: Path) ->
 
 
 def test_keys_are_in_no_log_and_no_file(api: Serving) -> None:
-    """Nor can they be computed from what is stored."""
+    """The keys cannot be computed from what is stored either."""
     api.cut(picture(14))
     kept = [path for path in api.home.rglob("*") if path.is_file()]
     assert api.log

@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up_during_an_upload_is_reported_and_keeps_nothing(
 
 
 def test_uploads_of_a_web_process_that_ended_are_removed(room: UploadRoom, clock: FakeClock) -> None:
-    """And abandoned uploads; their idempotency keys are free again."""
+    """Abandoned uploads are removed as well; their idempotency keys are free again."""
     for end in (room.uploads.drop_all, room.uploads.tidy):
         upload = room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
         with pytest.raises(RefusedError) as refused:

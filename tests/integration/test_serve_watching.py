@@ -116,7 +116,7 @@ def statements_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_change_costs_few_statements_however_many_requests_wait(
     watched: WatchedJournal, statements_read: list[str]
 ) -> None:
-    """And only the changed job gives an event."""
+    """Only the changed job gives an event."""
     numbers = watched.submit(60, waits=True)
     watched.watches.poll()
     assert watched.events == [(number, "accepted") for number in numbers]
@@ -160,7 +160,7 @@ def test_jobs_that_nobody_waits_for_are_looked_up_some_at_a_time(watched: Watche
 
 
 def test_the_pause_grows_with_the_cost_of_a_lookup(watched: WatchedJournal) -> None:
-    """It is short otherwise while a request waits."""
+    """The pause is short otherwise while a request waits."""
     watched.submit(1, waits=True)
     started_s = time.monotonic()
     watched.watches.wait(0.03)

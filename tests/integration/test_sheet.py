@@ -111,7 +111,7 @@ def test_another_file_has_no_preview_and_a_reason(thumbnails: Thumbnails, pictur
 def test_nothing_outside_the_folders_is_shown(
     thumbnails: Thumbnails, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Nor below a link that leads out of them."""
+    """Nothing below a link that leads out of them is shown either."""
     outside = tmp_path_factory.mktemp("outside") / "b.jpg"
     outside.write_bytes((pictures / "a.jpg").read_bytes())
     (pictures / "out").symlink_to(outside.parent)
@@ -228,7 +228,7 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
 def test_the_least_certain_pictures_come_first_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And the sheet says so."""
+    """The sheet states this order."""
     journal = Journal(tmp_path, session="r", clock=Clock())
     for name, score in (("sure.jpg", 0.99), ("unsure.jpg", 0.3), ("between.jpg", 0.7)):
         (number,) = journal.sources.accept("shop", [Version(path=name, size=1, mtime_ns=1)])

@@ -155,7 +155,7 @@ def test_a_state_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_state_directory_below_one_that_others_can_write_in_is_refused(tmp_path: Path) -> None:
-    """They could replace it; a sticky directory, such as /tmp, prevents that."""
+    """Other users could replace it; a sticky directory, such as /tmp, prevents that."""
     above = tmp_path / "above"
     above.mkdir()
     above.chmod(0o777)
@@ -221,7 +221,7 @@ def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> Non
 
 
 def test_entries_planted_by_a_hostile_uploader_do_not_mislead_the_supervisor(tmp_path: Path) -> None:
-    """It may write in its own directory, which the supervisor uses as well."""
+    """The uploader may write in its own directory, which the supervisor uses as well."""
     places = SpoolPaths.under(tmp_path)
     places.make()
     victim = tmp_path / "victim"

@@ -180,7 +180,7 @@ def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
 def test_a_submission_that_cannot_be_accepted_is_refused_with_a_reason(
     make: Callable[..., MonitoredFolder], given: dict[str, Any], content: bytes, why: str
 ) -> None:
-    """And none of its files is left."""
+    """None of its files is left."""
     watched = make(**given)
     watched.begin()
     submit_picture(watched, "page", content=content)

@@ -97,7 +97,7 @@ def test_a_picture_that_has_all_the_room_there_is_cannot_ask_for_more(hall: Hall
 
 
 def test_a_picture_that_killed_a_worker_is_queued_again_when_the_daemon_stops(hall: Hall) -> None:
-    """It does not wait for workers that will not be started any more."""
+    """The picture does not wait for workers that will not be started any more."""
     (job,) = hall.accept("a.jpg")
     hall.workers.answer = lost
     hall.workers.is_sound = False
@@ -193,7 +193,7 @@ def test_workers_are_replaced_once_when_an_output_begins_to_refuse(hall: Hall) -
 
 
 def test_a_huge_picture_is_dispatched_again_while_no_other_is_in_work(hall: Hall) -> None:
-    """Those before it are finished first."""
+    """The pictures before it are finished first."""
     huge, *others = hall.accept("huge.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = lambda task: (
         NeedsRoom(pixels=60_000_000) if task.job == huge and not task.alone else hall.cut(task)
@@ -209,7 +209,7 @@ def test_a_huge_picture_is_dispatched_again_while_no_other_is_in_work(hall: Hall
 
 
 def test_nothing_is_begun_beside_a_picture_that_must_run_alone(hall: Hall) -> None:
-    """It has the memory of all workers; other pictures wait."""
+    """The huge picture has the memory of all workers; other pictures wait."""
     (huge,) = hall.accept("huge.jpg")
     polls = iter(range(8))
 
@@ -242,7 +242,7 @@ def test_a_picture_that_cannot_be_cut_is_given_up_with_its_reason(hall: Hall) ->
 
 
 def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hall) -> None:
-    """It may only be incomplete; it is cut as soon as possible."""
+    """The file may only be incomplete, and is cut as soon as possible."""
     (job,) = hall.accept("a.jpg", age_s=1.0)
     reports: Iterator[Report] = iter([failure_of(PictureError("it is cut short"))] * 2)
     hall.workers.answer = lambda task: next(reports, None) or hall.cut(task)
@@ -254,7 +254,7 @@ def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hal
 
 
 def test_a_picture_refused_by_its_header_is_not_tried_again(hall: Hall) -> None:
-    """However new it is."""
+    """However new the file is."""
     hall.accept("a.jpg", age_s=1.0)
     hall.workers.answer = lambda _: failure_of(LimitError("it is too large"))
     supervisor = hall.supervise(once=False)
@@ -622,7 +622,7 @@ def test_a_folders_dead_thread_is_restarted_while_the_folder_stands_by(hall: Hal
 
 
 def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
-    """It is damage of the journal, which no new thread would repair."""
+    """The damage is in the journal, and no new thread would repair it."""
     supervisor = hall.supervise(once=False)
 
     def die() -> None:
@@ -634,7 +634,7 @@ def test_damage_that_a_folders_thread_meets_ends_the_daemon(hall: Hall) -> None:
 
 
 def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall) -> None:
-    """It ends, and names the folder among those that it could not scan."""
+    """The run ends, and names the folder among those that it could not scan."""
 
     def die() -> None:
         hall.monitor.thread.failure = ZeroDivisionError("ours")
@@ -645,7 +645,7 @@ def test_one_run_does_not_wait_for_a_thread_that_dies_time_after_time(hall: Hall
 
 
 def test_a_step_of_the_delivery_that_fails_costs_no_other(hall: Hall) -> None:
-    """It is logged, and the next picture is published."""
+    """The failure is logged, and the next picture is published."""
     (job,) = hall.accept("a.jpg")
 
     def explode() -> None:
@@ -743,7 +743,7 @@ def test_a_source_that_seems_gone_is_doubted_until_its_folder_is_found_healthy(h
 
 
 def test_a_folder_whose_worker_waits_for_its_share_gets_no_second_one(hall: Hall) -> None:
-    """It goes on when the first does."""
+    """The folder continues when its first worker does."""
     supervisor = hall.supervise(once=False)
     (first,) = hall.accept("a.jpg")
     hall.workers.at_a_share.add(first)
@@ -868,7 +868,7 @@ def test_a_report_that_causes_an_internal_error_is_not_trusted(
 
 
 def test_a_job_that_cannot_be_begun_fails_alone(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has its record, and is not tried again and again."""
+    """The job gets its record, and is not tried again and again."""
     bad, good = hall.accept("bad.jpg", "good.jpg")
     task = HotFolder.task
 
@@ -947,7 +947,10 @@ def test_a_command_that_a_full_disk_has_delayed_is_carried_out_later(
 
 
 def test_jobs_in_work_at_an_unforeseen_end_are_counted(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not put back as after an orderly end: the next start counts the attempt, and in the end gives the picture up."""
+    """The job is not put back as after an orderly end.
+
+    The next start counts the attempt, and in the end gives the picture up.
+    """
     (job,) = hall.accept("a.jpg")
     polls = iter(range(100))
 

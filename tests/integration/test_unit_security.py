@@ -50,7 +50,7 @@ def test_the_judgement_is_worse_without(tmp_path: Path, line: str) -> None:
 
 
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
-    """It would skip a line that it does not know, with a complaint in the log."""
+    """The service manager would skip an unknown line, with a complaint in the log."""
     need("systemd-analyze")
     path = tmp_path / "cutoutd.service"
     path.write_text(
@@ -68,7 +68,7 @@ def uploader_unit() -> str:
 
 
 def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> None:
-    """It needs that; everything else is restricted."""
+    """The uploader needs the network; everything else is restricted."""
     unit = uploader_unit()
     assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
     assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
@@ -77,7 +77,7 @@ def test_the_uploader_s_unit_is_exposed_by_its_network_alone(tmp_path: Path) -> 
 
 
 def test_systemd_understands_every_line_of_the_uploader_s(tmp_path: Path) -> None:
-    """It would skip a line that it does not know."""
+    """The service manager would skip an unknown line."""
     need("systemd-analyze")
     path = tmp_path / "cutoutd-hosted.service"
     path.write_text(uploader_unit().replace(SYSTEM.command[0], "/bin/true"))
@@ -97,7 +97,7 @@ def answering_units() -> dict[str, str]:
 
 
 def test_units_that_answer_are_exposed_by_their_network_alone(tmp_path: Path) -> None:
-    """They accept connections from this machine; everything else is restricted."""
+    """These units accept connections from this machine; everything else is restricted."""
     for unit in answering_units().values():
         assert score(unit, tmp_path) <= AT_MOST_WITH_NETWORK
         assert score(unit.replace("\nProtectSystem=strict\n", "\n"), tmp_path) > score(unit, tmp_path)
@@ -106,7 +106,7 @@ def test_units_that_answer_are_exposed_by_their_network_alone(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", sorted(answering_units()))
 def test_systemd_understands_every_line_of_units_that_answer(tmp_path: Path, name: str) -> None:
-    """It would skip a line that it does not know."""
+    """The service manager would skip an unknown line."""
     need("systemd-analyze")
     path = tmp_path / name
     path.write_text(answering_units()[name].replace(SYSTEM.command[0], "/bin/true"))

@@ -51,7 +51,7 @@ _numbers = iter(range(1, 100_000))
 
 
 def test_a_picture_is_cut(station: Station, server: HostedServer) -> None:
-    """And its reply says what was sent, when, where to, and the price."""
+    """The reply says what was sent, when, where to, and the price."""
     request = station.request(picture(next(_numbers)))
     reply = station.reply(request)
     assert (reply.outcome, reply.body, reply.credits, reply.repeated) == (
@@ -134,7 +134,7 @@ def test_an_end_without_a_picture_has_a_reason(
     expected: str,
     credits_: float | None,
 ) -> None:
-    """It is not sent again automatically, nor is the same picture for another request, until a person asks for it."""
+    """The picture is not sent again automatically, nor for another request, until a person asks for it."""
     content = picture(next(_numbers))
     before = len(server.seen)
     server.next(behaviour)
@@ -177,7 +177,7 @@ def test_a_passing_fault_is_waited_out(
 
 
 def test_retry_after_is_obeyed(station: Station, server: HostedServer) -> None:
-    """To the second."""
+    """The pause is exact to the second."""
     server.next(Behaviour.TOO_MANY)
     before = len(server.seen)
     station.reply(station.request(picture(next(_numbers))))
@@ -448,7 +448,7 @@ def test_asked_to_end_it_stops_sending_and_still_takes_what_was_paid(
 
 
 def test_the_uploader_ends_with_the_process_that_started_it(own: tuple[Station, HostedServer]) -> None:
-    """However that ended."""
+    """However the starting process ended."""
     station, _ = own
     script = 'CUTOUTD_API_KEY=k "$@" --parent $$ & wait'
     with station.log.open("ab") as log:

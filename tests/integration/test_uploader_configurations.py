@@ -84,13 +84,16 @@ def test_requests_by_an_older_configuration_wait_until_the_supervisor_has_read_t
 
 
 def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(station: Station) -> None:
-    """Differences that do not concern it delay nothing."""
+    """Differences in other settings delay nothing."""
     station.start()
     assert station.reply(station.request(picture(1), settings=OTHER)).outcome is UploadOutcome.OK
 
 
 def test_an_announcement_of_the_same_configuration_changes_nothing(station: Station) -> None:
-    """However often it is made; another configuration restarts the uploader, but not again and again within moments."""
+    """However often it is repeated.
+
+    Another configuration restarts the uploader, but not again and again within moments.
+    """
     station.start()
     assert station.process is not None
     started_s = time.monotonic()

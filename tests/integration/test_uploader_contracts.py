@@ -130,7 +130,7 @@ def test_the_cloud_of_withoutbg(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("behaviour", [Behaviour.OTHER_PICTURE, Behaviour.OPAQUE, Behaviour.BOMB])
 def test_the_uploader_does_not_decode_pictures(tmp_path: Path, behaviour: Behaviour) -> None:
-    """It passes on the bytes of a wrong, opaque or huge picture without decoding them."""
+    """The uploader passes on the bytes of a wrong, opaque or huge picture without decoding them."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         server.next(behaviour)

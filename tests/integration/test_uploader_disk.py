@@ -60,7 +60,7 @@ def server() -> Iterator[HostedServer]:
 
 
 def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: HostedServer) -> None:
-    """It was paid for, and is lost: a person decides, and is told the reason."""
+    """The answer was paid for, and is lost: a person decides, and is told the reason."""
     shared = context(tmp_path, server, replies=FullReplies)
     first, second = request(shared.paths), request(shared.paths)
     assert UploadJob(context=shared, request=first).run()
@@ -73,7 +73,7 @@ def test_an_answer_that_cannot_be_kept_is_unknown(tmp_path: Path, server: Hosted
 
 
 def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: HostedServer) -> None:
-    """Paid once, and delivered once there is room."""
+    """The answer is paid once, and delivered once there is room."""
     shared = context(tmp_path, server, replies=FullInbox)
     only = request(shared.paths)
     with pytest.raises(OSError, match="No space left"):

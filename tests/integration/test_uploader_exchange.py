@@ -228,7 +228,7 @@ def test_a_compressed_answer_is_refused_without_unpacking(tmp_path: Path, encodi
 
 
 def test_a_compressed_error_still_means_what_its_status_says(tmp_path: Path) -> None:
-    """Its text is not read."""
+    """The error's text is not read."""
     body = packed(3)
 
     def behave(connection: socket.socket) -> None:

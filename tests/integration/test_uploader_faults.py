@@ -119,7 +119,7 @@ WRONG: Final[tuple[object, ...]] = (None, True, -1, 1 << 70, 1.5, "x", [], {})
 
 
 def test_an_invalid_request_is_answered_and_holds_up_no_other(tmp_path: Path) -> None:
-    """Before, it was skipped for ever, or one exception ended the uploader, which met it again."""
+    """Before, such a request was skipped for ever, or one exception ended the uploader, which met it again."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         damaged = {}
@@ -237,7 +237,10 @@ Uploader(shared, sender_of(shared), announced=spool.announcement(shared.paths), 
 
 
 def test_a_picture_over_which_the_uploader_dies_repeatedly_is_given_up(tmp_path: Path) -> None:
-    """Before, it was tried for ever. Others go on meanwhile, and one or two deaths fail no picture."""
+    """Before, the picture was tried for ever.
+
+    Others go on meanwhile, and one or two deaths fail no picture.
+    """
     with HostedServer() as server:
         paths = SpoolPaths.under(tmp_path)
         paths.make()
@@ -256,7 +259,7 @@ def test_a_picture_over_which_the_uploader_dies_repeatedly_is_given_up(tmp_path:
 
 
 def test_deaths_are_counted_for_handled_requests_alone(tmp_path: Path) -> None:
-    """And forgotten with the request."""
+    """The count is forgotten with the request."""
     one, other = "1" * 32, "2" * 32
     for _ in range(MOST_DEATHS):
         marks = CrashMarks(tmp_path)
@@ -322,7 +325,7 @@ def test_fields_are_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_thousands_of_requests_are_checked_quickly(tmp_path: Path) -> None:
-    """Before, each took 3.5 ms, in which nothing was sent."""
+    """Before, each check took 3.5 ms, in which nothing was sent."""
     with HostedServer() as server:
         shared = context(tmp_path, server)
         first = request(shared.paths)
@@ -390,7 +393,7 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_an_earlier_versions_reply_is_read(tmp_path: Path) -> None:
-    """It does not have the field for what counts."""
+    """The earlier reply has no field for what counts."""
     paths = SpoolPaths.under(tmp_path)
     paths.make()
     created = good_reply()

@@ -241,7 +241,7 @@ BODIES: Final[dict[str, tuple[bytes, Body, bool]]] = {
 
 @pytest.mark.parametrize("name", BODIES)
 def test_every_body_is_a_matte_of_the_copy_or_none(name: str) -> None:
-    """And no other exception is raised."""
+    """No other exception is raised."""
     data, body, is_matte = BODIES[name]
     try:
         found = matte(data, body, width=WIDTH, height=HEIGHT, max_pixels=1_000_000)

@@ -312,7 +312,7 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
 
 
 def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:
-    """Nor by a journal that knows less, as after it was rebuilt."""
+    """A journal that knows less, as after it was rebuilt, does not hold it up either."""
     with HostedServer() as server, Station(tmp_path, server.url) as station:
         station.start()
         for number in range(2):
@@ -323,7 +323,7 @@ def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path)
 
 
 def test_a_resume_from_before_the_loss_was_reported_is_no_consent_to_it(tmp_path: Path) -> None:
-    """It was meant for a pause, while cutoutd did not run: nobody knew of the loss then."""
+    """The resume was meant for a pause, while cutoutd did not run: nobody knew of the loss then."""
     paths = SpoolPaths(tmp_path)
     paths.make()
     write_begun(paths.root, LedgerStart(id=7, at=NOW))

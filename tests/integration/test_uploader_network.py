@@ -152,7 +152,7 @@ def test_another_users_state_directory_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
-    """And nothing is made on the disk."""
+    """The command ends with code 2, and no ledger is created."""
     station = Station(tmp_path, "http://127.0.0.1:9", folders={"plain": 'route = "local"'})
     ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
     assert (ended.returncode, "no folder is tagged" in ended.stderr) == (2, True)

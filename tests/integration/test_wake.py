@@ -37,7 +37,7 @@ def test_a_listener_is_woken_whatever_was_at_its_place(tmp_path: Path, before: s
 
 
 def test_a_wake_without_a_listener_does_not_wait(tmp_path: Path) -> None:
-    """Nor is anything written if something else has the name."""
+    """If something else has the name, nothing is written to it."""
     wake(tmp_path)
     os.mkfifo(tmp_path / FILE_NAME)
     wake(tmp_path)

@@ -164,7 +164,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
 
 @linux_only
 def test_a_flat_folder_gets_hints_of_its_own_files_only(tmp_path: Path) -> None:
-    """And uses no watches for sub-directories."""
+    """No watches are used for sub-directories."""
     (tmp_path / "sub").mkdir()
     recorded = RecordedWatch(tmp_path, Rules(recursive=False))
     recorded.watch.start()
@@ -177,7 +177,7 @@ def test_a_flat_folder_gets_hints_of_its_own_files_only(tmp_path: Path) -> None:
 
 
 def test_a_root_deleted_and_recreated_is_noticed(recorded: RecordedWatch, tmp_path: Path) -> None:
-    """It may even have its former inode; the old watch is dead all the same."""
+    """The new root may even have the former inode; the old watch is dead all the same."""
     (tmp_path / "root").rmdir()
     (tmp_path / "root").mkdir()
     assert recorded.is_unwell()

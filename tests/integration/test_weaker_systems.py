@@ -46,7 +46,7 @@ def test_doctor_detects_the_weaker_file_system(share: Share) -> None:
 
 
 def test_an_exchange_is_known_on_a_local_disk(tmp_path: Path) -> None:
-    """And leaves nothing behind."""
+    """The check leaves no file behind."""
     assert can_exchange(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -77,7 +77,7 @@ def test_an_original_is_moved_there(share: Share, original: Path, tmp_path: Path
 
 
 def test_results_and_records_are_replaced_there(share: Share) -> None:
-    """And a retouched one is not."""
+    """A retouched result is not replaced."""
     world = World(share.mount)
     world.publish("sub/a.jpg", CUT)
     assert world.publish("sub/a.jpg", NEW, job=2) == ("sub/a.png",)

@@ -146,7 +146,7 @@ def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
 
 
 def test_events_that_are_not_configured_are_not_sent(tmp_path: Path) -> None:
-    """And for a folder without a webhook nothing is even recorded."""
+    """For a folder without a webhook none is even recorded."""
     room = Room(tmp_path, events=["failed"])
     room.end("before.jpg")
     assert room.journal.ended.count() == 0
@@ -191,7 +191,7 @@ def test_a_crash_before_the_journal_knows_hands_over_again_under_the_same_name(
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is handed over once there is room."""
+    """The message is handed over once there is room."""
     room = Room(tmp_path)
     refusals: list[str] = []
 

@@ -213,7 +213,7 @@ def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
 def test_after_three_days_a_message_is_given_up_and_a_person_can_send_it_again(
     post: Post, receiver: WebhookReceiver
 ) -> None:
-    """It stays, with the reason; the next message about the picture is sent."""
+    """The message is kept with the reason; the next message about the picture is sent."""
     receiver.usual = 400
     message = post.put(1, about="p")
     later = post.put(2, about="p")
@@ -264,7 +264,7 @@ def test_messages_about_one_picture_arrive_in_their_order(post: Post, receiver: 
 
 
 def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookReceiver) -> None:
-    """Each has its own thread."""
+    """Each receiver has its own thread."""
     with (
         WebhookReceiver(delay_s=PATIENCE_S) as slow,
         running_sender(tmp_path, slow.url, receiver.url) as post,
@@ -321,7 +321,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
-    """It may have arrived: the receiver recognises a repetition by its id."""
+    """The message may have arrived: the receiver recognises a repetition by its id."""
     with WebhookReceiver() as receiver, running_sender(tmp_path, receiver.url, timeout_s=1.0) as post:
         receiver.next(SILENCE)
         message = post.put(1)
@@ -348,7 +348,7 @@ def test_when_a_receiver_answers_again_all_waiting_messages_are_sent_at_once(tmp
 
 
 def test_nothing_is_sent_while_uploads_are_paused(post: Post, receiver: WebhookReceiver) -> None:
-    """And no attempt is counted."""
+    """No attempt is counted."""
     post.paused = True
     message = post.put(1)
     post.until(lambda: post.sender.status()[0]["waiting"] == 1, "the message")

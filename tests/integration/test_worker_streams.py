@@ -141,7 +141,7 @@ def test_a_worker_that_never_stops_printing_delays_no_other(pool: LocalPool, log
 
 
 def test_the_last_output_of_a_worker_is_logged(pool: LocalPool, logged: Lines) -> None:
-    """They arrive with its end, or after it."""
+    """The last lines arrive with the worker's end, or after it."""
     give(pool, task(1, "complain:it is over"))
     events_of(pool, 1)
     pool.close()
@@ -149,7 +149,7 @@ def test_the_last_output_of_a_worker_is_logged(pool: LocalPool, logged: Lines) -
 
 
 def test_the_reason_why_no_worker_starts_is_reported_from_its_output() -> None:
-    """Before, they were printed on the terminal only."""
+    """Before, the reasons were printed on the terminal only."""
     created = LocalPool(
         size=1, setup=lambda: setup("die-at-start"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )
@@ -161,7 +161,7 @@ def test_the_reason_why_no_worker_starts_is_reported_from_its_output() -> None:
 
 
 def test_a_worker_without_a_standard_error_works() -> None:
-    """It may close it."""
+    """A worker may close its standard error."""
     created = LocalPool(
         size=1, setup=lambda: setup("closed-stderr"), job_timeout_s=20.0, clock=Clock(), command=OBEDIENT
     )

@@ -181,7 +181,7 @@ def _alike(found: dict[str, bytes], wanted: dict[str, bytes]) -> bool:
 
 @pytest.mark.parametrize("deed", ["delete", "move", "review"])
 def test_a_kill_before_a_saved_file_has_its_name_back_loses_nothing(rooms: Path, deed: str) -> None:
-    """It was saved before the file was renamed, and has the private name: the next start gives it its name back."""
+    """The file was saved under its private name before the rename: the next start gives it its name back."""
     prepare(deed, rooms)
     private = f'{PRIVATE}{TARGETS[deed].rpartition("/")[2]}"'
     place, name, use, _ = next(call for call in straight(deed, rooms / "straight") if private in call[3])
@@ -197,7 +197,7 @@ def test_a_kill_before_a_saved_file_has_its_name_back_loses_nothing(rooms: Path,
 
 
 def test_an_original_that_another_program_has_open_for_writing_waits(tmp_path: Path) -> None:
-    """What that writes would be lost with it."""
+    """Data that the other program writes would be lost with the original."""
     prepare("delete", tmp_path)
     with (
         (tmp_path / "in/shoot/a.jpg").open("r+b"),

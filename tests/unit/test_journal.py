@@ -98,7 +98,7 @@ def test_a_provisional_version_is_accepted_once_more_when_it_can_be_trusted(jour
 
 
 def test_a_source_that_came_back_is_accepted_again(journal: Journal) -> None:
-    """It vanished before its turn, so no cutout exists."""
+    """The source vanished before its turn, so no cutout exists."""
     journal.sources.accept("f", [version()])
     journal.gone(begin(journal), "removed")
     assert not journal.sources.is_known("f", version())
@@ -326,7 +326,7 @@ def test_a_path_that_is_not_utf8_survives(journal: Journal) -> None:
 
 
 def test_commands_wait_for_the_daemon_in_order(journal: Journal) -> None:
-    """They can be given while the daemon is down."""
+    """Commands can be given while the daemon is down."""
     journal.commands.post(Verb.PAUSE)
     journal.commands.post(Verb.RETRY, "failed")
     pending = journal.commands.pending()

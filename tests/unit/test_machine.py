@@ -63,7 +63,7 @@ def test_the_tightest_of_all_groups_counts(group: Path) -> None:
 
 
 def test_less_than_one_core_still_feeds_one_worker(group: Path) -> None:
-    """It works slowly."""
+    """That worker is slow."""
     (group / "cpu.max").write_text("20000 100000\n", encoding="ascii")
     (group / "memory.max").write_text("1000000\n", encoding="ascii")
     assert worker_count(0) == 1

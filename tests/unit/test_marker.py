@@ -160,7 +160,7 @@ def test_standing_by_gives_advice(found: RootState) -> None:
 
 
 def test_a_marker_is_read_back(tmp_path: Path) -> None:
-    """It is JSON with a schema, and no draft is left in the folder."""
+    """The marker is JSON with a schema, and no draft is left in the folder."""
     assert read(str(tmp_path)) is None
     assert create(str(tmp_path), OURS) == OURS
     assert read(str(tmp_path)) == OURS

@@ -117,7 +117,7 @@ def test_doctor_looks_for_the_program(
     path: str | None,
     level: Level,
 ) -> None:
-    """And the finding says how to install it."""
+    """The finding says how to install it."""
     program = tmp_path / desktop_notices.program()
     program.write_text("", encoding="utf-8")
     program.chmod(0o755)

@@ -135,7 +135,7 @@ def test_retried_pictures_do_not_count_as_waiting(room: Room) -> None:
 
 
 def test_held_back_and_doubtful_cutouts_have_separate_lines(room: Room) -> None:
-    """And each the command that lists its pictures."""
+    """Each line has the command that lists its pictures."""
     room.job("a.jpg", JobState.REVIEW, why="no subject")
     room.job("b.jpg", outputs=["/out/b.png"], doubtful=True)
     output = text(room.summarise())
@@ -172,7 +172,7 @@ def test_skipped_pictures_have_their_reason(room: Room) -> None:
 
 
 def test_a_folder_that_stands_by_has_the_reason(room: Room) -> None:
-    """And which file is expected, on one line whatever the name."""
+    """A file that is not accepted yet is named on one line, whatever its name contains."""
     held = PendingFile(path="x\n\x1b[31m.jpg", why="still being written")
     room.show(FolderStatus(watching=FolderState.STANDING_BY, why="the share is away", held_up=(held,)))
     output = text(room.summarise())

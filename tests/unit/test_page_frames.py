@@ -241,7 +241,7 @@ def test_a_web_process_that_sends_invalid_frames_is_given_up(room: Room, head: d
 
 
 def test_a_web_process_that_takes_no_answers_is_given_up(room: Room) -> None:
-    """It must not block a thread for ever."""
+    """Such a process must not block a thread for ever."""
     room.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
     for number in range(40):
         room.send(

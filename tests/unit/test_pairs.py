@@ -411,7 +411,7 @@ def test_a_pair_under_a_number_that_was_used_before_is_a_pair(shoot: Shoot) -> N
 
 
 def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Shoot) -> None:
-    """It is checked again and is the same file; its JPEG was moved away meanwhile."""
+    """The file is checked again and found unchanged; its JPEG was moved away meanwhile."""
     shoot.put("a.JPG")
     shoot.put("a.NEF")
     shoot.wait(0.5)

@@ -32,7 +32,7 @@ def test_a_passing_fault_is_tried_again_ever_more_rarely_but_for_ever() -> None:
 
 
 def test_a_damaged_picture_that_arrived_just_now_may_only_be_unfinished() -> None:
-    """It is retried while it is fresh, and fails for good after that."""
+    """The picture is retried while it is fresh, and fails for good after that."""
     fresh = retry.after_failure(failure(errors.PictureError), tries=0, age_s=5.0, patient=True)
     old = retry.after_failure(failure(errors.PictureError), tries=0, age_s=retry.FRESH_S, patient=True)
     assert fresh == retry.Again(delay_s=2.0)

@@ -238,7 +238,7 @@ def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
 
 
 def test_a_subtree_without_a_name_is_refused() -> None:
-    """It would exclude the whole folder."""
+    """Such a rule would exclude the whole folder."""
     with pytest.raises(ValueError, match="subtree"):
         Rules(subtrees=("/",))
 

@@ -19,7 +19,7 @@ def words(**given: Any) -> list[tuple[str, str]]:  # noqa: ANN401 -- any key of 
 
 @pytest.mark.parametrize("given", [{"review_below": 0.5}, {"escalate_below": 0.6}])
 def test_a_limit_without_the_newer_setting_gives_a_warning(given: dict[str, float]) -> None:
-    """It loads; the warning names the setting that ends it."""
+    """The configuration loads; the warning names the setting that ends it."""
     ((name, word),) = words(**given)
     assert name == "shop"
     assert next(iter(given)) in word

@@ -97,7 +97,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
 
 
 def test_paths_start_from_home_or_from_the_files_directory(tmp_path: Path, home: Path) -> None:
-    """And are absolute, without dots and without a slash at the end."""
+    """The paths are absolute, without dots and without a slash at the end."""
     text = """
         [service]
         state_dir = "state"
@@ -158,7 +158,7 @@ def test_every_plain_key_has_its_variable(name: str, tmp_path: Path) -> None:
 
 
 def test_no_variable_reaches_a_folder() -> None:
-    """Nor the tables below it."""
+    """No variable reaches the tables below it either."""
     assert {name.split("__")[0] for name in variables()} == {
         "CUTOUTD_SERVICE",
         "CUTOUTD_POOL",
@@ -268,7 +268,7 @@ def test_a_pair_is_named_after_its_input(directory: str, name: str) -> None:
 
 
 def test_an_output_inside_its_own_input_is_never_a_source() -> None:
-    """It is allowed, and intake excludes it."""
+    """Such an output is allowed, and intake excludes it."""
     assert folder(output="/in/cut/outs").subtrees == ("cut/outs",)
     assert folder().subtrees == ()
     assert folder(output="/in2").subtrees == ()

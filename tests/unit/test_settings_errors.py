@@ -120,7 +120,7 @@ def test_a_wrong_value_is_reported_with_the_right_form(tmp_path: Path, text: str
     ],
 )
 def test_a_wrong_value_in_a_folder_names_the_folder(tmp_path: Path, text: str, message: str) -> None:
-    """And the table in it."""
+    """The message names the table in it as well."""
     assert message in error_of(tmp_path, FOLDER + text)
 
 

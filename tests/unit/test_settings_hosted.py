@@ -113,13 +113,13 @@ def test_only_what_its_owner_tagged_is_ever_among_what_leaves(
     ),
 )
 def test_where_pictures_go_and_for_what_price_is_not_set_from_outside(key: str) -> None:
-    """Nor which file contains the key."""
+    """Neither is the file that contains the key."""
     with pytest.raises(ConfigurationError, match="cannot be set by an environment variable"):
         loader.defaults({f"CUTOUTD_HOSTED__{key.upper()}": "1"})
 
 
 def test_the_pace_may_be_set_from_outside() -> None:
-    """It changes neither destination nor amount; the key itself is not a setting."""
+    """The pace changes neither destination nor amount; the key itself is not a setting."""
     environ = {"CUTOUTD_HOSTED__CONCURRENCY": "8", KEY_VARIABLE: "secret"}
     chosen = loader.defaults(environ)
     assert chosen.hosted.concurrency == 8
@@ -142,7 +142,7 @@ def test_the_pace_may_be_set_from_outside() -> None:
     ],
 )
 def test_an_address_is_parsed(written: str, meant: str, scope: AddressScope) -> None:
-    """And classified as this machine, a private network or the internet."""
+    """The address is classified as this machine, a private network or the internet."""
     found = parse(written)
     assert (str(found), found.scope) == (meant, scope)
 
@@ -265,7 +265,7 @@ def test_a_budget_of_nothing_is_reported() -> None:
 
 
 def test_a_missing_extra_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only where the extra is needed."""
+    """The report comes only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built({"enabled": True}, table()))
     monkeypatch.setattr(installer, "installer", lambda: installer.Installer.PIP)

@@ -23,7 +23,7 @@ def settings(**hosted: Any) -> Settings:  # noqa: ANN401 -- any key
 
 
 def test_model_and_fields_are_kept_as_written() -> None:
-    """And printed so by `cutoutd check`."""
+    """`cutoutd check` prints them so as well."""
     created = settings(provider="rembg", model="u2net", fields={"a": True, "af": 240, "extras": '{"x": "y"}'})
     again = tomllib.loads(as_toml(created))["hosted"]
     assert again["model"] == "u2net"
@@ -42,7 +42,7 @@ def test_a_field_that_would_change_the_kind_of_reply_is_refused(name: str) -> No
     [{"a b": 1}, {"": 1}, {'x"\r\nY': 1}, {"a": "two\r\nlines"}, {"a": "caf\u00e9"}, {"a": "x" * 1001}],
 )
 def test_an_invalid_form_field_is_refused(fields: dict[str, object]) -> None:
-    """It would become part of another field."""
+    """Such a value would become part of another field."""
     with pytest.raises(ConfigurationError, match="fields"):
         settings(provider="rembg", fields=fields)
 
@@ -50,12 +50,12 @@ def test_an_invalid_form_field_is_refused(fields: dict[str, object]) -> None:
 @pytest.mark.parametrize("keys", [{"model": "u2net"}, {"fields": {"a": True}}])
 @pytest.mark.parametrize("provider", ["removebg", "withoutbg"])
 def test_other_services_get_no_such_fields(provider: str, keys: dict[str, object]) -> None:
-    """They ignore these fields, which would mislead the owner."""
+    """Other services ignore these fields, which would mislead the owner."""
     with pytest.raises(ConfigurationError, match='for provider = "rembg" alone'):
         settings(provider=provider, **keys)
 
 
 def test_a_model_is_one_line() -> None:
-    """It is sent as a form field."""
+    """The model's name is sent as a form field."""
     with pytest.raises(ConfigurationError, match="model"):
         settings(provider="rembg", model="a\r\nb")

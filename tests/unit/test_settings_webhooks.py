@@ -199,7 +199,7 @@ def test_messages_within_this_machine_do_not_count_as_leaving_it(host: str) -> N
 
 
 def test_a_missing_extra_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And only where the extra is needed."""
+    """The report comes only where the extra is needed."""
     monkeypatch.setattr(egress, "find_spec", lambda _: None)
     egress.require_extra(built(folder()))
     with pytest.raises(UsageError, match="take the webhooks out"):

@@ -180,7 +180,7 @@ def test_the_name_of_a_file_decides_its_format() -> None:
 
 
 def test_white_is_a_background() -> None:
-    """It cannot be combined with another one."""
+    """`--white` cannot be combined with another background."""
     assert background_of(None, white=True) == background_of("white", white=True) == "white"
     assert background_of("red", white=False) == "red"
     with pytest.raises(UsageError, match="--white and --background"):

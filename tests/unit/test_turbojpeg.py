@@ -69,7 +69,7 @@ def test_the_values_are_pillows(
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_other_components_are_left_to_pillow(mode: str) -> None:
-    """They are not RGB, and may have a profile of their own."""
+    """Such files are not RGB, and may have a profile of their own."""
     data = encoded(noise(*SIDES).convert(mode))
     assert np.array_equal(
         decode(data, max_pixels=10**6).rgb, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))

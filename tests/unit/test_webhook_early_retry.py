@@ -143,7 +143,7 @@ def refused_among_others(sender: SteppedSender, status: int) -> WebhookMessage:
 
 @pytest.mark.parametrize("status", [500, 503, 404])
 def test_a_refused_message_is_not_given_up_because_others_succeed(sender: SteppedSender, status: int) -> None:
-    """It is sent early once per pause, which does not change its attempts and next time."""
+    """The message is sent early once per pause, which does not change its attempts and next time."""
     message = refused_among_others(sender, status)
     assert not sender.read(message).is_dead
     assert sender.read(message).attempts == 2

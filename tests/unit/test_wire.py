@@ -248,7 +248,7 @@ def test_an_invalid_message_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"ready":['])
 def test_a_message_that_is_nested_without_end_is_refused(opening: bytes) -> None:
-    """It fits a line, and would exhaust the reader's stack."""
+    """Such a message fits a line, and would exhaust the reader's stack."""
     with pytest.raises(wire.WireError):
         wire.decode_message(opening * 100_000)
 
@@ -262,7 +262,7 @@ def test_a_job_without_end_is_refused(job: bytes) -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_number_that_json_does_not_know_is_refused(number: float) -> None:
-    """It would make the sidecar unreadable."""
+    """Such a number would make the sidecar unreadable."""
     altered = message(cut())
     altered["report"]["timings_ms"]["total"] = number
     with pytest.raises(wire.WireError):
