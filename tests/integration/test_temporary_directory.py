@@ -23,6 +23,8 @@ import sys, tempfile
 from cutoutd.cluster import temporary_directory
 own = temporary_directory.make(sys.argv[1])
 tempfile.tempdir = str(own)
+(own / "dask-scratch-space").mkdir(exist_ok=True)
+(own / "dask-scratch-space/purge.lock").touch()
 file = tempfile.TemporaryFile()
 file.write(b"a picture")
 file.flush()

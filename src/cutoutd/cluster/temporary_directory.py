@@ -1,14 +1,15 @@
 """The directory for temporary files of `cutoutd worker`, which is removed when its process has ended, however that ends.
 
 The process may write inside it and nowhere else, so it cannot remove it. A process that is started before the confinement waits for
-its end and does that; it may remove empty directories where the temporary files are, and nothing else. It must not import modules that
-start a thread.
+its end and does that, with what Dask leaves there; it may write inside it as well, and remove empty directories beside it. This module
+must not import others that start a thread.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import tempfile
 from contextlib import suppress
@@ -71,12 +72,12 @@ def _remove_after_end(own: Path, directory: int) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in _STREAMS:
             os.dup2(nothing, stream)
-        landlock.restrict((), (), remove=(own.parent,))
+        landlock.restrict((), (own,), remove=(own.parent,))
         os.read(end, 1)  # nobody writes: it returns when the last holder has ended
         # Of the lock that both have: refused if another process uses the directory by now.
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        own.rmdir()
-    except BaseException:  # noqa: BLE001, S110 -- what is left is an empty directory, and there is nobody to be told
+        shutil.rmtree(own, ignore_errors=True)
+    except BaseException:  # noqa: BLE001, S110 -- what is left is small, and there is nobody to be told
         pass
     finally:
         os._exit(0)
