@@ -144,8 +144,9 @@ def test_submit_waits_for_results_and_reports_each_outcome(
     code, (again,) = handed_in(good, "--wait")
     assert (code, again["state"]) == (0, "done")
     assert again["path"] != first["path"]
-    code, (posted,) = handed_in(good)
-    assert code == 0
+    code, (posted, refused) = handed_in(good, bad)
+    assert (code, refused["state"], refused["job"]) == (1, "refused", None)
+    assert refused["why"] == second["why"]
     assert posted["state"] in ("submitted", "queued", "working")
     for wrong in (
         ["submit", "nowhere.jpg"],

@@ -63,6 +63,9 @@ def test_pictures_cut_by_a_pair_are_not_cut_again_by_a_configuration(bench: Benc
     assert "new_w.webp" in bench.results()
     assert {name: (bench.output / name).stat().st_mtime_ns for name in before} == before
     assert "3 pictures are there, 3 of them known; 0 would be cut" in check_output(bench, same)
+    assert bench.call("retry", "new.jpg", "--config", same).returncode == 0
+    checked = bench.call("check", "--config", same).stdout
+    assert "# 1 request waits (`cutoutd retry`, `cutoutd fix`)" in checked
 
 
 def test_pictures_without_a_sidecar_are_listed_before_they_are_cut_again(bench: Bench) -> None:

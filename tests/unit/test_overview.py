@@ -106,7 +106,7 @@ def test_the_status_shows_the_state_of_a_folder(room: Room) -> None:
     output = text(room.summarise())
     for part in (
         "cutoutd is running (process",
-        "1 waiting, 0 in work, 4 arriving, 4 cut today, 1 to review, 1 failed",
+        "1 waiting, 0 in work, 4 arriving, 3 cut today, 1 to review, 1 failed",
         "2.5 s a picture",
         "5.0 GiB free",
         "  watching",
@@ -203,9 +203,10 @@ def test_a_daemon_that_is_down_is_not_shown_as_watching(room: Room, tmp_path: Pa
     assert "1 cut today" in text(down)
 
 
-def test_today_begins_at_midnight_here(room: Room) -> None:
-    """Earlier pictures count for yesterday."""
+def test_today_begins_at_midnight_here_and_counts_what_is_published(room: Room) -> None:
+    """Earlier pictures count for yesterday, and one that is held back counts where it waits for a decision."""
     room.job("a.jpg")
+    room.job("b.jpg", JobState.REVIEW)
     assert room.summarise().folders[0].done_today == 1
     room.clock.advance(24 * 3600)
     assert room.summarise().folders[0].done_today == 0

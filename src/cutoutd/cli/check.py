@@ -23,6 +23,7 @@ from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import rules_of
 from cutoutd.intake.scan import Scan
+from cutoutd.journal import predecessor
 from cutoutd.journal.state import check_state
 from cutoutd.models import catalog
 from cutoutd.overview.forecast import forecast
@@ -71,10 +72,7 @@ def check(
     if hindered:
         print("#")
     notes += [*describe_egress(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
-    for folder in chosen.folder:
-        if folder.name not in survey.silent:  # scanning it would never end
-            waiting = _describe_pictures(folder, rules_of(folder), chosen.service.state_dir)
-            notes += [f"{folder.name}: {line}" for line in waiting]
+    notes += _describe_work(chosen, survey.silent)
     for note in notes:
         print(wrapped(printable(f"# {note}"), sys.stdout))
     if everything:
@@ -117,6 +115,18 @@ def pictures_in(folder: Folder) -> int:
     """
     root = os.fspath(folder.input)
     return _count(root, Scan(root, rules_of(folder)))
+
+
+def _describe_work(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
+    """Yield what a start would cut, except in folders whose scan would never end."""
+    directory = chosen.service.state_dir
+    for folder in chosen.folder:
+        if folder.name not in silent:
+            for line in _describe_pictures(folder, rules_of(folder), directory):
+                yield f"{folder.name}: {line}"
+    if asked := predecessor.asked_again(directory):
+        requests = "1 request waits" if asked == 1 else f"{asked} requests wait"
+        yield f"{requests} (`cutoutd retry`, `cutoutd fix`): what they name would be cut again as well"
 
 
 def _describe_pictures(folder: Folder, rules: Rules, state_dir: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from cutoutd.cli.printing import path_fields, paths_fields
 from cutoutd.cli.queue import open_journal
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError, UsageError
+from cutoutd.file_signatures import HEAD_BYTES
 from cutoutd.intake import incoming
 from cutoutd.intake.rules import rules_of
 from cutoutd.job_detail import JobResult, cause_in
@@ -27,6 +28,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.publish.naming import sidecar_name
+from cutoutd.submission_refusals import why_no_picture
 from cutoutd.submitted_names import fitting_name, no_name
 from cutoutd.submitting import check_place
 from cutoutd.submitting import submit as hand_in
@@ -48,15 +50,17 @@ _WAITS: Final = OPEN | {JobState.PARKED}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmittedFile:
-    """A picture that was handed in.
+    """A picture that was handed in, or a file that is none.
 
     Attributes:
         file: path, as given.
         key: key of the submission.
+        refused: why it was not handed in; empty: it was.
     """
 
     file: Path
-    key: str
+    key: str = ""
+    refused: str = ""
 
 
 def submit(
@@ -78,7 +82,7 @@ def submit(
 ) -> None:
     """Hand pictures in to a folder, each whole, and print what became of them as JSON.
 
-    Exit code 1: with --wait, some have no cutout, or not in time.
+    Exit code 1: a file is no picture; with --wait, some have no cutout, or not in time.
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout goes with --wait", advice="Give both, or neither.")
@@ -97,7 +101,7 @@ def submit(
     store = open_journal(chosen.service.state_dir)
     if wait and running(chosen.service.state_dir) is None:
         raise UsageError("cutoutd does not run, so nothing would come", advice="Start it with `cutoutd run`.")
-    handed_in = [_hand_in(file, into, store) for file in files]
+    handed_in = [_hand_in(file, into, store, _why_no_picture(file)) for file in files]
     end_s = None if timeout is None else time.monotonic() + timeout
     while wait and any(_is_open(one, store) for one in handed_in):
         if end_s is not None and time.monotonic() >= end_s:
@@ -105,7 +109,9 @@ def submit(
         time.sleep(_LOOK_S)
     found = [_document(one, into, store) for one in handed_in]
     print(json.dumps({"schema": SCHEMA, "pictures": found}, indent=2))
-    if wait and not all(one["state"] in HAS_RESULT for one in found):
+    if any(one.refused for one in handed_in) or (
+        wait and not all(one["state"] in HAS_RESULT for one in found)
+    ):
         raise typer.Exit(1)
 
 
@@ -130,8 +136,19 @@ def _check(file: Path, most_bytes: int) -> None:
         raise UsageError("it is larger than [pool] max_file_mb allows", path=file)
 
 
-def _hand_in(file: Path, folder: Folder, store: Store) -> SubmittedFile:
+def _why_no_picture(file: Path) -> str:
+    """Return why a file is no picture, as the folder would say it."""
+    try:
+        with file.open("rb") as opened:
+            return why_no_picture(opened.read(HEAD_BYTES), file.name)
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})", path=file) from error
+
+
+def _hand_in(file: Path, folder: Folder, store: Store, refused: str) -> SubmittedFile:
     """Copy a picture into the folder and record the submission, which then survives a crash."""
+    if refused:
+        return SubmittedFile(file=file, refused=refused)
     key = f"submit {uuid.uuid4().hex}"
     try:
         check_place(store, Clock(), folder.input, folder.name)
@@ -159,6 +176,8 @@ def _hand_in(file: Path, folder: Folder, store: Store) -> SubmittedFile:
 
 
 def _job_of(one: SubmittedFile, store: Store) -> Job | None:
+    if one.refused:
+        return None
     submission = Submissions(store, Clock()).find(one.key)
     if submission is None or submission.job is None:
         return None
@@ -166,6 +185,8 @@ def _job_of(one: SubmittedFile, store: Store) -> Job | None:
 
 
 def _is_open(one: SubmittedFile, store: Store) -> bool:
+    if one.refused:
+        return False
     submission = Submissions(store, Clock()).find(one.key)
     if submission is None or submission.refused is not None:
         return False
@@ -174,16 +195,16 @@ def _is_open(one: SubmittedFile, store: Store) -> bool:
 
 
 def _document(one: SubmittedFile, folder: Folder, store: Store) -> dict[str, Any]:
-    submission, job = Submissions(store, Clock()).find(one.key), _job_of(one, store)
-    told = {**path_fields("file", os.fspath(one.file)), "folder": folder.name}
+    job = _job_of(one, store)
+    common = {**path_fields("file", os.fspath(one.file)), "folder": folder.name}
     if job is None:
-        refused = submission.refused if submission is not None else None
-        state = "submitted" if refused is None else "refused"
-        return {**told, "job": None, "state": state, "why": refused or "", "outputs": [], "sidecar": None}
+        refused = one.refused or _refusal(one, store)
+        state = "refused" if refused else "submitted"
+        return {**common, "job": None, "state": state, "why": refused, "outputs": [], "sidecar": None}
     result = JobResult.of(job)
     sidecar = _sidecar(folder, result.outputs)
     return {
-        **told,
+        **common,
         **path_fields("path", job.path),
         "job": job.id,
         "state": job.state.value,
@@ -192,6 +213,11 @@ def _document(one: SubmittedFile, folder: Folder, store: Store) -> dict[str, Any
         **paths_fields("outputs", result.outputs),
         **({"sidecar": None} if sidecar is None else path_fields("sidecar", sidecar)),
     }
+
+
+def _refusal(one: SubmittedFile, store: Store) -> str:
+    submission = Submissions(store, Clock()).find(one.key)
+    return "" if submission is None else submission.refused or ""
 
 
 def _sidecar(folder: Folder, outputs: Sequence[str]) -> str | None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.cluster import temporary_directory
 from cutoutd.cluster.dask_settings import ignore_files
+from cutoutd.errors import StorageError
+from cutoutd.fs.private_directory import OpenedNames, open_private
 from cutoutd.models import catalog
 from cutoutd.sandbox.confinement import confine_dask_worker
 from cutoutd.settings import places
@@ -19,7 +21,6 @@ from cutoutd.settings.types import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from cutoutd.settings.schema import Settings
 
@@ -43,7 +44,13 @@ def confine(settings: Settings, *, scheduler: str, files: Sequence[Path], port: 
         CutoutdError: a layer that exists here was refused.
     """
     ignore_files()
-    own = temporary_directory.make(f"cutoutd-worker-{os.geteuid()}-{port}")
+    # Always the same directory, since the process may write only inside it and could not remove it.
+    own = Path(tempfile.gettempdir()) / f"cutoutd-worker-{os.geteuid()}-{port}"
+    try:
+        descriptor, _ = open_private(own, OpenedNames())
+        os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"the system says: {error.strerror}", path=own) from error
     tempfile.tempdir = os.fspath(own)
     models = [catalog.find(name).file.parent for name in settings.needed_models]
     return confine_dask_worker(

@@ -19,10 +19,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cutoutd import file_signatures
 from cutoutd.errnos import IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.faults.backoff import Backoff
 from cutoutd.faults.isolation import is_expected, report, unforeseen
+from cutoutd.file_signatures import HEAD_BYTES
 from cutoutd.fs.tree import Tree, file_id, parent_of
 from cutoutd.intake import incoming
 from cutoutd.intake.scan import scan_file, seen_as
@@ -31,7 +31,7 @@ from cutoutd.journal.submissions import AT_ONCE
 from cutoutd.logs import get
 from cutoutd.publish.naming import fitted, numbered, split_name
 from cutoutd.publish.rename import rename_new
-from cutoutd.submission_refusals import GONE, INVALID, NO_PICTURE, UNUSABLE
+from cutoutd.submission_refusals import GONE, INVALID, UNUSABLE, why_no_picture
 from cutoutd.submitted_names import fitting_name, no_name
 
 if TYPE_CHECKING:
@@ -308,17 +308,10 @@ class SubmissionIntake:
             try:
                 if seen_as(spool, os.fstat(descriptor)) is None:
                     return GONE
-                head = os.read(descriptor, file_signatures.HEAD_BYTES)
+                head = os.read(descriptor, HEAD_BYTES)
             finally:
                 os.close(descriptor)
-        kind, seems = file_signatures.kind(head, submission.name), file_signatures.seems_to_be(head)
-        # The name alone proves nothing: the program chose it.
-        is_none = kind is file_signatures.FileKind.OTHER or (
-            kind is not file_signatures.FileKind.PICTURE and seems is not None
-        )
-        if not is_none:
-            return ""
-        return f"{NO_PICTURE}, but {seems}" if seems else NO_PICTURE
+        return why_no_picture(head, submission.name)
 
     def _rename(self, named: NamedFile) -> bool:
         """Give a file its name; returns False if that is taken."""

@@ -17,6 +17,9 @@ WHERE folder.input = :input AND job.newest = 1 AND job.state IN {has_result}
 SELECT path, size, mtime_ns FROM job
 WHERE folder = :folder AND newest = 1 AND state <> 'gone' AND state NOT IN {resumed}
 
+-- name: count_asked_again
+SELECT COUNT(*) AS n FROM command WHERE verb IN ('retry', 'fix') AND refused IS NULL
+
 -- name: first_runs
 SELECT name, first_run_us FROM folder
 

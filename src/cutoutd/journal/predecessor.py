@@ -63,6 +63,11 @@ def known(directory: Path, folders: frozenset[str]) -> Finished:
     )
 
 
+def asked_again(directory: Path) -> int:
+    """Return how many requests to cut pictures again wait for the next start; 0 if the state directory is missing."""
+    return sum(int(row["n"]) for row in _rows(directory, SQL.count_asked_again))
+
+
 def names(directory: Path, place: str, marker: str | None) -> frozenset[str]:
     """Return the names that a journal has for a folder, by its marker, or without a marker by its path."""
     rows = (

@@ -46,7 +46,7 @@ class Reader:
 
     def done_since(self, folder: str, since_us: int) -> int:
         """Return how many of a folder's jobs were published since a time, UTC microseconds."""
-        return self._store.number(SQL.count_cut_since, folder=folder, since_us=since_us)
+        return self._store.number(SQL.count_published_since, folder=folder, since_us=since_us)
 
     def work_since(self, folder: str, since_us: int, limit: int) -> list[tuple[int, float]]:
         """Return, for the last jobs of a folder that were published since a time, when that was and how many seconds work took."""

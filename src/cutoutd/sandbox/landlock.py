@@ -122,7 +122,6 @@ def restrict(
     *,
     execute: Sequence[str | os.PathLike[str]] = (),
     bind: Sequence[int] = (),
-    remove: Sequence[str | os.PathLike[str]] = (),
 ) -> Restriction | None:
     """Confine this process to reading beneath ``read`` and to reading and writing beneath ``write``, for good.
 
@@ -136,7 +135,6 @@ def restrict(
         connect: TCP ports that may be reached, at any address.
         execute: files or directories of which programs may be started; includes reading.
         bind: TCP ports that may be listened on.
-        remove: directories beneath which empty directories may be removed; includes nothing else.
 
     Returns:
         The restriction, or None where the kernel has no Landlock.
@@ -157,7 +155,6 @@ def restrict(
         grants = [*_ALWAYS, *((os.fspath(root), _READ) for root in read)]
         grants += [(os.fspath(root), _WRITE) for root in write]
         grants += [(os.fspath(root), _READ | Right.EXECUTE) for root in execute]
-        grants += [(os.fspath(root), Right.REMOVE_DIR) for root in remove]
         missing = tuple(
             root for root, rights in grants if not _grant(ruleset, root, rights & handled(version))
         )
