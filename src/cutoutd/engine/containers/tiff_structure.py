@@ -24,7 +24,7 @@ RATIONAL: Final = 5
 ENTRY_BYTES: Final = 12
 INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
 UNSIGNED: Final = {1: "B", SHORT: "H", LONG: "I"}
-_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 
 
 class MalformedError(ValueError):
@@ -72,7 +72,7 @@ class TiffStructure:
         """Return the entries of the directory at ``ifd``, in file order."""
         for at in range(ifd + 2, ifd + 2 + self.number("H", ifd) * ENTRY_BYTES, ENTRY_BYTES):
             tag, kind = self.number("H", at), self.number("H", at + 2)
-            value_bytes = self.number("I", at + 4) * _TYPE_BYTES.get(kind, 0)
+            value_bytes = self.number("I", at + 4) * TYPE_BYTES.get(kind, 0)
             value_at = at + 8 if value_bytes <= INLINE_BYTES else self.number("I", at + 8)
             yield DirectoryEntry(at=at, tag=tag, kind=kind, value_at=value_at, value_bytes=value_bytes)
 

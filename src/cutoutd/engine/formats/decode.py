@@ -16,7 +16,7 @@ from PIL import UnidentifiedImageError
 
 from cutoutd import file_signatures
 from cutoutd.engine.colour import code_points, icc_transform
-from cutoutd.engine.containers import resolution
+from cutoutd.engine.containers import bigtiff, resolution
 from cutoutd.engine.containers.exif import IPTC, ExifBlock
 from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.engine.formats import colour_space, opening
@@ -139,6 +139,7 @@ def draft(
 
 def _source(data: bytes, allowed: Collection[str] | None) -> PictureSource:
     """Return the reader for a file, by its first bytes; rarely used readers are imported here."""
+    data = bigtiff.as_plain(data)
     name = opening.recognise(data)
     opening.check_allowed(name, allowed)
     if name in opening.BY_PILLOW:

@@ -250,7 +250,7 @@ def _stored_exif(image: ImageFile.ImageFile) -> bytes:
 def _iptc(image: ImageFile.ImageFile, data: bytes) -> bytes | None:
     """Return the IIM that JPEG, TIFF and PNG store; None where there is none."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        with suppress(MalformedError):  # a BigTIFF is no such block
+        with suppress(MalformedError):
             block = TiffStructure(data)
             return block.value(IPTC) or iim.in_resources(block.value(PHOTOSHOP) or b"")
         return None

@@ -109,8 +109,7 @@ class WideTiffSource:
         try:
             # Only the directory is read: what the picture is made of, this class would refuse.
             stream = io.BytesIO(data)
-            head = stream.read(16 if data[2:4] in (b"\x2b\x00", b"\x00\x2b") else 8)
-            self.tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+            self.tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
             stream.seek(self.tags.next)
             self.tags.load(stream)
             self._layout = _layout(self.tags, len(data))
@@ -238,7 +237,7 @@ def _metadata(data: bytes) -> tuple[bytes | None, bytes | None]:
                 )
                 block.put(IfdEntry(tag=tag, kind=kind, count=len(value) // size, value=turned))
         iptc = found.value(exif.IPTC)
-    except MalformedError:  # a BigTIFF is no such block
+    except MalformedError:
         return None, None
     return None if block.is_empty else bytes(block), iptc
 
