@@ -42,7 +42,7 @@ class PageRoom:
                 Folder(name="studio", input=root / "in2", output=root / "out2"),
             ),
         )
-        self.told: list[tuple[str, Any]] = []
+        self.events: list[tuple[str, Any]] = []
         self._stores: dict[int, Store] = {}
         self.backend = Backend(
             settings=self.settings,
@@ -50,7 +50,7 @@ class PageRoom:
             open_store=self._open,
             clock=clock,
             cache=root,
-            tell=lambda event, data: self.told.append((event, data)),
+            tell=lambda event, data: self.events.append((event, data)),
         )
 
     def _open(self) -> Store | None:

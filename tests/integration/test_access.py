@@ -146,7 +146,9 @@ def test_results_and_sidecars_get_what_a_file_made_there_would_get(
 
 
 @pytest.mark.parametrize("rule", ["plain", "setgid and default list"])
-def test_doubtful_results_and_failures_get_theirs(tmp_path: Path, rule: str) -> None:
+def test_files_of_doubtful_results_and_failures_get_the_rights_of_their_directories(
+    tmp_path: Path, rule: str
+) -> None:
     """In review/ and failed/, in an existing directory and in a new one."""
     world = World(tmp_path, inputs=tmp_path / "in", sidecars=True)
     for name in ("a/x.jpg", "new/y.jpg"):

@@ -252,7 +252,7 @@ def folder_root(make: Callable[..., Shop]) -> Path:
     return make().folder.input.parent
 
 
-def test_another_version_is_cut_but_what_is_published_is_known(shop: Shop) -> None:
+def test_another_version_is_cut_but_the_published_result_is_known(shop: Shop) -> None:
     """So a touched file is recognised as unchanged, and a new version replaces the old result."""
     shop.cut("a.jpg")
     path = shop.folder.input / "a.jpg"

@@ -120,8 +120,8 @@ def test_any_bytes_are_a_challenge_that_is_answered(folder: Path, clock: FakeClo
     """A half-written one, a foreign one, and one not made by cutoutd."""
     first, _ = pair(folder, clock)
     assert first.attends()
-    for said in (b"", b"{", b"\xff" * 10_000, b"x"):
-        (folder / challenge.NAME).write_bytes(said)
+    for content in (b"", b"{", b"\xff" * 10_000, b"x"):
+        (folder / challenge.NAME).write_bytes(content)
         assert first.lease.renew()
         with marker.opened(str(folder)) as directory:
             assert held_in(folder)["owner"]["answered"] == challenge.read_digest(directory)

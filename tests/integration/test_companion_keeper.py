@@ -46,7 +46,7 @@ def test_a_companion_that_is_not_needed_any_more_is_not_started_again_and_not_mi
     assert (tmp_path / "log").read_text() == "xx"
 
 
-def test_one_whose_configuration_is_wrong_once_it_has_worked_is_started_again(tmp_path: Path) -> None:
+def test_a_companion_whose_configuration_becomes_wrong_is_started_again(tmp_path: Path) -> None:
     """The file may be in the middle of an edit."""
     _, has_ended = _keep(tmp_path, "0,2,2", 3)
     assert not has_ended

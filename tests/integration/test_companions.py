@@ -155,10 +155,10 @@ def test_the_owner_of_a_companion_is_recognised_by_names(
 
 
 @pytest.mark.parametrize(("wish", "left"), [("auto", ["a.jpg.xmp"]), ("keep", ["a.jpg.xmp"]), ("follow", [])])
-def test_originals_of_what_is_deleted_stay_or_go_by_setting(
+def test_companions_of_deleted_originals_stay_or_are_deleted_by_setting(
     make: Callable[..., Desk], wish: str, left: list[str]
 ) -> None:
-    """By default they stay: they are work that exists nowhere else."""
+    """By default companions stay: they are work that exists nowhere else."""
     desk = make(originals="delete", companions=wish)
     put(desk.folder.input, "a.jpg.xmp")
     desk.deliver("a.jpg", NEW)

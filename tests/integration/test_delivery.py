@@ -724,10 +724,10 @@ def test_a_later_version_of_a_numbered_picture_replaces_its_result(make: Callabl
     assert {one.path for record in records for one in record.published} == {"a.png", "a-2.png"}
 
 
-def test_the_same_bytes_under_a_used_name_are_known_and_the_next_version_is_theirs(
+def test_the_same_bytes_under_a_used_name_are_known_and_no_new_version(
     make: Callable[..., Desk],
 ) -> None:
-    """A card that is read twice costs only a comparison, and the original is moved away once more."""
+    """A card that is read twice costs only a comparison, and the new original is deleted as well."""
     desk = make(originals="delete")
     desk.deliver("a.jpg", OLD)
     job = desk.begin("a.jpg")

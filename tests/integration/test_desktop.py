@@ -82,7 +82,7 @@ def items(
 
 def recorder(root: Path) -> tuple[tuple[str, ...], Path]:
     """Return a command that records its arguments and its working directory."""
-    to = root / "said.json"
+    to = root / "arguments.json"
     return (sys.executable, "-c", RECORDER.format(to=os.fspath(to))), to
 
 

@@ -29,15 +29,15 @@ class Heard(ServiceManager):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("/nowhere", PERIOD_S)
         self._clock = clock
-        self.said: list[tuple[float, str]] = []
+        self.messages: list[tuple[float, str]] = []
 
     def _notify(self, *lines: str) -> None:
         """Record the first line of a message with its time."""
-        self.said.append((self._clock.monotonic_s(), lines[0]))
+        self.messages.append((self._clock.monotonic_s(), lines[0]))
 
     def times(self, word: str) -> list[float]:
         """Return the times of the messages that begin with a word."""
-        return [at for at, line in self.said if line.startswith(word)]
+        return [at for at, line in self.messages if line.startswith(word)]
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_one_folder_that_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None
     assert not hall.hot.status.is_open
     assert longest_pause_s(manager) < PERIOD_S / 5
     assert manager.times("STATUS=")[-1] > HANGS_AFTER_S
-    assert any("1 standing by" in line for _, line in manager.said)
+    assert any("1 standing by" in line for _, line in manager.messages)
 
 
 def test_a_monitor_that_never_scans_again_stops_the_keep_alives(hall: Hall) -> None:
@@ -156,5 +156,5 @@ def test_the_status_shows_queue_and_rate(hall: Hall) -> None:
     hall.accept("a.jpg", "b.jpg", "c.jpg")
     hall.workers.answer = lambda task: hall.cut(task) if len(hall.workers.given) < 3 else None
     manager = watched(hall, seconds=20)
-    assert any(line == "STATUS=1 waiting, 2 in the last minute; 1 folder" for _, line in manager.said)
-    assert any(line.startswith("STATUS=ending what is in work; ") for _, line in manager.said)
+    assert any(line == "STATUS=1 waiting, 2 in the last minute; 1 folder" for _, line in manager.messages)
+    assert any(line.startswith("STATUS=ending what is in work; ") for _, line in manager.messages)

@@ -49,7 +49,7 @@ def python(code: str, *arguments: str, timeout_s: float = 20.0) -> HookCommand:
 def lines(path: Path) -> list[tuple[list[str], dict[str, str]]]:
     """Return what that command has written."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [(said[0], said[1]) for said in map(json.loads, text.splitlines())]
+    return [(record[0], record[1]) for record in map(json.loads, text.splitlines())]
 
 
 def test_a_command_gets_its_arguments_and_facts_and_no_shell(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_background_processes_of_a_command_are_not_waited_for(tmp_path: Path) ->
     go.touch()
 
 
-def test_only_so_many_run_at_once_and_the_giver_never_waits(tmp_path: Path) -> None:
+def test_the_number_of_running_commands_is_limited_and_the_caller_never_waits(tmp_path: Path) -> None:
     """What does not fit in the queue is dropped, and logged once."""
     before = sum(one.name == "hooks" for one in threading.enumerate())
     go, run_at_once = tmp_path / "go", tmp_path / "run"

@@ -319,12 +319,12 @@ def test_an_entry_can_be_read_whatever_its_file_is_called(
     assert catalog.find("redness").source == shown
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
+def answering(monkeypatch: pytest.MonkeyPatch, **output: object) -> None:
     """Let the process of the trial print something, as a hostile model could."""
     figures = {"seconds": 0.1, "low": 0.0, "high": 1.0, "overlap": 1.0, "memory_mb": 1.0, "provider": "cpu"}
 
     def run(*_: object, stdout: BinaryIO, **__: object) -> subprocess.CompletedProcess[bytes]:
-        stdout.write(json.dumps(figures | said).encode())
+        stdout.write(json.dumps(figures | output).encode())
         return subprocess.CompletedProcess([], 0)
 
     monkeypatch.setattr(subprocess, "run", run)

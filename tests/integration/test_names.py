@@ -198,7 +198,7 @@ def test_a_file_in_place_of_a_mirrored_directory_affects_its_pictures_alone(
 
 
 @pytest.mark.parametrize("reserved", ["review", "failed"])
-def test_a_file_under_the_name_of_a_folder_of_ours_affects_only_what_belongs_there(
+def test_a_file_in_the_place_of_review_or_failed_affects_only_its_own_files(
     make: Callable[..., Desk], reserved: str
 ) -> None:
     """Doubtful pictures fail; a failure whose record has no place is in the journal."""

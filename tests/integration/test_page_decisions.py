@@ -77,7 +77,7 @@ def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
     a, b = held(room, 2)
     found = room.ask("decide", verb="accept", items=room.seen(a, b))
     assert (found["done"], found["conflicts"]) == (2, [])
-    assert room.told == [("decided", {"batch": found["batch"]})]
+    assert room.events == [("decided", {"batch": found["batch"]})]
     assert job_on_page(room, a)["decision"] == "accept"
     daemon(room).poll()
     assert [decision(room, one) for one in (a, b)] == ["accept", "accept"]
@@ -372,7 +372,7 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
     assert again.staged() == []
 
 
-def test_undecided_changes_nothing_about_what_is_published_and_was_not_decided_about(room: PageRoom) -> None:
+def test_undecided_leaves_published_cutouts_without_a_decision_unchanged(room: PageRoom) -> None:
     """Doubtful or not, it stays in the output. A decision that was not started is withdrawn."""
     doubtful, plain = room.cut("a.jpg", doubtful="score 0.3"), room.cut("b.jpg")
     found = room.ask("decide", verb="undecided", items=room.seen(doubtful, plain))

@@ -45,8 +45,8 @@ def work(setup, questions):
             elif document["suggestion"]:
                 sys.exit(1)
             else:
-                said = json.dumps([os.getpid(), document["strokes"]]).encode()
-                request_worker.say({"changed": True}, b"\\x89PNG" + said)
+                strokes = json.dumps([os.getpid(), document["strokes"]]).encode()
+                request_worker.say({"changed": True}, b"\\x89PNG" + strokes)
     return answer
 request_worker.serve(work)
 """

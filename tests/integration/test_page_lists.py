@@ -363,13 +363,13 @@ def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is
     room.backend.open_store = OpenJournal(room.state_dir).open
     watch = NewsWatch(room.backend)
     watch.poll()
-    assert [event for event, _ in room.told] == ["jobs", "overview"]
-    room.told.clear()
+    assert [event for event, _ in room.events] == ["jobs", "overview"]
+    room.events.clear()
     room.journal.close()
     (room.state_dir / FILE_NAME).unlink()
     for _ in range(2):
         watch.poll()
-    ((event, data),) = room.told
+    ((event, data),) = room.events
     assert (event, data["code"]) == ("trouble", "journal_damaged")
     assert "cutoutd makes it anew when it starts" in data["text"]
     for method, params in (("jobs", {}), ("decide", {"verb": "accept", "items": [[1, ""]]})):
@@ -377,10 +377,10 @@ def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is
             room.ask(method, **params)
         assert (refused.value.status, refused.value.code) == (503, "journal_damaged")
     assert room.ask("session")["trouble"]["code"] == "journal_damaged"
-    room.told.clear()
+    room.events.clear()
     room.journal = Journal(room.state_dir, session="s", clock=room.clock)
     watch.poll()
-    assert room.told[-1] == ("trouble", None)
+    assert room.events[-1] == ("trouble", None)
     assert room.ask("session")["trouble"] is None
 
 
@@ -388,23 +388,23 @@ def test_news_are_sent_once_they_exist(room: PageRoom) -> None:
     """Ended jobs with all that a list shows of them, and an overview; nothing if nothing has changed."""
     news = News(room.backend)
     news.poll()
-    assert [event for event, _ in room.told] == ["jobs", "overview"]
-    room.told.clear()
+    assert [event for event, _ in room.events] == ["jobs", "overview"]
+    room.events.clear()
     news.poll()
-    assert room.told == []
+    assert room.events == []
     number = room.cut("a.jpg", score=0.5)
     failed = room.end("b.jpg", JobState.FAILED, failure={"cause": "odd"})
     news.poll()
-    (event, data) = room.told[0]
+    (event, data) = room.events[0]
     assert (event, data["folders"], data["more"]) == ("jobs", ["shop"], False)
     assert [job["job"] for job in data["ended"]] == [number, failed]
-    room.told.clear()
+    room.events.clear()
     for name in range(60):
         room.cut(f"{name}.jpg")
     news.poll()
-    assert (len(room.told[0][1]["ended"]), room.told[0][1]["more"]) == (50, True)
-    assert room.told[0][1]["ended"][-1]["name"] == "59.jpg"
-    room.told.clear()
+    assert (len(room.events[0][1]["ended"]), room.events[0][1]["more"]) == (50, True)
+    assert room.events[0][1]["ended"][-1]["name"] == "59.jpg"
+    room.events.clear()
     room.cut("z.jpg")
     news.poll()
-    assert [job["name"] for job in room.told[0][1]["ended"]] == ["z.jpg"]
+    assert [job["name"] for job in room.events[0][1]["ended"]] == ["z.jpg"]

@@ -289,11 +289,11 @@ for method in ("GET", "POST"):
     connection.request(method, "/api/session", "{{}}" if method == "POST" else None, {headers!r})
     print(connection.getresponse().status)
 """
-    for uid, said in (("65534", ["401", "401"]), ("0", ["200", "200"])):
+    for uid, statuses in (("65534", ["401", "401"]), ("0", ["200", "200"])):
         ended = subprocess.run(
             [sys.executable, "-c", script, uid], capture_output=True, text=True, check=True
         )
-        assert ended.stdout.split() == said, uid
+        assert ended.stdout.split() == statuses, uid
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(browser: Browser, page: Served) -> None:

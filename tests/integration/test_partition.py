@@ -37,7 +37,7 @@ INTRUDER = """
 import json, os, sys
 from cutoutd.sandbox.confinement import own_code
 from cutoutd.sandbox.confinement import confine_worker
-told = json.loads(sys.stdin.read())
+calls = json.loads(sys.stdin.read())
 confine_worker(read=own_code(), memory_mb=4096, file_bytes=1 << 20)
 def tried(*how):
     try:
@@ -48,7 +48,7 @@ def tried(*how):
             return "done"
     except OSError as error:
         return type(error).__name__
-print(json.dumps({name: tried(*how) for name, how in told.items()}))
+print(json.dumps({name: tried(*how) for name, how in calls.items()}))
 """
 
 

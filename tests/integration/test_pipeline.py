@@ -418,7 +418,7 @@ def test_a_staging_directory_that_is_gone_is_a_fault_of_the_disks(
     assert (failure.code, failure.permanent) == ("Output", False)
 
 
-def test_a_fault_of_ours_is_reported_and_ends_nothing(
+def test_an_internal_error_is_reported_and_ends_nothing(
     engine: Engine,
     drop: Callable[..., Task],
     monkeypatch: pytest.MonkeyPatch,

@@ -207,7 +207,7 @@ def test_an_accepted_result_is_planned_in_the_step_that_stages_it(desk: Desk) ->
     take(desk, Decide(job=first.job), Done)  # it waits for nothing any more
 
 
-def test_what_is_written_down_of_a_result_is_read_back(desk: Desk) -> None:
+def test_the_record_of_a_result_is_read_back(desk: Desk) -> None:
     """All that a repair needs."""
     facts = ResultFacts(sha256="0" * 64, model="m", review=False, doubtful="doubtful, score 0.30", score=0.3)
     job = replace(desk.begin(), sha256="0" * 64, detail=facts.to_detail())

@@ -54,7 +54,7 @@ class Staging:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.directory = root
-        self.told: list[Step] = []
+        self.steps: list[Step] = []
         (root / "a.jpg").write_bytes(b"")
 
     def stage(
@@ -83,7 +83,7 @@ class Staging:
                 alpha,
                 review=review,
                 max_pixels=MAX_PIXELS,
-                tell=self.told.append,
+                tell=self.steps.append,
             )
 
     def pixels(self, stage: renditions.Stage, number: int = 0) -> NDArray[np.uint8]:
@@ -248,7 +248,7 @@ def test_all_or_none_is_staged(staging: Staging, monkeypatch: pytest.MonkeyPatch
 def test_a_long_encoding_is_no_disk_that_hangs(staging: Staging) -> None:
     """While a frame is encoded, the worker reports that it computes."""
     staging.stage({"format": "avif"})
-    assert staging.told == [Step.WRITE, Step.CUT, Step.WRITE, Step.SYNC]
+    assert staging.steps == [Step.WRITE, Step.CUT, Step.WRITE, Step.SYNC]
 
 
 def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:

@@ -218,8 +218,8 @@ def test_a_rejected_result_is_removed_and_its_original_stays(make: Callable[...,
     assert desk.journal.queue.retry(job.id) == 1
 
 
-def test_a_decision_about_what_is_over_is_none(make: Callable[..., Desk]) -> None:
-    """A job that is done or replaced by a newer version, and one that was retried meanwhile."""
+def test_a_decision_about_a_finished_or_retried_job_is_ignored(make: Callable[..., Desk]) -> None:
+    """The job is done, replaced by a newer version, or was retried meanwhile."""
     desk = make()
     done = desk.deliver("b.jpg", NEW)
     assert desk.journal.review_decisions.decide(done.id, ReviewDecision.ACCEPT) is None

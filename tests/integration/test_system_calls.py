@@ -105,8 +105,8 @@ def test_doctor_confirms_that_this_machines_libraries_need_only_listed_calls() -
 def test_doctor_names_what_was_refused() -> None:
     """Except calls that every C library does without."""
 
-    def judged(**said: object) -> tuple[str, str]:
-        finding = system_calls.judge(ProbeResult(documents=({"kinds": ["JPEG"], **said},), ended=True))
+    def judged(**report: object) -> tuple[str, str]:
+        finding = system_calls.judge(ProbeResult(documents=({"kinds": ["JPEG"], **report},), ended=True))
         return finding.level.value, finding.seen
 
     assert judged(refused=["clone3"])[0] == "ok"

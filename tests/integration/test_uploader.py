@@ -481,8 +481,11 @@ def test_without_a_network_it_waits_and_goes_on(tmp_path: Path) -> None:
             assert len(server.seen) == 1
 
 
-def test_budgets_are_kept_with_what_is_under_way(tmp_path: Path) -> None:
-    """Of all folders together and of each; the used-up budget of one folder delays no other."""
+def test_uploads_in_progress_count_towards_the_budgets(tmp_path: Path) -> None:
+    """The budget of all folders together and that of each.
+
+    The used-up budget of one folder delays no other.
+    """
     folders = {
         "small": 'route = "hosted"\nmax_credits_per_day = 0.5',
         "large": 'route = "local-then-hosted"',

@@ -46,8 +46,8 @@ try:
     terminal = "opened"
 except OSError as error:
     terminal = error.strerror
-told = {"streams": streams, "session": os.getsid(0) == os.getpid(), "terminal": terminal, "parent": os.getsid(os.getppid())}
-os.write(1, json.dumps(told).encode())
+report = {"streams": streams, "session": os.getsid(0) == os.getpid(), "terminal": terminal, "parent": os.getsid(os.getppid())}
+os.write(1, json.dumps(report).encode())
 """
 
 

@@ -249,10 +249,10 @@ def test_splitting_loses_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["review", "failed", "Review", "FAILED"])
-def test_a_sub_folder_of_the_input_never_meets_one_of_ours(name: str) -> None:
-    """Otherwise good results of an input folder `review/` would lie among the doubtful ones.
+def test_a_sub_folder_of_the_input_is_never_mixed_with_one_of_ours(name: str) -> None:
+    """Otherwise good results of an input folder `review/` would be among the doubtful ones.
 
-    Also case-insensitively.
+    Names are compared case-insensitively.
     """
     assert placed(f"{name}/a.jpg", directory="", review=False) == f"{name}_/a.jpg"
     assert placed(f"x/{name}/a.jpg", directory="", review=False) == f"x/{name}/a.jpg"

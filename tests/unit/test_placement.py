@@ -111,8 +111,8 @@ def test_a_subject_is_on_its_canvas_whatever_is_wished(
 
 
 @pytest.mark.parametrize("wanted", [{}, {"crop": Margin()}, {"position": (0.0, 0.0)}, {"scale": 0.5}])
-def test_a_result_has_so_many_pixels_at_most(wanted: dict[str, object]) -> None:
-    """With the proportions of the shown part, and close to the limit."""
+def test_the_number_of_pixels_of_a_result_is_limited(wanted: dict[str, object]) -> None:
+    """The proportions of the shown part are kept, and the size is close to the limit."""
     small = placed(max_pixels=10_000, **wanted)
     assert 9_000 < small.width * small.height <= 10_000
     assert placed(max_pixels=120_000, **wanted) == placed(**wanted)
