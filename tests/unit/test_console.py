@@ -183,3 +183,23 @@ def test_a_cutout_under_another_name_has_the_reason(live: Live, capsys: pytest.C
     why = "a.png was changed by hand and stays, so this cutout is a-jpg.png"
     live(replace(result(JobState.DONE), outputs=("/out/a-jpg.png",), note=why))
     assert f"/out/a-jpg.png ({why})" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_line_says_whether_a_cutout_is_held_back_doubtful_or_tried_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark alone does not: the first two have the same."""
+    monkeypatch.setenv("COLUMNS", "120")
+    live = Live("watching")
+    try:
+        live(result(JobState.REVIEW, "no subject"))
+        live(replace(result(JobState.DONE, "a part may be missing"), doubtful=True))
+        live(result(JobState.RETRY, "it is not whole yet"))
+        live(result(JobState.FAILED, "no picture"))
+    finally:
+        live.close()
+    printed = capsys.readouterr().out
+    assert "(no subject; held back for review)" in printed
+    assert "(a part may be missing; doubtful)" in printed
+    assert "(it is not whole yet; it is tried again)" in printed
+    assert "(no picture)" in printed

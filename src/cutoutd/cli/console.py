@@ -29,6 +29,9 @@ _MARKS: Final = {
     JobState.UNCHANGED: "[dim]=[/]",
     JobState.GONE: "[dim]-[/]",
 }
+_WHAT_NOW: Final = {JobState.RETRY: "; it is tried again", JobState.REVIEW: "; held back for review"}
+"""Added to the reason."""
+
 _ENDED: Final = frozenset(_MARKS) - {JobState.RETRY}
 
 _MEASURED: Final = 3
@@ -171,8 +174,8 @@ class Live:
         if result.note:
             line += f" [dim]({escape(printable(result.note))})[/]"
         if result.state is not JobState.DONE or result.why:
-            again = "; it is tried again" if result.state is JobState.RETRY else ""
-            line += f" [dim]({escape(printable(result.why or result.state.value))}{again})[/]"
+            what = _WHAT_NOW.get(result.state, "; doubtful" if result.doubtful else "")
+            line += f" [dim]({escape(printable(result.why or result.state.value))}{what})[/]"
         if result.advice:
             line += f" [dim]{escape(printable(result.advice.removeprefix(_KNOWN_ANYHOW)))}[/]"
         self._print(line)

@@ -177,12 +177,12 @@ def _choose_daemon(running: Sequence[RegisteredDaemon]) -> RegisteredDaemon:
     """
     listed = [as_options(one.origin) for one in running]
     refusal = UsageError(
-        f"{len(running)} cutoutd are running",
+        f"{len(running)} daemons of cutoutd are running",
         advice="\n  ".join(("Say which one you mean by its options:", *listed)),
     )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise refusal
-    print(f"cutoutd: {len(running)} cutoutd are running:", file=sys.stderr)
+    print(f"cutoutd: {len(running)} daemons are running:", file=sys.stderr)
     for number, line in enumerate(listed, 1):
         print(f"  {number}  {line}", file=sys.stderr)
     for _ in range(_TRIES):
