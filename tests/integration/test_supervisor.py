@@ -251,6 +251,8 @@ def test_a_fresh_picture_that_looks_damaged_is_tried_again_by_a_daemon(hall: Hal
     supervisor.run()
     assert hall.ends() == [(job, JobState.RETRY), (job, JobState.RETRY), (job, JobState.DONE)]
     assert hall.job(job).tries == 2
+    assert "may not be complete yet, so this one is tried again" in hall.heard.results[0].advice
+    assert hall.heard.results[2].advice == ""
 
 
 def test_a_picture_refused_by_its_header_is_not_tried_again(hall: Hall) -> None:

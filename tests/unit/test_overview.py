@@ -108,7 +108,7 @@ def test_the_status_shows_the_state_of_a_folder(room: Room) -> None:
         "cutoutd is running (process",
         "1 waiting, 0 in work, 4 arriving, 3 cut today, 1 to review, 1 failed",
         "2.5 s a picture",
-        "5.0 GiB free",
+        "5.4 GB free",
         "  watching",
     ):
         assert part in output, output

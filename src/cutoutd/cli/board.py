@@ -29,7 +29,7 @@ Line = tuple[Part, ...]
 
 _INDENT: Final = "  "
 _GOOD, _DOUBT, _BAD, _FAINT, _STRONG = "green", "yellow", "bold red", "dim", "bold"
-_GIB: Final = 1 << 30
+_GB: Final = 10**9
 _STATUS_WORDS: Final = {
     "native": ("watching", _GOOD),
     "poll": ("watching by polling", _GOOD),
@@ -271,7 +271,7 @@ def _pace(folder: FolderView, *, goes_on: bool) -> Line:
     if folder.median_s is not None:
         said.insert(0, f"{folder.median_s:.1f} s a picture")
     if folder.free_bytes is not None:
-        said.append(f"{folder.free_bytes / _GIB:.1f} GiB free")
+        said.append(f"{folder.free_bytes / _GB:.1f} GB free")
     return ((f"{_INDENT}{', '.join(said)}", ""),)
 
 

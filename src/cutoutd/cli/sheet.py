@@ -102,7 +102,7 @@ def _write(
     with ProgressLine() as progress:
         shown = progress.count(_entries(jobs, known, chosen, store), len(jobs), "making small pictures")
         count = write_text(path, page.render(folder, words, shown))
-    print(f"{printable(shortest(str(path)))}: {many}, {count / (1 << 20):.1f} MiB")
+    print(f"{printable(shortest(str(path)))}: {many}, {count / 1e6:.1f} MB")
 
 
 def _has_a_place(job: Job, reader: Reader, store: Store) -> bool:

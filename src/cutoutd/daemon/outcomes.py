@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import FailureCode, LostError, StorageError
 from cutoutd.events import JobEnded
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job, Report, Task
     from cutoutd.journal.journal import Journal
     from cutoutd.protocols import Lost
+
+_MAY_GROW: Final = (
+    f"A new file may not be complete yet, so this one is tried again at growing intervals until it is {retry.FRESH_S / 60:.0f} "
+    "minutes old; then it counts as failed."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +141,8 @@ class Outcomes:
         age_s = self._wall_clock.since_s(job.accepted_us)
         decision = retry.after_failure(failure, tries=job.tries, age_s=age_s, patient=self._patient)
         if isinstance(decision, retry.Again):
+            if failure.permanent:
+                failure = replace(failure, advice=_MAY_GROW)
             self._journal.queue.delay(job.id, decision.delay_s, detail={"failure": asdict(failure)})
             self._log.warning(
                 "job.retry",
@@ -145,7 +152,7 @@ class Outcomes:
                 why=failure.cause,
                 delay_s=decision.delay_s,
             )
-            self._announce(job, JobState.RETRY, failure.cause)
+            self._announce(job, JobState.RETRY, failure.cause, failure.advice if failure.permanent else "")
         else:
             folder.delivery.fail(job, failure)
 
@@ -209,5 +216,7 @@ class Outcomes:
         self._journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
         self._announce(job, JobState.RETRY, failure.cause)
 
-    def _announce(self, job: Job, state: JobState, why: str = "") -> None:
-        self._results.append(JobEnded(job=job.id, folder=job.folder, path=job.path, state=state, why=why))
+    def _announce(self, job: Job, state: JobState, why: str = "", advice: str = "") -> None:
+        self._results.append(
+            JobEnded(job=job.id, folder=job.folder, path=job.path, state=state, why=why, advice=advice)
+        )

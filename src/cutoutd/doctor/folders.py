@@ -242,7 +242,7 @@ def _skew(folder: Folder, key: str, found: Mapping[str, Any]) -> Finding:
 
 def _room(folder: Folder, key: str, free_mb: int, min_free_mb: int) -> Finding:
     about = About(folder.name)
-    seen = f"{key}: {free_mb / 1024:.1f} GiB are free"
+    seen = f"{key}: {free_mb * 2**20 / 1e9:.1f} GB are free"
     if free_mb < min_free_mb:
         return about.problem(
             "disk",

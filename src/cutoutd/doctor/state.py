@@ -173,9 +173,9 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
     except CutoutdError as error:
         state.findings.append(problem("journal", error.cause, error.advice))
         return
-    size = path.stat().st_size / _MIB
+    size = path.stat().st_size / 1e6
     state.findings.append(
-        ok("journal", f"the journal knows {count} picture{'s' * (count != 1)} ({size:.1f} MiB)")
+        ok("journal", f"the journal knows {count} picture{'s' * (count != 1)} ({size:.1f} MB)")
     )
     if was is not None:
         state.findings.append(

@@ -15,7 +15,7 @@ import numpy as np
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
-from cutoutd.engine.matting import foreground, matte_model, quality, refine, solid, subject_search
+from cutoutd.engine.matting import foreground, matte_model, quality, refine, solid, specks, subject_search
 from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
@@ -171,7 +171,7 @@ def _detect(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -> 
 def _to_coarse_matte(found: Detection, model: matte_model.MatteModel) -> CoarseMatte:
     # Normalising a matte without a subject would make a random mask of it.
     is_stretched = model.stretches and found.quality.score > 0
-    coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
+    coarse = specks.without_specks(matte_model.normalise(found.raw) if is_stretched else found.raw)
     return CoarseMatte(region=found.region, coarse=coarse, quality=found.quality)
 
 

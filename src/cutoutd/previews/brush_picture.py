@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin  # noqa: F401 -- loaded before the sandbox
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import decode
-from cutoutd.engine.matting import guided_upsample, matte_model, stroke_masks, subject_search
+from cutoutd.engine.matting import guided_upsample, matte_model, specks, stroke_masks, subject_search
 from cutoutd.engine.matting.correct import SIDE, StrokeFollower, framed
 from cutoutd.engine.render import compose
 from cutoutd.strokes import StrokeKind
@@ -128,7 +128,7 @@ def _coarse_matte(inference: FeatureInference, model: FeatureModel) -> NDArray[n
     found = subject_search.find_subject(inference.rgb, inference.predict, one.sides)
     # Normalising a matte without a subject would make a random mask of it.
     is_stretched = one.stretches and found.quality.score > 0
-    coarse = matte_model.normalise(found.raw) if is_stretched else found.raw
+    coarse = specks.without_specks(matte_model.normalise(found.raw) if is_stretched else found.raw)
     height, width = inference.rgb.shape[:2]
     whole = subject_search.Region(top=0, bottom=height, left=0, right=width)
     return coarse if found.region == whole else framed(coarse, found.region, (height, width))
