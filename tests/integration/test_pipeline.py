@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cutoutd.engine.colour import code_points
 from cutoutd.engine.matting import quality
+from cutoutd.engine.matting.refine import refine
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.failure import failure_of
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Report, Task, Unchanged
@@ -28,6 +29,7 @@ from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import Staging
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from cutoutd.task_route import Received
 from tests.integration import small_models
 from tests.integration.opened import files_of
 
@@ -463,3 +465,25 @@ def test_an_altered_model_is_not_loaded(tmp_path: Path) -> None:
     altered.write_bytes(b"not the model")
     with pytest.raises(ModelError, match="not the one of the catalog"):
         Engine([replace(model, file=altered)], provider="cpu", max_pixels=1, max_file_bytes=1)
+
+
+def test_a_matte_of_a_hosted_service_keeps_its_own_detail(
+    tmp_path: Path, drop: Callable[..., Task], engine: Engine
+) -> None:
+    """It is enlarged by the picture's colours, also where a model's would be refined."""
+    y, x = np.mgrid[0:800, 0:1200].astype(np.float32)
+    away = np.hypot(x - 600, y - 400)
+    noise = np.random.default_rng(2).normal(0, 6, (200, 300, 3)).repeat(4, axis=0).repeat(4, axis=1)
+    rgb = np.clip(np.where(away[..., None] < 250, 60, 190) + noise, 0, 255).astype(np.uint8)
+    alpha = np.round(255 / (1 + np.exp((away - 290) / 25))).astype(np.uint8)[::2, ::2]
+    Image.fromarray(alpha).save(tmp_path / "reply", format="PNG")
+    data = io.BytesIO()
+    Image.fromarray(rgb).save(data, format="PNG")
+    received = Received(file=str(tmp_path / "reply"), body="alpha", width=600, height=400)
+    task = replace(drop(data.getvalue(), name="a.png"), received=received)
+    report = run(task, engine)
+    assert isinstance(report, Cut), report
+    done = np.asarray(Image.open(Path(task.staging, report.staged[0].name)))[..., 3]
+    matte = alpha.astype(np.float32) / np.float32(255)
+    assert (done == refine(rgb, matte, is_detailed=True)).all()
+    assert (done != refine(rgb, matte)).any()

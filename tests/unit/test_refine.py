@@ -105,6 +105,34 @@ def test_a_fine_matte_is_enlarged_by_the_pictures_colours(side: int, size: int) 
     assert (alpha[far == 1] == 255).all()
 
 
+def _network(side: int, reach: float, softness: float) -> Gray:
+    """Return a network's matte of a ball: a sigmoid of the distance from the middle, in shares of the side; float32 (640, 640)."""
+    y, x = np.mgrid[:side, :side]
+    distance = np.hypot(y - side / 2, x - side / 2) / side
+    return _reduced((1 / (1 + np.exp((distance - reach) / softness))).astype(np.float32), 640)
+
+
+def test_a_fine_matte_that_filled_the_gaps_between_strands_is_refined_as_a_coarse_one() -> None:
+    """Over a wide undecided area the pixels of a large network have no more detail than those of a small one."""
+    scene = _ball(900, strands=150)
+    matte = _network(900, reach=0.36, softness=0.02)
+    y, x = np.mgrid[:900, :900]
+    distance = np.hypot(y - 450, x - 450) / 900
+    strands = (distance > 0.25) & (distance < 0.46)
+    refined, enlarged = (
+        float(np.abs(refine(scene.rgb, matte, is_detailed=is_detailed) / 255 - scene.alpha)[strands].mean())
+        for is_detailed in (False, True)
+    )
+    assert refined < 0.6 * enlarged
+
+
+def test_what_a_fine_matte_shows_itself_stays_bit_for_bit() -> None:
+    """A narrow edge of a network, and strands as an average of the true alpha has them."""
+    scene = _ball(900, strands=150)
+    for matte in (_network(900, reach=0.3, softness=0.001), _reduced(scene.alpha, 640)):
+        assert (refine(scene.rgb, matte) == refine(scene.rgb, matte, is_detailed=True)).all()
+
+
 def test_a_fine_matte_has_no_seams_between_its_tiles() -> None:
     """A soft ramp over the whole picture crosses all of them."""
     side, size = 1200, 600

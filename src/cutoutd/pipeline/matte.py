@@ -49,13 +49,18 @@ _SIDE: Final = 320
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CoarseMatte:
-    """A coarse matte, the region that it covers, and its quality."""
+    """A coarse matte, the region that it covers, and its quality.
+
+    Attributes:
+        is_reply: whether a hosted service made it: such a matte is not refined where it is finer than the working copy.
+    """
 
     region: Region
     coarse: NDArray[np.float32]
     quality: Quality
     second: SecondOpinion | None = None
     warnings: tuple[str, ...] = ()
+    is_reply: bool = False
 
 
 def find(
@@ -74,9 +79,8 @@ def find(
         coarse = _read_reply(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
         region = Region(top=0, bottom=height, left=0, right=width)
-        return _within(
-            CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse)), task.recipe, picture
-        )
+        reply_matte = CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse), is_reply=True)
+        return _within(reply_matte, task.recipe, picture)
     part = _of_interest(task.recipe, picture)
     shown = model_view(picture) if inference is None else inference.rgb
     is_part = (part.bottom - part.top, part.right - part.left) != shown.shape[:2]
@@ -209,7 +213,7 @@ def refined(
     part = picture.rgb[where]
     pyramid = ImagePyramid(part)
     if recipe.refine:
-        fine = refine.refine(part, found.coarse, pyramid=pyramid)
+        fine = refine.refine(part, found.coarse, pyramid=pyramid, is_detailed=found.is_reply)
     else:
         fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
     alpha = _place(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])

@@ -20,7 +20,7 @@ from cutoutd.engine.matting.evidence import (
     resemblance_to_network,
     weigh,
 )
-from cutoutd.engine.matting.guided_filter import ColourGuide, box, sum_of_products
+from cutoutd.engine.matting.guided_filter import ColourGuide, box, rounded, sum_of_products
 from cutoutd.engine.matting.tiles import ImagePyramid, destinations, enlarged, inside, part_of, sources, tiles
 from cutoutd.engine.matting.working_copy import working_copy
 
@@ -48,6 +48,16 @@ _HARDLY_DOUBTED, _NOT_DOUBTED = 0.85, 0.95  # above, the matte is believed inste
 _SURE_FROM, _SURE_AT = 0.95, 0.98
 _KEPT = 0.55
 _EATEN = 0.3  # so far below that, it is as opaque as the matte says
+# A fine matte of a network is undecided over a wide area if its mean `4 a (1 - a)` over 13x13 of 512 pixels lies above these.
+_NARROW, _WIDE = 0.25, 0.4
+_LITTLE_DETAIL, _MUCH_DETAIL = (
+    0.1,
+    0.14,
+)  # mean difference of its pixels from their neighbours, in units of that mean
+_DOUBT_PX, _DOUBT_RADIUS = 512, 6
+_COARSE_PX = (
+    320  # of the side that it is reduced to: the weights of the candidates were found for such mattes
+)
 _WHITE = 255
 # Of the windows in which the result, which is decided by then, is made a function of colour for the full resolution. The
 # narrowest follow it most closely; the wide ones of the candidates would blur it again.
@@ -56,7 +66,11 @@ _DETAIL_EPS = 1e-3
 
 
 def refine(
-    rgb: NDArray[np.uint8], matte: NDArray[np.float32], *, pyramid: ImagePyramid[np.uint8] | None = None
+    rgb: NDArray[np.uint8],
+    matte: NDArray[np.float32],
+    *,
+    pyramid: ImagePyramid[np.uint8] | None = None,
+    is_detailed: bool = False,
 ) -> NDArray[np.uint8]:
     """Enlarge a matte to its picture, its edge led by the picture's colours where they are the better guide.
 
@@ -65,13 +79,15 @@ def refine(
     pixel, what to believe. The result is expressed as local linear functions of colour, and these are applied to the
     full-resolution picture, in tiles that have open pixels. Time and memory grow with the edge, not with the frame.
 
-    A matte finer than the working copy is believed, and only enlarged by the picture's colours; one of the picture's size
-    that shows no trace of a network is taken as it is.
+    A matte finer than the working copy is enlarged by the picture's colours in the smallest windows, which leaves its own detail; but
+    where a network's is undecided over a wide area, as in hair, it has none, and is refined as a coarse one. A matte of the
+    picture's size that shows no trace of a network is taken as it is.
 
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1: the same frame, at any size.
         pyramid: pyramid of this picture, for reuse.
+        is_detailed: whether a matte that is finer than the working copy is believed in wide areas as well.
 
     Returns:
         The alpha, uint8 (H, W).
@@ -81,11 +97,23 @@ def refine(
     """
     _check(rgb, matte)
     shape = (rgb.shape[0], rgb.shape[1])
-    small = working_copy(pyramid or ImagePyramid(rgb), matte)
+    pyramid = pyramid or ImagePyramid(rgb)
+    small = working_copy(pyramid, matte)
     if matte.shape == shape and is_exact(small):
         return guided_upsample.resized(matte, shape)
-    if small.finer:
-        return guided_upsample.enlarge(rgb, matte)
+    if not small.finer:
+        return _follow_colours(rgb, matte, small)
+    alpha = guided_upsample.enlarge(rgb, matte)
+    network = 0.0 if is_detailed else resemblance_to_network(small)
+    if network > 0 and (doubt := np.float32(network) * _wide_doubt(matte)).any():
+        coarse = _reduced(matte, _COARSE_PX)
+        _mix(alpha, _follow_colours(rgb, coarse, working_copy(pyramid, coarse)), doubt)
+    return alpha
+
+
+def _follow_colours(rgb: NDArray[np.uint8], matte: Plane, small: WorkingCopy) -> NDArray[np.uint8]:
+    """Refine a coarse matte, of which `small` is the working copy."""
+    shape = (rgb.shape[0], rgb.shape[1])
     alpha = _sure(matte, shape)
     if (small.hold >= 1).all():
         return alpha
@@ -95,6 +123,35 @@ def refine(
             rgb[tile], enlarged(field, tile, shape, small=small.whole, origin=small.origin)
         )
     return alpha
+
+
+def _wide_doubt(matte: Plane) -> Plane:
+    """Say where a fine matte is undecided over a wide area without detail, float32 (h, w) in 0..1, at most `_DOUBT_PX` a side."""
+    small = _reduced(matte, _DOUBT_PX)
+    doubt = box(4 * small * (1 - small), _DOUBT_RADIUS)
+    detail = box(np.abs(small - box(small, 1)), _DOUBT_RADIUS)
+    detail /= doubt + np.float32(1e-3)
+    return _ramp(doubt, _NARROW, _WIDE) * _ramp(detail, _MUCH_DETAIL, _LITTLE_DETAIL)
+
+
+def _reduced(matte: Plane, side: int) -> Plane:
+    """Reduce a matte to at most so many pixels a side."""
+    factor = min(1.0, side / max(matte.shape))
+    height, width = (max(1, round(length * factor)) for length in matte.shape)
+    small = cv2.resize(matte, (width, height), interpolation=cv2.INTER_AREA)
+    return np.clip(np.asarray(small, np.float32), 0, 1)
+
+
+def _mix(alpha: NDArray[np.uint8], other: NDArray[np.uint8], share: Plane) -> None:
+    """Move an alpha towards another one, in place, by the shares of a smaller plane; where they are 0 it stays bit for bit."""
+    shape, small = (alpha.shape[0], alpha.shape[1]), (share.shape[0], share.shape[1])
+    for tile in tiles(shape):
+        if not share[sources(tile, shape, small)].any():
+            continue
+        moved = other[tile].astype(np.float32) - alpha[tile]
+        moved *= enlarged(share, tile, shape, small=small)
+        moved += alpha[tile]
+        alpha[tile] = rounded(moved)
 
 
 def _check(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> None:
