@@ -209,13 +209,16 @@ class FailedJobs:
         self._discard(job)
         queue.put_back(job.id)
 
-    def fail(self, job: Job, failure: Failure, sha256: str | None = None) -> None:
+    def fail(
+        self, job: Job, failure: Failure, sha256: str | None = None, *, forgets_results: bool = False
+    ) -> None:
         """Fail a job, and record the reason for the owner.
 
         Args:
             job: the job.
             failure: the reason.
             sha256: SHA-256 of the source's bytes, if the failure is to be recognised by it; None: not.
+            forgets_results: whether a person has rejected the cutout of this version.
         """
         try:
             self.context.prove_ownership()
@@ -226,7 +229,13 @@ class FailedJobs:
         self._discard(job)
         record = self.failures.write(job, failure)
         self.former_paths.clear_entries(job)
-        self.context.journal.fail(job, failure, sha256=sha256, cleanup_pending=record is None)
+        self.context.journal.fail(
+            job,
+            failure,
+            sha256=sha256,
+            cleanup_pending=record is None,
+            forgets_results=forgets_results,
+        )
         self.context.log.warning(
             "job.failed", job=job.id, path=job.path, code=failure.code, why=failure.cause
         )

@@ -189,6 +189,7 @@ class DecidedReviews:
                 advice="The original is untouched. Put a better picture in its place, or `cutoutd retry` it.",
                 permanent=True,
             ),
+            forgets_results=True,
         )
 
     def _has_original(self, job: Job) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.errors import FailureCode
 from cutoutd.failure import to_valid_utf8
 from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
@@ -219,18 +218,25 @@ class Journal:
             )
 
     def fail(
-        self, job: Job, failure: Failure, *, sha256: str | None = None, cleanup_pending: bool = False
+        self,
+        job: Job,
+        failure: Failure,
+        *,
+        sha256: str | None = None,
+        cleanup_pending: bool = False,
+        forgets_results: bool = False,
     ) -> None:
-        """Fail a job; of a version whose cutout a person rejected, nothing is published from then on.
+        """Fail a job.
 
         Args:
             job: the job.
             failure: the reason.
             sha256: SHA-256 of the source's bytes, if the failure is to be recognised by it; None: not.
             cleanup_pending: whether the record of the failure is still to be written.
+            forgets_results: whether a person has rejected the cutout of this version, of which nothing is published from then on.
         """
         with self.store.transaction():
-            if failure.code == FailureCode.REJECTED:
+            if forgets_results:
                 self.reservations.forget_doubtful_within(job.folder, job.path, generation=job.generation)
                 self.reservations.forget_published_within(job.folder, job.path, generation=job.generation)
             detail = {"failure": asdict(failure)}
