@@ -51,7 +51,7 @@ def fill(directory: Path, clock: FakeClock, *, jobs: int = 400) -> Path:
                 )
                 write("INSERT INTO published (folder, path, sha256) VALUES (?, ?, ?)", (*source, "s" * 64))
         write(
-            "INSERT INTO folder VALUES ('f', x'2f696e', 'm', 1, 0, ?)",
+            "INSERT INTO folder VALUES ('f', x'2f696e', 'm', 1, 2, 0, ?)",
             (clock.now_us(),),
         )
         write("INSERT INTO fact VALUES ('paused', '1')")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,14 +160,15 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Ite
         yield about.problem(
             "marker",
             "another folder is in its place: its marker is not the one that the journal knows",
-            "Another disk may be mounted here, or the folder was exchanged. Put the right one back; or, if this is meant, "
-            "give it another name in the configuration.",
+            "Another disk may be mounted here, or the folder was exchanged. Put the right one back; or, if this is its new "
+            f"place, run `cutoutd adopt {shlex.quote(folder.name)}`.",
         )
     else:
         yield about.problem(
             "marker",
             "the marker that says which folder this is is missing",
-            "If a share is mounted here, it is away at the moment. If the folder was emptied, it goes on by itself.",
+            "If a disk or share is mounted here, it is away at the moment. If the folder was emptied, it goes on by itself. If "
+            f"this directory is its new place, and it stands by, run `cutoutd adopt {shlex.quote(folder.name)}`.",
         )
 
 
