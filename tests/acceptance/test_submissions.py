@@ -234,3 +234,20 @@ def test_an_adopted_directory_is_used_and_the_former_one_can_come_back(
     bench.wait_for(lambda: set(bench.states().values()) == {"done"}, "the pictures of the former place")
     assert all(is_as_asked(bench.output / name) for name in ("b.jpg", "b-2.jpg"))
     assert submission_of(bench, "one") == before
+
+
+def test_what_cannot_be_adopted_is_told(bench: Bench) -> None:
+    """A folder that was never worked on, one that is not there, and one without its directory; and nothing is done without a daemon."""
+    before = bench.call("adopt", *bench.pair())
+    assert (before.returncode, "has not run" in before.stderr) == (2, True), before.stderr
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    assert "nothing is to be done" in bench.call("adopt", *bench.pair()).stdout
+    unknown = bench.call("adopt", "other", *bench.pair())
+    assert (unknown.returncode, "there is no folder" in unknown.stderr) == (2, True), unknown.stderr
+    replace_input(bench)
+    later = bench.call("adopt", *bench.pair())
+    assert (later.returncode, "when it starts" in later.stdout) == (0, True), later.stderr
+    bench.input.rmdir()
+    missing = bench.call("adopt", *bench.pair())
+    assert (missing.returncode, "cannot be looked at" in missing.stderr) == (2, True), missing.stderr
