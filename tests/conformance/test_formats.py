@@ -310,9 +310,10 @@ def test_16_bit_planes_are_not_taken_for_noise() -> None:
     wide = np.random.default_rng(4).integers(0, 1 << 16, (3, HEIGHT, WIDTH), np.uint16)
     picture = decoded(planar_tiff(wide))
     nearest = np.rint(wide / 257).astype(np.int16).transpose(1, 2, 0)
-    assert np.abs(picture.rgb - nearest).max() <= 1
-    assert "cut" in picture.rounded
-    assert picture.deep is None
+    assert np.array_equal(picture.rgb, nearest)
+    assert "rounded" in picture.rounded
+    assert picture.deep is not None
+    assert np.array_equal(picture.deep, wide.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])

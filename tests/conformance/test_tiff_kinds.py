@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from cutoutd.engine.containers.exif import ExifBlock
 from cutoutd.engine.containers.metadata import apply_policy
+from cutoutd.engine.formats import tiff_kind
 from cutoutd.engine.formats.decode import decode
-from cutoutd.errors import PictureError
+from cutoutd.errors import LimitError, PictureError
 from cutoutd.recipe import Metadata
 
 if TYPE_CHECKING:
@@ -63,8 +66,7 @@ def test_a_bigtiff_is_read_in_either_byte_order(
     pixels = samples(3, kind)
     is_planar = options.get("planarconfig") == "separate"
     found = opened(tiff(np.moveaxis(pixels, 2, 0) if is_planar else pixels, **options, **big))
-    step = np.iinfo(kind).max / 255
-    assert np.abs(found.rgb - np.rint(pixels / step)).max() <= is_planar * (kind is np.uint16)
+    assert np.array_equal(found.rgb, np.rint(pixels / (np.iinfo(kind).max / 255)))
     assert found.warnings == ()
 
 
@@ -106,3 +108,162 @@ def test_a_damaged_bigtiff_is_an_error_or_a_picture(big: dict[str, Any]) -> None
                 opened(changed)
             except PictureError as error:
                 assert str(error)  # noqa: PT017 -- either is right
+
+
+def packed_tiff(pixels: NDArray[Any], bits: int, **tags: tuple[int, ...]) -> bytes:
+    """Return an uncompressed TIFF, samples of so many bits one after the other; ``tags`` are named ``t`` and their number."""
+    height, width, channels = pixels.shape
+    ones = (pixels.reshape(height, -1, 1).astype(np.int64) >> np.arange(bits)[::-1]) & 1
+    data = np.packbits(ones.reshape(height, -1).astype(np.uint8), axis=1).tobytes()
+    fields = {
+        256: (width,),
+        257: (height,),
+        258: (bits,) * channels,
+        259: (1,),
+        262: ({1: 1, 3: 2, 4: 5}[channels],),
+        273: (8,),
+        277: (channels,),
+        278: (height,),
+        279: (len(data),),
+        **{int(name[1:]): value for name, value in tags.items()},
+    }
+    data += bytes(len(data) % 2)
+    lists_at = 8 + len(data) + 2 + 12 * len(fields) + 4
+    entries = lists = b""
+    for tag, value in sorted(fields.items()):
+        stored = struct.pack(f"<{len(value)}I", *value)
+        where = stored if len(value) == 1 else struct.pack("<I", lists_at + len(lists))
+        lists += b"" if len(value) == 1 else stored
+        entries += struct.pack("<HHI", tag, 4, len(value)) + where
+    head = b"II\x2a\x00" + struct.pack("<I", 8 + len(data))
+    return head + data + struct.pack("<H", len(fields)) + entries + bytes(4) + lists
+
+
+@pytest.mark.parametrize("bits", range(1, 16))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_number_of_bits_below_16_is_read(bits: int, channels: int) -> None:
+    """The largest value is white, and each other one goes to its nearest neighbour of 8 bits, and of 16."""
+    top = (1 << bits) - 1
+    pixels = np.random.default_rng(7).integers(0, top + 1, (HEIGHT, WIDTH + 1, channels))
+    pixels[0, :2] = ((0,), (top,))
+    found = opened(packed_tiff(pixels, bits))
+    assert np.abs(found.rgb - pixels / top * 255).max() <= 0.51
+    assert found.rounded == (f"its {bits}-bit samples were rounded to 8 bits" if bits > 8 else "")
+    if bits > 8:
+        assert found.deep is not None
+        assert np.abs(found.deep - pixels / top * 65535).max() <= 0.5
+
+
+@pytest.mark.parametrize("bits", [4, 10])
+def test_cmyk_of_any_number_of_bits_is_read(bits: int) -> None:
+    """As one of 8 bits with the same colours."""
+    top = (1 << bits) - 1
+    pixels = np.random.default_rng(8).integers(0, top + 1, (HEIGHT, WIDTH, 4))
+    plain = opened(packed_tiff(np.rint(pixels / top * 255).astype(int), 8))
+    assert np.abs(opened(packed_tiff(pixels, bits)).rgb.astype(int) - plain.rgb).max() <= 1
+
+
+def test_the_bits_of_a_byte_may_be_reversed() -> None:
+    """FillOrder 2, of old scanners' software."""
+    pixels = samples(3, np.uint16) >> 6
+    data = packed_tiff(pixels, 10, t266=(2,))
+    (end,) = struct.unpack_from("<I", data, 4)
+    turned = np.packbits(np.unpackbits(np.frombuffer(data[8:end], np.uint8), bitorder="little")).tobytes()
+    assert np.array_equal(opened(data[:8] + turned + data[end:]).rgb, opened(packed_tiff(pixels, 10)).rgb)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"tile": (16, 32)}, {"compression": "zlib"}, {"compression": "lzma"}]
+)
+@pytest.mark.parametrize("order", "<>")
+def test_16_bits_are_never_truncated(options: dict[str, Any], order: str) -> None:
+    """Not in planes, neither of RGB nor of CMYK, nor with associated alpha, and whatever the orientation."""
+    turn = {**options, "byteorder": order, "extratags": [(274, 3, 1, 6, True)]}
+    wide = samples(4, np.uint16)
+    nearest = np.rint(wide / 257)
+    planes = opened(tiff(np.moveaxis(wide[..., :3], 2, 0), planarconfig="separate", **turn))
+    assert np.array_equal(planes.rgb, np.rot90(nearest[..., :3], -1))
+    assert planes.deep is not None
+    assert np.array_equal(planes.deep, np.rot90(wide[..., :3], -1))
+    cmyk = {"photometric": "separated", **turn}
+    ink, plates = opened(tiff(wide, **cmyk)), np.moveaxis(wide, 2, 0)
+    assert np.array_equal(opened(tiff(plates, planarconfig="separate", **cmyk)).rgb, ink.rgb)
+    wide[..., 3] = 65535
+    opaque = opened(tiff(wide, extrasamples=["assocalpha"], **turn))
+    assert np.array_equal(opaque.rgb, planes.rgb)
+    assert (opaque.orientation, opaque.warnings) == (6, ())
+
+
+def test_planes_of_16_bits_keep_all_that_the_file_says() -> None:
+    """Texts and the warning about pages are those of any TIFF."""
+    wide = np.moveaxis(samples(3, np.uint16), 2, 0)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(2):
+            writer.write(wide, photometric="rgb", planarconfig="separate", description="Tea", metadata=None)
+    found = opened(file.getvalue())
+    assert found.exif is not None
+    assert b"Tea" in found.exif
+    assert any("first one" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (9, "JBIG"),
+        (34661, "JBIG"),
+        (34712, "JPEG 2000"),
+        (34887, "LERC"),
+        (50002, "JPEG XL"),
+        (32908, "Pixar"),
+        (64999, "64999"),
+    ],
+)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_compression_that_the_decoder_lacks_is_named(code: int, name: str, bits: int) -> None:
+    """The header decides, at once: the file is intact."""
+    with pytest.raises(LimitError, match=f"not supported, because its compression is .*{name}"):
+        opened(packed_tiff(samples(3), bits, t259=(code,)))
+
+
+def test_a_compression_that_libtiff_was_built_without_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow knows it, and libtiff finds out about it over the pixels."""
+    data = packed_tiff(samples(3), 8, t259=(50001,))
+    try:
+        Image.fromarray(samples(3)).save(io.BytesIO(), "TIFF", compression="webp")
+    except OSError:
+        pass
+    else:  # this libtiff has it
+        monkeypatch.setattr(tiff_kind, "_has_codec", lambda _code: False)
+    with pytest.raises(LimitError, match="WebP"):
+        opened(data)
+
+
+@pytest.mark.parametrize("name", ["lzma", "zstd"])
+def test_a_compression_that_libtiff_has_is_read(name: str) -> None:
+    """It is not refused for being rare."""
+    pixels = samples(3)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "TIFF", compression=name)
+    assert np.array_equal(opened(file.getvalue()).rgb, pixels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (np.int16, "signed integers of 16 bits"),
+        (np.int32, "signed integers of 32 bits"),
+        (np.uint32, "unsigned integers of 32 bits"),
+        (np.float16, "floating-point numbers of 16 bits"),
+        (np.float32, "floating-point numbers of 32 bits"),
+        (np.float64, "floating-point numbers of 64 bits"),
+        (np.complex64, "complex numbers of 64 bits"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_that_are_not_read_are_described_in_words(kind: type[Any], words: str, channels: int) -> None:
+    """And the advice says what to export."""
+    pixels = np.ones((HEIGHT, WIDTH, channels)[: 2 + (channels > 1)], kind)
+    with pytest.raises(LimitError, match=words) as caught:
+        opened(tiff(pixels, photometric="rgb" if channels > 1 else "minisblack"))
+    assert "8 or 16 bits" in caught.value.advice

@@ -186,7 +186,9 @@ def test_a_wide_tiff_keeps_its_resolution_and_texts() -> None:
 
 def test_an_unsupported_kind_is_refused_with_the_reason() -> None:
     """The message does not call the file damaged; a truncated file is called so."""
-    with pytest.raises(LimitError, match=r"not supported, because its samples have 32 bits"):
+    with pytest.raises(
+        LimitError, match=r"not supported, because its samples are unsigned integers of 32 bits"
+    ):
         opened(tiff(np.zeros((9, 9, 5), np.uint32), "rgb", (2, 0)))
     whole = tiff(deep(5), "rgb", (2, 0))
     for size in (len(whole) - 1, len(whole) // 2, 200):

@@ -294,7 +294,7 @@ def test_a_raw_files_preview_is_not_taken_for_the_picture() -> None:
 def test_floating_point_samples_are_refused() -> None:
     """They have no range of their own, so any 8-bit form would be a guess."""
     data = encoded(Image.fromarray(np.linspace(0, 3, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
-    with pytest.raises(LimitError, match="form that is not supported"):
+    with pytest.raises(LimitError, match="floating-point numbers of 32 bits, which is not supported"):
         decode(data, max_pixels=MANY)
 
 

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-ROUNDED: Final = "its 16-bit samples were rounded to 8 bits"
+
+def rounded(bits: int) -> str:
+    """Return the message that samples of so many bits were rounded to 8."""
+    return f"its {bits}-bit samples were rounded to 8 bits"
+
+
+ROUNDED: Final = rounded(16)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

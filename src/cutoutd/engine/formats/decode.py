@@ -22,6 +22,8 @@ from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.engine.formats import colour_space, opening
 from cutoutd.engine.formats.pillow import PillowSource
 from cutoutd.engine.formats.source import upright
+from cutoutd.engine.formats.tiff_page import picture_first
+from cutoutd.engine.formats.wide_tiff import WideTiffSource
 from cutoutd.engine.picture import Picture
 from cutoutd.errors import CutoutdError, LimitError, PictureError
 
@@ -148,9 +150,8 @@ def _source(data: bytes, allowed: Collection[str] | None) -> PictureSource:
         except UnidentifiedImageError:
             if name != file_signatures.TIFF:
                 raise
-            from cutoutd.engine.formats.wide_tiff import WideTiffSource  # noqa: PLC0415
-
-            return WideTiffSource(data)
+            turned = picture_first(data)
+            return WideTiffSource(turned, () if turned is data else (opening.THUMBNAIL_FIRST,))
     try:
         if name == file_signatures.HEIC:
             from cutoutd.engine.formats.heif import HeifSource  # noqa: PLC0415

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from cutoutd.engine.formats.opening import open_picture
-from cutoutd.engine.samples import ROUNDED, Samples
+from cutoutd.engine.formats.tiff_kind import samples_in_words
+from cutoutd.engine.samples import ROUNDED, Samples, rounded
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import JPEG_2000
 
@@ -47,6 +48,8 @@ _LOW_BYTES: Final = {
 _GREY_ALPHA_16: Final = "LA;16B"
 _TWELVE_BIT: Final = "I;12"
 
+_BITS_PER_SAMPLE: Final = 258
+_SAMPLE_FORMAT: Final = 339
 _PHOTOMETRIC: Final = 262
 _MIN_IS_WHITE: Final = 0
 _PLANAR_CONFIGURATION: Final = 284
@@ -58,10 +61,9 @@ _DEEP: Final = frozenset({"RGB", "RGBA"})
 _GREY_ALPHA: Final = "LA"  # OpenCV does not read it
 _MOST_BITS: Final = 16
 
-_CUT: Final = "its 16-bit samples were cut to 8 bits"
 _NO_KEY: Final = "its transparent colour was left out, as it names a 16-bit value"
 _HALF_STEP: Final = 128
-_ADVICE: Final = "The original is untouched. Export it with 8 or 16 bits a channel and put that in its place."
+_ADVICE: Final = "The original is untouched. Export it with 8 or 16 bits a channel, as whole numbers without a sign, and put that in its place."
 
 
 def load(opened: Opened) -> Samples:
@@ -76,12 +78,10 @@ def load(opened: Opened) -> Samples:
     if image.mode in _GREY_16:
         return _grey_16(image, raw_mode)
     if image.mode not in _EIGHT_BIT:
-        raise LimitError(
-            f"its samples have a form that is not supported (Pillow calls it {image.mode})", advice=_ADVICE
-        )
+        raise LimitError(f"its samples are {_in_words(image)}, which is not supported", advice=_ADVICE)
     if raw_mode == _GREY_ALPHA_16:
         return _grey_alpha_16(image)
-    if raw_mode in _LOW_BYTES and not _planar(image):
+    if raw_mode in _LOW_BYTES:
         return _colour_16(opened, _LOW_BYTES[raw_mode])
     image.load()
     return Samples(
@@ -90,7 +90,23 @@ def load(opened: Opened) -> Samples:
         height=image.height,
         transparent=image.has_transparency_data,
         strip=lambda top, bottom: image.crop((0, top, image.width, bottom)),
-        rounded=_CUT if ";16" in raw_mode else "",
+    )
+
+
+def is_cut_by_pillow(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow gives only the high bytes of a TIFF's 16-bit samples: those in planes, or multiplied by the transparency."""
+    raw_mode = _raw_mode(image)
+    return raw_mode.startswith("RGBa;16") or (raw_mode in _LOW_BYTES and _planar(image))
+
+
+def _in_words(image: ImageFile.ImageFile) -> str:
+    """Return what the samples of a picture are."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return samples_in_words(
+            image.tag_v2.get(_SAMPLE_FORMAT, (1,)), image.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+        )
+    return {"I": "integers of 32 bits", "F": "floating-point numbers"}.get(
+        image.mode, f"of the kind {image.mode}"
     )
 
 
@@ -135,7 +151,7 @@ def _grey_16(image: ImageFile.ImageFile, raw_mode: str) -> Samples:
         transparent=False,
         strip=strip,
         warnings=_key(image),
-        rounded=ROUNDED,
+        rounded=rounded(top_value.bit_length()),
         wide=wide,
     )
 

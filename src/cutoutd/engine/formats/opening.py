@@ -26,6 +26,7 @@ from PIL import (
 
 from cutoutd.engine.containers.jpeg import with_end_marker
 from cutoutd.engine.containers.png import without_damaged
+from cutoutd.engine.formats import tiff_kind
 from cutoutd.engine.formats.tiff_page import picture_first, raw_format
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import (
@@ -161,9 +162,12 @@ def open_picture(name: str, data: bytes) -> Opened:
         data: the whole file.
 
     Raises:
+        LimitError: it is of a kind that is not supported.
         Exception: Pillow's and the codecs' own, over a damaged header.
     """
     data, warnings = _mended(name, data)
+    if name == TIFF:
+        tiff_kind.refuse_compression(data)
     try:
         return Opened(format=name, data=data, image=_open(name, data), warnings=warnings)
     except ValueError as error:

@@ -32,7 +32,8 @@ from cutoutd.engine.containers.jpeg import refuse_unfinished
 from cutoutd.engine.containers.tiff_structure import ASCII, MalformedError, TiffStructure
 from cutoutd.engine.formats import colour_space, load_samples, opening, turbojpeg
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.source import Loaded
+from cutoutd.engine.formats.source import SEVERAL, Loaded
+from cutoutd.engine.formats.wide_tiff import WideTiffSource
 from cutoutd.errors import PictureError
 
 if TYPE_CHECKING:
@@ -123,9 +124,12 @@ class PillowSource:
         image = self._opened.image
         self._refuse_unfinished()
         notes = [*self._opened.warnings, *_pages(image)]
-        turned = _turned_by_pillow(image)
+        to_turn, turned = 1, _turned_by_pillow(image)
         loaded = None
-        if self.format == file_signatures.JPEG_2000:
+        if self.format == file_signatures.TIFF and load_samples.is_cut_by_pillow(image):
+            loaded = WideTiffSource(self._opened.data).samples()
+            to_turn, turned = turned, 1
+        elif self.format == file_signatures.JPEG_2000:
             loaded = load_samples.deep_jpeg2000(self._opened.data, image.mode, image.size)
         elif self.format == file_signatures.JPEG and image.mode == "RGB" and not self._halvings:
             loaded = turbojpeg.samples(self._opened.data, image.size)
@@ -140,7 +144,7 @@ class PillowSource:
             xmp=_xmp(image),
             iptc=_iptc(image, self._opened.data),
             resolution=self._resolution(),
-            to_turn=metadata.orientation(exif),
+            to_turn=to_turn if self.format == file_signatures.TIFF else metadata.orientation(exif),
             turned=turned,
             warnings=tuple(notes),
         )
@@ -190,7 +194,7 @@ def _pages(image: ImageFile.ImageFile) -> Iterator[str]:
     if isinstance(image, MpoImagePlugin.MpoImageFile):
         return  # its other pictures are previews, or the view of the second eye
     if getattr(image, "is_animated", False):
-        yield "it has several pages or frames; the first one was taken"
+        yield SEVERAL
 
 
 def _turned_by_pillow(image: ImageFile.ImageFile) -> int:

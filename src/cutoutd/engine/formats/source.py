@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.samples import Samples
 
 NOTHING_SAID: Final = Colours()
+SEVERAL: Final = "it has several pages or frames; the first one was taken"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

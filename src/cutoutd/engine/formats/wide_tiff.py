@@ -1,10 +1,10 @@
-"""TIFFs of more channels or bits than Pillow knows: 16 bits with transparency and selections, grey with transparency, Lab.
+"""TIFFs of channels or bits that Pillow does not know: 1 to 15 bits of colour, 16 bits with selections or in planes, Lab.
 
 The file's own strips or tiles are put into a TIFF of plain bytes, which libtiff then decompresses: what the bytes mean is
 done here. So no second library for TIFF is needed, and each compression without loss is read. This module must not convert
 colours.
 
-TIFF 6.0, sections 14 (differencing), 15 (tiles), 18 (associated alpha), 23 (CIE L*a*b*).
+TIFF 6.0, sections 3 (bits of a row), 14 (differencing), 15 (tiles), 18 (associated alpha), 23 (CIE L*a*b*).
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from cutoutd.engine.containers.exif import ExifBlock, IfdEntry
 from cutoutd.engine.containers.metadata import orientation
 from cutoutd.engine.containers.tiff_structure import MalformedError, TiffStructure
 from cutoutd.engine.formats.colour_space import Colours
-from cutoutd.engine.formats.source import Loaded
-from cutoutd.engine.samples import ROUNDED, Samples
+from cutoutd.engine.formats.packed_bits import unpacked
+from cutoutd.engine.formats.source import SEVERAL, Loaded
+from cutoutd.engine.formats.tiff_kind import ADVICE, compression_name, samples_in_words
+from cutoutd.engine.samples import Samples, rounded
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import TIFF
 
@@ -44,23 +46,15 @@ _DESCRIPTIVE: Final = {
 }
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS, _EXTRA, _FORMAT = 322, 323, 324, 325, 338, 339
 
-_WITHOUT_LOSS: Final = {
-    1: "none",
-    5: "LZW",
-    8: "deflate",
-    32946: "deflate",
-    32773: "PackBits",
-    50000: "Zstandard",
-}
+_WITHOUT_LOSS: Final = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
+"""None, LZW, deflate, PackBits, deflate, LZMA, Zstandard."""
 _MODES: Final = {0: ("L", 1), 1: ("L", 1), 2: ("RGB", 3), 5: ("CMYK", 4), 8: ("LAB", 3), 9: ("LAB", 3)}
-_WHITE_IS_ZERO, _CIELAB = 0, 8
+_WHITE_IS_ZERO, _CIELAB, _ICCLAB = 0, 8, 9
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _DIFFERENCES: Final = 2
 _PLANES: Final = 2
 _MOST_SAMPLES: Final = 64
-_ADVICE: Final = (
-    "The original is untouched. Export it as TIFF with LZW compression, or as PNG, and put that in its place."
-)
+_MOST_BITS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +65,8 @@ class _SampleLayout:
         order: byte order, as `struct` writes it.
         width, height: pixels.
         samples: samples per pixel, including those that are not colours.
-        bits: bits per sample, 8 or 16.
-        photometric, compression, predictor: as TIFF counts them.
+        bits: bits per sample, 1 to 16.
+        photometric, compression, predictor, fill_order: as TIFF counts them.
         alpha: index of the alpha sample, and whether colours are premultiplied by it; None: there is no alpha.
         is_planar: each channel is stored in a separate plane.
         block: width and height of a strip or tile.
@@ -87,10 +81,21 @@ class _SampleLayout:
     photometric: int
     compression: int
     predictor: int
+    fill_order: int
     alpha: tuple[int, bool] | None
     is_planar: bool
     block: tuple[int, int]
     spans: tuple[tuple[int, int], ...]
+
+    @property
+    def depth(self) -> int:
+        """Bits of a sample in memory, 8 or 16; its values fill them."""
+        return 8 if self.bits <= 8 else _MOST_BITS  # noqa: PLR2004 -- a byte
+
+    @property
+    def row_samples(self) -> int:
+        """Samples of a row of a strip or tile."""
+        return self.block[0] * (1 if self.is_planar else self.samples)
 
 
 class WideTiffSource:
@@ -98,14 +103,15 @@ class WideTiffSource:
 
     Args:
         data: the whole file.
+        warnings: messages about what was left out of it before.
 
     Raises:
         LimitError: the kind of TIFF is not supported; the message says why.
         PictureError: it is damaged.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, warnings: tuple[str, ...] = ()) -> None:
+        self._data, self._warnings = data, warnings
         try:
             # Only the directory is read: what the picture is made of, this class would refuse.
             stream = io.BytesIO(data)
@@ -142,15 +148,22 @@ class WideTiffSource:
         icc, xmp = self.tags.get(_ICC), self.tags.get(_XMP)
         described, iptc = _metadata(self._data)
         return Loaded(
-            samples=self._samples(),
+            samples=self.samples(),
             colours=Colours(icc=icc if isinstance(icc, bytes) else None),
             exif=described,
             xmp=xmp if isinstance(xmp, bytes) else None,
             iptc=iptc,
             to_turn=orientation(described),
+            warnings=(*self._warnings, *((SEVERAL,) if self.tags.next else ())),
         )
 
-    def _samples(self) -> Samples:
+    def samples(self) -> Samples:
+        """Decompress the pixels alone, not upright.
+
+        Raises:
+            PictureError: it is damaged or ends too early.
+            Exception: libtiff's own, over damaged data.
+        """
         layout = self._layout
         mode, colours = _MODES[layout.photometric]
         pixels = self._pixels()
@@ -167,35 +180,39 @@ class WideTiffSource:
 
         def strip(top: int, bottom: int) -> Image.Image:
             rows = chosen(top, bottom)
-            if layout.bits == 16:  # noqa: PLR2004 -- the other is 8
+            if layout.depth == _MOST_BITS:
                 rows = _narrow(rows, mode)
             name = mode if not transparent else {"L": "LA", "RGB": "RGBA"}[mode]
             plain = _as_pillow_has_it(rows.astype(np.uint8), mode)
             return Image.frombytes(name, (layout.width, bottom - top), plain.tobytes())
 
-        is_wide = layout.bits == 16 and mode in ("L", "RGB")  # noqa: PLR2004 -- as above
+        is_deep = layout.depth == _MOST_BITS
         return Samples(
             mode=mode if not transparent else {"L": "LA", "RGB": "RGBA"}[mode],
             width=layout.width,
             height=layout.height,
             transparent=transparent,
             strip=strip,
-            rounded=ROUNDED if layout.bits == 16 else "",  # noqa: PLR2004 -- as above
-            wide=(lambda top, bottom: np.asarray(chosen(top, bottom), np.uint16)) if is_wide else None,
+            rounded=rounded(layout.bits) if is_deep else "",
+            wide=(lambda top, bottom: np.asarray(chosen(top, bottom), np.uint16))
+            if is_deep and mode in ("L", "RGB")
+            else None,
         )
 
     def _pixels(self) -> Wide:
         """Return all samples, (height, width, samples)."""
         layout = self._layout
-        kind = np.dtype(f"{layout.order}u{layout.bits // 8}")
-        pixels = np.empty((layout.height, layout.width, layout.samples), kind.newbyteorder("="))
+        pixels = np.empty((layout.height, layout.width, layout.samples), f"u{layout.depth // 8}")
         across, down = layout.block
-        channels = 1 if layout.is_planar else layout.samples
         columns = -(-layout.width // across)
-        for number, raw in enumerate(self._blocks(across * channels * layout.bits // 8)):
-            block = np.frombuffer(raw, kind).reshape(-1, across, channels)
+        for number, raw in enumerate(self._blocks(-(-layout.row_samples * layout.bits // 8))):
+            if layout.bits == layout.depth:
+                stored: Wide = np.frombuffer(raw, f"{layout.order}u{layout.depth // 8}")
+            else:
+                stored = unpacked(raw, bits=layout.bits, row_samples=layout.row_samples)
+            block = stored.reshape(-1, across, layout.row_samples // across)
             if layout.predictor == _DIFFERENCES:
-                block = np.cumsum(block, axis=1, dtype=kind.newbyteorder("="))
+                block = np.cumsum(block, axis=1, dtype=pixels.dtype)
             plane, place = divmod(number, columns * -(-layout.height // down))
             top, left = place // columns * down, place % columns * across
             part = pixels[top : top + down, left : left + across]
@@ -217,7 +234,7 @@ class WideTiffSource:
             if len(packed) < size:
                 raise PictureError("its picture data ends too early")
             with Image.open(
-                io.BytesIO(_bytes_tiff(packed, row_bytes, rows, layout.compression)), formats=["TIFF"]
+                io.BytesIO(_bytes_tiff(packed, row_bytes, rows, layout)), formats=["TIFF"]
             ) as image:
                 yield image.tobytes()
 
@@ -260,7 +277,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _SampleLa
     if any(offset + count > size for offset, count in spans):
         raise PictureError("its picture data ends too early")
     _refuse_other_kinds(
-        bits, set(_several(tags.get(_FORMAT, 1))), photometric, compression, number(_FILL_ORDER, 1)
+        bits, set(_several(tags.get(_FORMAT, 1))), photometric, compression, number(_PREDICTOR, 1)
     )
     colours = _MODES[photometric][1]
     if not colours <= samples <= _MOST_SAMPLES:
@@ -286,6 +303,7 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _SampleLa
         photometric=photometric,
         compression=compression,
         predictor=number(_PREDICTOR, 1),
+        fill_order=number(_FILL_ORDER, 1),
         alpha=_alpha(_several(tags.get(_EXTRA, ())), colours) if colours != 4 and photometric < 8 else None,  # noqa: PLR2004 -- CMYK, Lab
         is_planar=is_planar,
         block=block,
@@ -294,24 +312,25 @@ def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, size: int) -> _SampleLa
 
 
 def _refuse_other_kinds(
-    bits: set[int], formats: set[int], photometric: int, compression: int, fill_order: int
+    bits: set[int], formats: set[int], photometric: int, compression: int, predictor: int
 ) -> None:
     """Raise an error that says why this kind of TIFF is not supported."""
+    is_lab = photometric in (_CIELAB, _ICCLAB)
     reason = ""
-    if formats != {1}:
-        reason = "its samples are no whole numbers from 0 on"
-    elif bits not in ({8}, {16}):
-        reason = f"its samples have {' and '.join(map(str, sorted(bits)))} bits"
+    if formats != {1} or len(bits) > 1 or max(bits) > _MOST_BITS:
+        reason = f"its samples are {samples_in_words(formats, bits)}"
     elif photometric not in _MODES:
         reason = (
             f"its kind of colours (PhotometricInterpretation {photometric}) is not read with these channels"
         )
+    elif bits not in ({8}, {16}) and (is_lab or predictor == _DIFFERENCES):
+        reason = (
+            f"its samples have {max(bits)} bits, which is not read with {'Lab' if is_lab else 'differencing'}"
+        )
     elif compression not in _WITHOUT_LOSS:
-        reason = f"its compression ({compression}) is not read with these channels"
-    elif fill_order != 1:
-        reason = "the bits of its bytes are reversed"
+        reason = f"its compression, {compression_name(compression)}, is not read with these channels"
     if reason:
-        raise LimitError(f"it is a TIFF of a kind that is not supported, because {reason}", advice=_ADVICE)
+        raise LimitError(f"it is a TIFF of a kind that is not supported, because {reason}", advice=ADVICE)
 
 
 def _alpha(extras: tuple[int, ...], colours: int) -> tuple[int, bool] | None:
@@ -330,7 +349,7 @@ def _colours(rows: Wide, layout: _SampleLayout) -> Wide:
     if layout.photometric == _WHITE_IS_ZERO:
         return np.asarray(np.iinfo(rows.dtype).max - rows, rows.dtype)
     if layout.photometric == _CIELAB:  # a* and b* have signs there
-        half = 1 << (layout.bits - 1)
+        half = 1 << (layout.depth - 1)
         return np.concatenate((rows[..., :1], rows[..., 1:] + rows.dtype.type(half)), axis=2)
     return rows
 
@@ -355,15 +374,16 @@ def _as_pillow_has_it(rows: NDArray[np.uint8], mode: str) -> NDArray[np.uint8]:
     return np.concatenate((rows[..., :1], rows[..., 1:] ^ 0x80), axis=2) if mode == "LAB" else rows
 
 
-def _bytes_tiff(packed: bytes, row_bytes: int, rows: int, compression: int) -> bytes:
+def _bytes_tiff(packed: bytes, row_bytes: int, rows: int, layout: _SampleLayout) -> bytes:
     """A TIFF of grey bytes with this as its only strip."""
     fields = (
         (_WIDTH, row_bytes),
         (_HEIGHT, rows),
         (_BITS, 8),
-        (_COMPRESSION, compression),
+        (_COMPRESSION, layout.compression),
         (_PHOTOMETRIC, 1),
-        (_OFFSETS, 8 + 2 + 9 * 12 + 4),
+        (_FILL_ORDER, layout.fill_order),
+        (_OFFSETS, 8 + 2 + 10 * 12 + 4),
         (_SAMPLES, 1),
         (_ROWS, rows),
         (_COUNTS, len(packed)),
