@@ -14,7 +14,9 @@ import pytest
 
 from cutoutd.intake import incoming
 from cutoutd.lease import marker
+from cutoutd.serve.backend.configuration import CurrentSettings
 from cutoutd.serve.backend.disk_refusals import folder_faults, state_faults
+from cutoutd.settings import loader
 from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.serving import Serving, picture, serving, until
 
@@ -140,3 +142,26 @@ def test_a_limit_of_the_system_is_no_fault_of_a_disk(number: int) -> None:
     for faults in (folder_faults, state_faults):
         with pytest.raises(OSError, match=os.strerror(number)), faults():
             raise OSError(number, os.strerror(number))
+
+
+def test_a_changed_configuration_is_read_once_files_can_be_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, the change was taken for an invalid one, and the earlier settings stayed until the next change."""
+    config = tmp_path / "c.toml"
+    text = (
+        f'[[folder]]\nname = "shop"\ninput = "{tmp_path}/in"\noutput = "{tmp_path}/out"\n'
+        "[service]\nmin_free_disk_mb = "
+    )
+    config.write_text(f"{text}1\n", encoding="utf-8")
+    current = CurrentSettings(loader.load(config, {}), config)
+    config.write_text(f"{text}22\n", encoding="utf-8")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        for name in ("read_text", "read_bytes", "open"):
+            patched.setattr(Path, name, refuse)
+        assert current.settings.service.min_free_disk_mb == 1
+    assert current.settings.service.min_free_disk_mb == 22

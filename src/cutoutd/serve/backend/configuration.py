@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cutoutd import logs
+from cutoutd.errnos import OUT_OF_RESOURCES
 from cutoutd.errors import CutoutdError
 from cutoutd.settings import loader
 
@@ -40,6 +41,10 @@ class CurrentSettings:
                 try:
                     self._settings = loader.load(self._config, os.environ)
                 except CutoutdError as error:
+                    cause = error.__cause__
+                    if isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES:
+                        self._seen = None  # it is read again in a moment
+                        return self._settings
                     logs.get().warning("serve.configuration", why=str(error))
             return self._settings
 
