@@ -39,7 +39,7 @@ _PICTURES: Final = (
     ("RW2", re.compile(rb"IIU\x00")),
     (WEBP, re.compile(rb"RIFF....WEBP", re.DOTALL)),
     (GIF, re.compile(rb"GIF8[79]a")),
-    (BMP, re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}", re.DOTALL)),
+    (BMP, re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00{3}", re.DOTALL)),
     (JPEG_2000, re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
 )
 # Of an ISO media file (ISO/IEC 14496-12, 4.3): which of its brands make it which format; films have brands as well.

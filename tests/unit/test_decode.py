@@ -15,8 +15,10 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from cutoutd.engine.formats.decode import decode, header
+from cutoutd.engine.containers.png import png_chunks
+from cutoutd.engine.formats.decode import MOST_PIXELS, decode, header
 from cutoutd.errors import LimitError, PictureError
+from cutoutd.settings import schema
 
 MANY = 120_000_000
 
@@ -138,6 +140,23 @@ def test_a_size_beyond_pillows_own_limit_is_ours_to_judge() -> None:
     )
     with pytest.raises(LimitError, match="3600 megapixels"):
         decode(huge, max_pixels=MANY)
+
+
+def test_no_limit_is_advised_that_the_settings_refuse() -> None:
+    """A picture that no limit allows has a false header, or has to be exported smaller."""
+    for width, is_possible in (
+        (MOST_PIXELS // 1000, True),
+        (MOST_PIXELS // 1000 + 1, False),
+        (2**31 - 1, False),
+    ):
+        ihdr = struct.pack(">IIBBBBB", width, 1000, 8, 2, 0, 0, 0)
+        with pytest.raises(LimitError) as caught:
+            decode(png_of([(b"IHDR", ihdr), (b"IDAT", b""), (b"IEND", b"")]), max_pixels=MANY)
+        assert ("max_pixels" in str(caught.value)) == is_possible
+        assert ("is not true" in str(caught.value)) != is_possible
+    assert schema.PoolSettings(max_pixels=MOST_PIXELS).max_pixels == MOST_PIXELS
+    with pytest.raises(ValueError, match="max_pixels"):
+        schema.PoolSettings(max_pixels=MOST_PIXELS + 1)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +301,47 @@ def test_only_the_first_of_several_frames_is_taken() -> None:
         picture = decode(data, max_pixels=MANY)
         assert picture.rgb[5, 5].tolist() == [255, 0, 0]
         assert any("first one" in warning for warning in picture.warnings)
+
+
+@pytest.mark.parametrize("default_image", [True, False])
+def test_an_animated_png_is_cut_as_its_still_image(*, default_image: bool) -> None:
+    """Errors in the sequence of its frames do not concern that: no frame control, no frame, or their number is wrong."""
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=default_image)
+    chunks = [(kind, data[begin:end]) for kind, begin, end in png_chunks(data)]
+    broken = [
+        [one for one in chunks if one[0] != b"fcTL"],
+        [(kind, bytes(8) if kind == b"acTL" else content) for kind, content in chunks],
+        [(kind, content[:3] if kind == b"fcTL" else content) for kind, content in chunks],
+        [(kind, content[:1] if kind == b"fdAT" else content) for kind, content in chunks],
+        [*chunks[:-1], *(one for one in chunks if one[0] == b"fcTL"), chunks[-1]],
+    ]
+    for file in (data, *map(png_of, broken)):
+        picture = decode(file, max_pixels=MANY)
+        assert picture.rgb[5, 5].tolist() == [255, 0, 0]
+        assert any("first one" in warning for warning in picture.warnings)
+
+
+@pytest.mark.parametrize(
+    ("at", "form", "value", "why"),
+    [
+        (54, "<III", (0xFF0, 0xFF000, 0xF), "bitfields layout"),
+        (28, "<H", (2,), "pixel depth"),
+        (30, "<I", (6,), "compression"),
+        (14, "<I", (16,), "header type"),
+    ],
+)
+def test_a_bmp_of_a_rare_kind_is_not_called_damaged(
+    at: int, form: str, value: tuple[int, ...], why: str
+) -> None:
+    """Masks of its own for the channels, two bits, transparency in bit fields, and the short header of OS/2."""
+    head = struct.pack("<2sIHHI", b"BM", 66 + 4 * 96, 0, 0, 66)
+    info = struct.pack("<IiiHHIIiiII", 40, 12, 8, 1, 32, 3, 4 * 96, 0, 0, 0, 0)
+    data = bytearray(head + info + struct.pack("<III", 0xFF0000, 0xFF00, 0xFF) + bytes(4 * 96))
+    assert decode(bytes(data), max_pixels=MANY).rgb.shape == (8, 12, 3)
+    struct.pack_into(form, data, at, *value)
+    with pytest.raises(LimitError, match=f"not supported, because of its {why}"):
+        decode(bytes(data), max_pixels=MANY)
 
 
 def test_a_raw_files_preview_is_not_taken_for_the_picture() -> None:

@@ -36,6 +36,8 @@ _SAMPLE_STEP: Final = 13  # no multiple of a pixel's bytes, so that every channe
 _LEVEL: Final = 2  # of ISA-L's 0 to 3: level 3 takes longer and gains next to nothing
 _MAX_CHUNK_BYTES: Final = 1 << 20  # a reader may hold a whole chunk in memory
 _MAX_SIDE: Final = (1 << 31) - 1
+_FRAME: Final = b"fdAT"
+_ANIMATION: Final = frozenset({b"acTL", b"fcTL", _FRAME})
 
 
 class BinarySink(Protocol):
@@ -234,6 +236,24 @@ def without_damaged(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             names.append(kind.decode("ascii", "replace"))
             last = end + 4
     return (b"".join((*parts, data[last:])), tuple(names)) if names else (data, ())
+
+
+def without_animation(data: bytes) -> tuple[bytes, bool]:
+    """Return a PNG without the chunks that make it an animation, and whether it has further frames; the same PNG where it is none.
+
+    What remains is the default image, which every reader of PNG shows that knows no animations (4.9): errors in the sequence of the
+    frames do not concern it.
+
+    Args:
+        data: the whole file.
+    """
+    parts, last, has_frames = [], 0, False
+    for kind, begin, end in png_chunks(data):
+        if kind in _ANIMATION:
+            parts.append(data[last : begin - 8])
+            last = end + 4
+            has_frames = has_frames or kind == _FRAME
+    return (b"".join((*parts, data[last:])), has_frames) if last else (data, False)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -47,6 +47,9 @@ _WORKER_MB: Final = 1024
 _BYTES_PER_PIXEL: Final = 24
 """Memory of a worker with a model, and for each pixel: 100 megapixels needed 2.3 GiB, 190 needed 3.5 (measured)."""
 
+MOST_PIXELS: Final = 1_000_000_000
+"""The largest number that ``max_pixels`` may be: larger pictures can only be exported smaller."""
+
 _MOST_HALVINGS: Final = 3  # libjpeg's smallest scale is an eighth
 _RGBA, _ALPHA = 4, 3
 _OPAQUE: Final = 255
@@ -173,6 +176,12 @@ def _header(source: PictureSource) -> Header:
 
 
 def _check_size(found: Header, max_pixels: int) -> None:
+    if found.pixels > max(max_pixels, MOST_PIXELS):
+        raise LimitError(
+            f"its header says that it has {found.pixels / 1e6:.0f} megapixels ({found.width} x {found.height}); either that"
+            " is not true, or the picture is too large to be cut",
+            advice=f"The original is untouched. Export it with fewer than {MOST_PIXELS / 1e6:.0f} megapixels and put that in its place.",
+        )
     if found.pixels > max_pixels:
         raise LimitError(
             f"it has {found.pixels / 1e6:.0f} megapixels ({found.width} x {found.height}),"

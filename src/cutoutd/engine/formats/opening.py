@@ -25,8 +25,9 @@ from PIL import (
 )
 
 from cutoutd.engine.containers.jpeg import with_end_marker
-from cutoutd.engine.containers.png import without_damaged
+from cutoutd.engine.containers.png import without_animation, without_damaged
 from cutoutd.engine.formats import tiff_kind
+from cutoutd.engine.formats.source import SEVERAL
 from cutoutd.engine.formats.tiff_page import picture_first, raw_format
 from cutoutd.errors import LimitError, PictureError
 from cutoutd.file_signatures import (
@@ -84,6 +85,7 @@ THUMBNAIL_FIRST: Final = (
 
 EXPORT_ADVICE: Final = "The original is untouched. Export it as JPEG, PNG or TIFF and put that in its place."
 
+_UNSUPPORTED_BMP: Final = "Unsupported BMP "
 _PNG_SIGNATURE_BYTES: Final = 8
 _PNG_FRAME_BYTES: Final = 12  # length, type and CRC around a chunk's data
 _PNG_TEXTS: Final = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf"})
@@ -170,6 +172,13 @@ def open_picture(name: str, data: bytes) -> Opened:
         tiff_kind.refuse_compression(data)
     try:
         return Opened(format=name, data=data, image=_open(name, data), warnings=warnings)
+    except OSError as error:
+        if name != BMP or not str(error).startswith(_UNSUPPORTED_BMP):
+            raise
+        kind = str(error).removeprefix(_UNSUPPORTED_BMP).lower()
+        raise LimitError(
+            f"it is a BMP of a kind that is not supported, because of its {kind}", advice=EXPORT_ADVICE
+        ) from error
     except ValueError as error:
         if name != PNG or "MAX_TEXT" not in str(error):
             raise
@@ -184,8 +193,9 @@ def _mended(name: str, data: bytes) -> tuple[bytes, tuple[str, ...]]:
         return ended, (NO_END_MARKER,)
     if name == PNG:
         sound, damaged = without_damaged(data)
+        still, has_frames = without_animation(sound)
         said = f"it has damaged chunks that no pixel needs, which were left out: {', '.join(damaged)}"
-        return sound, (said,) if damaged else ()
+        return still, (*((said,) if damaged else ()), *((SEVERAL,) if has_frames else ()))
     if name == TIFF and (turned := picture_first(data)) is not data:
         return turned, (THUMBNAIL_FIRST,)
     return data, ()
