@@ -133,6 +133,20 @@ def test_what_a_fine_matte_shows_itself_stays_bit_for_bit() -> None:
         assert (refine(scene.rgb, matte) == refine(scene.rgb, matte, is_detailed=True)).all()
 
 
+def test_a_tiny_picture_is_refined_although_its_matte_has_more_pixels() -> None:
+    """Where a network with a grid of 288 is undecided between strands."""
+    scene = _ball(240, strands=60)
+    matte = _reduced(_network(900, reach=0.34, softness=0.02), 288)
+    y, x = np.mgrid[:240, :240]
+    distance = np.hypot(y - 120, x - 120) / 240
+    strands = (distance > 0.28) & (distance < 0.44)
+    refined, resized = (
+        float(np.abs(refine(scene.rgb, matte, is_detailed=is_detailed) / 255 - scene.alpha)[strands].mean())
+        for is_detailed in (False, True)
+    )
+    assert refined < 0.7 * resized
+
+
 def test_a_fine_matte_has_no_seams_between_its_tiles() -> None:
     """A soft ramp over the whole picture crosses all of them."""
     side, size = 1200, 600
