@@ -58,24 +58,75 @@ _DOCUMENTS: Final = (
     (re.compile(rb"gimp xcf"), "a GIMP document"),
     (re.compile(rb"\x76\x2f\x31\x01"), "an OpenEXR picture"),
 )
+# Pictures that no decoder here reads. A Targa picture has no signature: that its header makes sense has to do.
+_UNREAD_PICTURES: Final = (
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
+    (re.compile(rb"SIMPLE  ="), "a FITS file"),
+    (re.compile(rb"\x00\x00\x01\x00(?!\x00\x00)|icns"), "an icon"),
+    (re.compile(rb"\x00\x00\x02\x00(?!\x00\x00)"), "a mouse pointer"),
+    (re.compile(rb"P[1-7Ff]\s"), "a PNM picture"),
+    (re.compile(rb"qoif"), "a QOI picture"),
+    (re.compile(rb"DDS "), "a DDS texture"),
+    (re.compile(rb"BLP[12]"), "a BLP texture"),
+    (re.compile(rb"\x01\xda[\x00\x01][\x01\x02]"), "an SGI picture"),
+    (re.compile(rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]|\xb1\x68\xde\x3a"), "a PCX picture"),
+    (re.compile(rb"\x59\xa6\x6a\x95"), "a Sun raster picture"),
+    (re.compile(rb".{4}[\x11\x12]\xaf.{6}[\x08\x00]\x00", re.DOTALL), "a FLI animation"),
+    (re.compile(rb"/\* XPM"), "an XPM picture"),
+    (re.compile(rb"\s*#define\s+\S+_width\s"), "an XBM picture"),
+    (re.compile(rb"#\?(RADIANCE|RGBE)"), "a Radiance HDR picture"),
+    (re.compile(rb"II\xbc"), "a JPEG XR picture"),
+    (re.compile(rb"SDPX|XPDS|\x80\x2a\x5f\xd7"), "a DPX or Cineon picture"),
+    (re.compile(rb"FORM....(ILBM|PBM )", re.DOTALL), "an IFF picture"),
+    (re.compile(rb"\xd7\xcd\xc6\x9a|\x01\x00\x00\x00.{36} EMF", re.DOTALL), "a Windows metafile"),
+    (
+        re.compile(
+            rb".(\x00[\x02\x03\x0a\x0b]\x00{5}|\x01[\x01\x09].{4}[\x0f\x10\x18\x20])"
+            rb".{4}(?!\x00\x00)..(?!\x00\x00)..[\x08\x0f\x10\x18\x20][\x00-\x3f]",
+            re.DOTALL,
+        ),
+        "a TGA picture",
+    ),
+)
 # Other files that people put into a folder of pictures.
 _OTHERS: Final = (
     (re.compile(rb"FOVb"), "a camera's raw file (X3F)"),
     (re.compile(rb"\x00MRM"), "a camera's raw file (MRW)"),
     (re.compile(rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3", re.DOTALL), "a film"),
-    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL "), "a JPEG XL picture"),
     *_DOCUMENTS,
-    (re.compile(rb"SIMPLE  ="), "a FITS file"),
     (re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg|<svg)", re.DOTALL), "an SVG drawing"),
     (re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE), "a web page"),
     (re.compile(rb"PK\x03\x04"), "a ZIP archive or an office document"),
-    (re.compile(rb"\x00\x00[\x01\x02]\x00"), "an icon"),
-    (re.compile(rb"P[1-7]\s"), "a PNM picture"),
-    (re.compile(rb"qoif"), "a QOI picture"),
-    (re.compile(rb"DDS "), "a DDS texture"),
     (re.compile(rb"\x7fELF|MZ"), "a program"),
+    *_UNREAD_PICTURES,
     (re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}\Z"), TEXT),
 )
+# What a file is by its name, if its first bytes do not tell.
+_BY_EXTENSION: Final = {
+    extension: name
+    for extensions, name in (
+        ("tga vda icb vst", "a TGA picture"),
+        ("sgi", "an SGI picture"),
+        ("pcx dcx", "a PCX picture"),
+        ("ras", "a Sun raster picture"),
+        ("ico icns", "an icon"),
+        ("cur", "a mouse pointer"),
+        ("xpm", "an XPM picture"),
+        ("xbm", "an XBM picture"),
+        ("fli flc", "a FLI animation"),
+        ("blp", "a BLP texture"),
+        ("pnm pbm pgm ppm pam pfm", "a PNM picture"),
+        ("jxr wdp hdp", "a JPEG XR picture"),
+        ("dpx cin", "a DPX or Cineon picture"),
+        ("wmf emf", "a Windows metafile"),
+        ("pcd", "a Photo CD picture"),
+        ("pct pict", "a PICT picture"),
+        ("djvu djv", "a DjVu picture"),
+        ("fpx", "a FlashPix picture"),
+    )
+    for extension in extensions.split()
+}
+_UNREAD: Final = frozenset({name for _, name in _UNREAD_PICTURES} | set(_BY_EXTENSION.values()))
 
 # Of pictures that can be cut, and of others that photographers call pictures: rarer raw files, JPEG XL.
 PICTURE_EXTENSIONS: Final = frozenset(
@@ -133,13 +184,20 @@ def picture_format(head: bytes) -> str | None:
     return next((name for name, known in _BRANDS if brands & known), None)
 
 
-def seems_to_be(head: bytes) -> str | None:
-    """Return what a file is that is not a picture, with its article, such as ``a PDF document``; None: unknown.
+def seems_to_be(head: bytes, name: str = "") -> str | None:
+    """Return what a file is that is not a picture that can be cut, with its article, such as ``a PDF document``; None: unknown.
 
     Args:
         head: the first `HEAD_BYTES` of the file, or all if it has fewer.
+        name: name or path of the file, whose extension counts where the bytes do not tell; empty: none.
     """
-    return next((name for magic, name in _OTHERS if magic.match(head)), None)
+    by_bytes = next((known for magic, known in _OTHERS if magic.match(head)), None)
+    return _BY_EXTENSION.get(_extension(name), by_bytes) if by_bytes in (None, TEXT) else by_bytes
+
+
+def is_unread_picture(seems: str) -> bool:
+    """Whether what a file seems to be is a picture, of a format that is not read."""
+    return seems in _UNREAD
 
 
 def _extension(name: str) -> str:

@@ -24,7 +24,7 @@ def why_no_picture(head: bytes, name: str) -> str:
         head: the first `file_signatures.HEAD_BYTES` of the file, or all if it has fewer.
         name: its name. It alone proves nothing, since the program chose it.
     """
-    kind, seems = file_signatures.kind(head, name), file_signatures.seems_to_be(head)
+    kind, seems = file_signatures.kind(head, name), file_signatures.seems_to_be(head, name)
     is_none = kind is file_signatures.FileKind.OTHER or (
         kind is not file_signatures.FileKind.PICTURE and seems is not None
     )

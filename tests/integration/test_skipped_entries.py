@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from cutoutd.file_signatures import FileKind
 from cutoutd.folder.skipped_entries import SkippedEntries
+from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
 from tests.integration.parts import NAME
@@ -89,3 +91,26 @@ def test_another_file_is_named_once_with_its_apparent_kind() -> None:
     assert skipped.note.endswith("and 2 more")
     skipped.forget_others(())
     assert skipped.note == ""
+
+
+def test_a_picture_of_a_format_that_is_not_read_is_named_first_with_what_to_do(tmp_path: Path) -> None:
+    """By its first bytes, or else by its name; files of other kinds are named after it."""
+    skipped = SkippedEntries(NAME)
+    names = ("a.zip", "b.tga", "c.pcx", "d.xpm", "e.txt", "f.bin")
+    for name in names:
+        (tmp_path / name).write_bytes(b"PK\x03\x04" if name == "a.zip" else b"anything")
+    with capture_logs() as logs:
+        for name in names:
+            probe = open_probe(os.fspath(tmp_path), name)
+            assert probe is not None
+            assert probe.kind is FileKind.OTHER
+            skipped.is_none(name, probe.hint)
+    assert skipped.note.startswith(
+        "left out: b.tga (a TGA picture), c.pcx (a PCX picture), d.xpm (an XPM picture) and 1 more; export"
+    )
+    assert [("advice" in line, line["path"]) for line in logs] == [
+        (False, "a.zip"),
+        (True, "b.tga"),
+        (True, "c.pcx"),
+        (True, "d.xpm"),
+    ]

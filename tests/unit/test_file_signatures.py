@@ -8,8 +8,17 @@ import pytest
 from PIL import Image
 
 from cutoutd.engine.formats.opening import recognise
-from cutoutd.errors import PictureError
-from cutoutd.file_signatures import HEAD_BYTES, FileKind, has_picture_extension, kind, picture_format
+from cutoutd.errors import LimitError, PictureError
+from cutoutd.file_signatures import (
+    HEAD_BYTES,
+    TEXT,
+    FileKind,
+    has_picture_extension,
+    is_unread_picture,
+    kind,
+    picture_format,
+    seems_to_be,
+)
 
 
 def _picture(format_name: str) -> bytes:
@@ -146,3 +155,63 @@ def test_a_bmp_with_an_applications_reserved_bytes_is_the_same_to_both_sides() -
     assert picture_format(bytes(head)) is None
     with pytest.raises(PictureError, match="no known picture format"):
         recognise(bytes(head))
+
+
+@pytest.mark.parametrize(
+    ("pillow_name", "mode", "expected"),
+    [
+        ("TGA", "RGB", "a TGA picture"),
+        ("TGA", "L", "a TGA picture"),
+        ("TGA", "P", "a TGA picture"),
+        ("TGA", "RGBA", "a TGA picture"),
+        ("SGI", "RGB", "an SGI picture"),
+        ("PCX", "RGB", "a PCX picture"),
+        ("PCX", "1", "a PCX picture"),
+        ("ICNS", "RGBA", "an icon"),
+        ("ICO", "RGBA", "an icon"),
+        ("DDS", "RGBA", "a DDS texture"),
+        ("BLP", "P", "a BLP texture"),
+        ("XBM", "1", "an XBM picture"),
+        ("PPM", "RGB", "a PNM picture"),
+        ("PPM", "F", "a PNM picture"),
+        ("QOI", "RGB", "a QOI picture"),
+    ],
+)
+def test_a_picture_that_is_not_read_is_told_by_its_first_bytes(
+    pillow_name: str, mode: str, expected: str
+) -> None:
+    """A Targa picture is no icon, although both begin with the same bytes."""
+    buffer = io.BytesIO()
+    options = {"blp_version": "BLP2"} if pillow_name == "BLP" else {}
+    Image.new("RGB", (32, 32), "red").convert(mode).save(buffer, pillow_name, **options)
+    head = buffer.getvalue()[:HEAD_BYTES]
+    assert kind(head, "any.file") is FileKind.OTHER
+    assert seems_to_be(head) == expected
+    assert is_unread_picture(expected)
+    with pytest.raises(LimitError, match=expected):
+        recognise(head)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sprite.TGA", "a TGA picture"),
+        ("a/fly.flc", "a FLI animation"),
+        ("photo.PCD", "a Photo CD picture"),
+        ("notes", None),
+        ("notes.txt", None),
+        ("tga", None),
+        ("data.bin", None),
+    ],
+)
+def test_the_extension_counts_where_the_first_bytes_do_not_tell(name: str, expected: str | None) -> None:
+    """They go first: an archive that is named like a picture is an archive."""
+    assert seems_to_be(b"\x07\x08\x09" * 20, name) == expected
+    assert seems_to_be(b"just a few words", name) == (expected or TEXT)
+    assert seems_to_be(b"PK\x03\x04", name) == "a ZIP archive or an office document"
+
+
+@pytest.mark.parametrize("head", [bytes(64), b"\x00\x00\x01\x00" + bytes(60), bytes(range(64)), b"\n\n" * 32])
+def test_bytes_of_no_kind_are_no_picture_that_is_not_read(head: bytes) -> None:
+    """Zeros and counters lie in many files; what is still being written must not be refused for good."""
+    assert not is_unread_picture(seems_to_be(head) or "")

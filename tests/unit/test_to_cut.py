@@ -44,6 +44,28 @@ def test_pictures_and_folders_are_taken_together_and_each_once(here: Path) -> No
         pictures_in([here / "gone"], here / "cutouts")
 
 
+def test_pictures_of_formats_that_are_not_read_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what they are and what to do; other files of other kinds are not."""
+    for name in ("z.tga", "a/logo.sgi", "b.pcx", "c.icns"):
+        (here / "empty" / name).parent.mkdir(exist_ok=True)
+        (here / "empty" / name).write_bytes(b"anything")
+    (here / "empty" / "list.txt").write_text("b, c", encoding="ascii")
+    with pytest.raises(UsageError, match=r"logo\.sgi \(an SGI picture\), .* and 1 more.* Export those"):
+        pictures_in([here / "empty"], here / "cutouts")
+    (here / "empty" / "d.jpg").write_bytes(JPEG)
+    with ExitStack() as stack:
+        found = _pictures([str(here / "empty")], "cutouts", Settings(), stack)
+    assert found.files == (here / "empty" / "d.jpg",)
+    said = capsys.readouterr().err
+    assert (
+        "left out logo.sgi (an SGI picture), b.pcx (a PCX picture), c.icns (an icon) and 1 more; export"
+        in said
+    )
+    assert "list.txt" not in said
+
+
 def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
     """Recognised by their sidecars, in any folder and form; a cutout named explicitly is cut."""
     shoot = here / "shoot"

@@ -25,6 +25,7 @@ from cutoutd.cli.inputs import (
     refuse_originals,
     refuse_terminal,
     target_of,
+    unread_in_words,
 )
 from cutoutd.cli.instance import ConfigOption, named_path
 from cutoutd.cli.listeners import event_display
@@ -168,6 +169,11 @@ def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack)
     if found.cutouts:
         many = "1 cutout" if found.cutouts == 1 else f"{found.cutouts} cutouts"
         print(f"cutoutd: left out {many} that cutoutd made", file=sys.stderr)
+    if found.unread:
+        print(
+            f"cutoutd: left out {unread_in_words(found.unread)}; export pictures of formats that are not read as JPEG, PNG or TIFF",
+            file=sys.stderr,
+        )
     return InputPictures(files=(*from_input, *found.files), folders=found.folders)
 
 

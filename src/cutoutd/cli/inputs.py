@@ -8,13 +8,13 @@ import stat
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.cli.printing import printable
 from cutoutd.errors import UsageError
-from cutoutd.file_signatures import FileKind, has_picture_extension
+from cutoutd.file_signatures import FileKind, has_picture_extension, is_unread_picture
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
@@ -24,10 +24,13 @@ from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 STREAM: Final = Path("-")
 """Standard input or standard output."""
+
+_NAMED: Final = 3
+"""The most pictures of formats that are not read that a message names."""
 
 EXTENSIONS: Final = {**{one.extension: one for one in Format}, "jpeg": Format.JPEG, "tiff": Format.TIFF}
 """Extensions that a cutout may have."""
@@ -41,11 +44,13 @@ class InputPictures:
         files: absolute paths, without duplicates.
         folders: absolute paths; cutouts of pictures below them keep their sub-folders.
         cutouts: number of our own cutouts below them, which are not cut.
+        unread: pictures below them of formats that are not read, and what each seems to be.
     """
 
     files: tuple[Path, ...]
     folders: tuple[Path, ...] = ()
     cutouts: int = 0
+    unread: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,10 +81,12 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
     files: list[Path] = []
     folders: list[Path] = []
     cutouts: set[Path] = set()
+    unread: dict[Path, str] = {}
     for one in named:
         if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where access is refused
             root = Path(os.path.realpath(one))
-            there = _pictures_below(root, output)
+            there, others = _pictures_below(root, output)
+            unread |= others
             cutouts |= (own := _own_cutouts(root, there))
             below = [file for file in there if file not in own]
             if own and not below:
@@ -89,8 +96,11 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
                     advice="Name them one by one, if they are to be cut again.",
                 )
             if not below:
+                only = f" that can be cut, but {unread_in_words(others)}" if others else ""
                 raise UsageError(
-                    "there is no picture in this folder", path=one, advice="Name one that has some."
+                    f"there is no picture in this folder{only}",
+                    path=one,
+                    advice="Export those as JPEG, PNG or TIFF." if others else "Name one that has some.",
                 )
             folders.append(root)
             files += below
@@ -100,7 +110,15 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
         files=tuple(dict.fromkeys(files)),
         folders=tuple(dict.fromkeys(folders)),
         cutouts=len(cutouts.difference(files)),
+        unread=unread,
     )
+
+
+def unread_in_words(unread: Mapping[Path, str]) -> str:
+    """Return the names of some pictures of formats that are not read, with their formats, and the number of the rest."""
+    named = [f"{printable(path.name)} ({seems})" for path, seems in list(unread.items())[:_NAMED]]
+    more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
+    return f"{', '.join(named)}{more}"
 
 
 def named_files(files: Iterable[Path]) -> list[Path]:
@@ -182,21 +200,24 @@ def refuse_originals(target: Target, pictures: InputPictures, *, overwrite: bool
         )
 
 
-def _pictures_below(root: Path, output: Path) -> list[Path]:
+def _pictures_below(root: Path, output: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Return the pictures below a folder, and those of formats that are not read with what they seem to be; both in order."""
     inside = [output.relative_to(root).as_posix()] if output.is_relative_to(root) and output != root else []
     scan = Scan(os.fspath(root), Rules(include=("*",), exclude=(), recursive=True, subtrees=tuple(inside)))
+    found: list[Path] = []
+    unread: dict[Path, str] = {}
     try:
-        found = [
-            root / seen.path
-            for seen in scan
-            if (probe := open_probe(os.fspath(root), seen.path)) is not None
-            and probe.kind is not FileKind.OTHER
-        ]
+        for seen in scan:
+            probe = open_probe(os.fspath(root), seen.path)
+            if probe is not None and probe.kind is not FileKind.OTHER:
+                found.append(root / seen.path)
+            elif probe is not None and is_unread_picture(probe.hint):
+                unread[root / seen.path] = probe.hint
     except OSError as error:
         raise UsageError(
             f"it cannot be read ({error.strerror})", path=root, advice="Name one that you may read."
         ) from error
-    return sorted(found)
+    return sorted(found), dict(sorted(unread.items()))
 
 
 def _own_cutouts(root: Path, files: Sequence[Path]) -> set[Path]:

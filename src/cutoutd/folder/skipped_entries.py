@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.faults.isolation import report
-from cutoutd.file_signatures import TEXT
+from cutoutd.file_signatures import TEXT, is_unread_picture
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NAMED: Final = 3
 """The most directories that are not entered, and the most files that are not pictures, that a folder's note names."""
+
+EXPORT_ADVICE: Final = "export pictures of formats that are not read as JPEG, PNG or TIFF"
 
 
 class SkippedEntries:
@@ -66,7 +68,8 @@ class SkippedEntries:
         if hint in ("", TEXT) or self._others.get(path) == hint:
             return
         self._others[path] = hint
-        self._log.info("file.no-picture", path=path, seems=hint)
+        advice = {"advice": EXPORT_ADVICE} if is_unread_picture(hint) else {}
+        self._log.info("file.no-picture", path=path, seems=hint, **advice)
 
     def forget_others(self, there: Collection[str]) -> None:
         """Drop recorded files that a scan has not found again."""
@@ -75,7 +78,10 @@ class SkippedEntries:
     @property
     def note(self) -> str:
         """What the folder's owner should know of files that are not cut; empty: nothing."""
-        told = (_named("not entered", self._apart), _named("left out", self._others))
+        has_pictures = any(map(is_unread_picture, self._others.values()))
+        # Those come first: their owner may expect cutouts.
+        others = dict(sorted(self._others.items(), key=lambda one: not is_unread_picture(one[1])))
+        told = (_named("not entered", self._apart), _named("left out", others), EXPORT_ADVICE * has_pictures)
         return "; ".join(filter(None, told))
 
 

@@ -78,7 +78,8 @@ def _probe(directory: int, name: str) -> Probe | None:
         is_decided = len(head) >= file_signatures.DECIDED_BYTES
         # No need to wait for a file that is not a picture: a log that is open all day would be probed for ever.
         held = not (kind is file_signatures.FileKind.OTHER and is_decided) and is_open_for_writing(descriptor)
-        hint = (file_signatures.seems_to_be(head) or "") if kind is file_signatures.FileKind.OTHER else ""
+        is_other = kind is file_signatures.FileKind.OTHER
+        hint = (file_signatures.seems_to_be(head, name) or "") if is_other else ""
         return Probe(kind=kind, held=held, hint=hint)
     finally:
         os.close(descriptor)
