@@ -372,6 +372,11 @@ class Job:
     detail: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def starts(self) -> int:
+        """Number of times that it was started since it was accepted or a person asked for it, the present or last one included."""
+        return self.attempts + self.interrupted + self.tries + 1
+
+    @property
     def version(self) -> Version:
         """The version of the source that the job is about."""
         return Version(path=self.path, size=self.size, mtime_ns=self.mtime_ns)

@@ -37,7 +37,7 @@ CUT = Cut(
 FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True)
 
 
-def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -> Job:
+def job(*, attempts: int = 0, interrupted: int = 0, tries: int = 0, sha256: str | None = None) -> Job:
     """Return a job in work."""
     return Job(
         id=7,
@@ -49,7 +49,7 @@ def job(*, attempts: int = 0, interrupted: int = 0, sha256: str | None = None) -
         forced=False,
         attempts=attempts,
         interrupted=interrupted,
-        tries=3,
+        tries=tries,
         alone=False,
         accepted_us=1_000,
         not_before_us=0,
@@ -96,11 +96,13 @@ def test_without_a_worker_nothing_is_invented(clock: FakeClock) -> None:
 
 
 def test_every_beginning_counts_as_an_attempt(clock: FakeClock) -> None:
-    """Deaths of workers and of the daemon, and the present attempt."""
+    """Deaths of workers and of the daemon, files that were not whole yet and other faults that pass, and the present attempt."""
     traced = sidecar_factory(clock)
     assert traced.sidecar_facts(job(), CUT).attempts == 1
     assert traced.sidecar_facts(job(attempts=1, interrupted=2), CUT).attempts == 4
     assert traced.failure_facts(job(attempts=1, interrupted=2), FAILURE).attempts == 4
+    assert traced.failure_facts(job(tries=9), FAILURE).attempts == 10
+    assert traced.sidecar_facts(job(tries=2), CUT).attempts == 3
 
 
 def test_a_failure_is_dated_when_it_is_given_up(clock: FakeClock) -> None:

@@ -310,7 +310,8 @@ def _row(job: Job) -> tuple[object, ...]:
         result.model,
         job.size,
         job.sha256 or "",
-        0 if job.state in (JobState.QUEUED, JobState.SKIPPED) else job.attempts + job.interrupted + 1,
+        job.starts
+        - (job.state in (JobState.QUEUED, JobState.RETRY, JobState.SKIPPED)),  # those wait for the next start
         " ".join(result.outputs),
     )
 

@@ -106,7 +106,7 @@ class SidecarFactory:
             sandbox=worker.layers if worker is not None else (),
             quality=cut.quality,
             timings_ms=cut.timings_ms,
-            attempts=job.attempts + job.interrupted + 1,
+            attempts=job.starts,
             warnings=(*cut.warnings, *_settled(plan)),
             dropped=cut.dropped,
             accepted_us=job.accepted_us,
@@ -140,7 +140,7 @@ class SidecarFactory:
             mtime_ns=job.mtime_ns,
             sha256=job.sha256,
             failure=failure,
-            attempts=job.attempts + job.interrupted + 1,
+            attempts=job.starts,
             at_us=self._clock.now_us(),
         )
 

@@ -48,7 +48,7 @@ class FailureFacts:
         marker: UUID of the folder's marker; empty: it has none.
         bytes, mtime_ns: the version of the source, as accepted.
         sha256: SHA-256 of the source; None: it could not be read.
-        attempts: number of times the job was started.
+        attempts: number of times the job was started, this time included.
         at_us: when it failed, UTC microseconds.
     """
 
