@@ -70,9 +70,8 @@ class Outcomes:
         self._results = results
         self._coordinator = coordinator
         self._patient = patient
-        self._doubted: dict[
-            int, int
-        ] = {}  # jobs whose sources were missing once, and their folder's recoveries then
+        # Jobs whose sources were missing once, and how often their folder had recovered then.
+        self._doubted: dict[int, int] = {}
         self._log = get()
         self.lost_jobs: list[Held] = []
 

@@ -79,9 +79,7 @@ class MarkerAction(Enum):
 
     CARRY_ON = auto()  # it is the one we know, or another installation marked it
     CREATE = auto()  # it has no marker: write one, with the UUID we remember, if any
-    CREATE_ANEW = (
-        auto()
-    )  # another directory has its place, and is the folder from now on: write a marker with a new UUID
+    CREATE_ANEW = auto()  # another directory is the folder from now on: write a marker with a new UUID
     STAND_BY = auto()  # it is probably not mounted: keep everything, and check again later
     REFUSE = auto()  # something else is mounted in its place: touch nothing
 

@@ -31,10 +31,8 @@ _NEAR = 2  # radius of the narrow windows, in working pixels; the wide ones are 
 _TAIL_EDGES = (0.006, 0.02, 0.05, 0.1, 0.2, 0.8, 0.9, 0.95, 0.98, 0.994)
 _TAILS = (0, 1, 2, 6, 7, 8)
 _SIGMOID_TAILS = 0.45  # the two outermost together: networks leave more of them, averages of an alpha fewer
-_NO_SIGMOID, _SIGMOID = (
-    0.35,
-    0.5,
-)  # of real mattes three in four have more than .58; of averages of an alpha, three in four less than .4
+# Of a network's mattes three in four have more than .58; of averages of an alpha, three in four have less than .4.
+_NO_SIGMOID, _SIGMOID = 0.35, 0.5
 # Pieces of evidence, by place in the list, whose mean over the open pixels counts, and whose mean absolute value.
 _MEANS = (5, 6, 7, 8, 9, 10, 11, 4, 3, 21, 23)
 _MEAN_SIZES = (25, 26, 28, 29)
