@@ -454,6 +454,36 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
         expect(page.locator("#notices")).to_contain_text("The journal was damaged, replaced or removed.")
 
 
+def test_a_key_is_never_about_another_picture_than_the_one_that_was_asked_for(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """While the list is on its way, no other picture of it is shown, and a key decides about nothing."""
+    bench = bench_in(tmp_path)
+    config = library(bench)
+    held: list[Route] = []
+    asked: list[str] = []
+
+    def hold_up(route: Route) -> None:
+        held.append(route)
+
+    with serving(bench, config) as address, visit(browser, address) as visitor:
+        page = visitor.page
+        page.locator(".view-inbox").wait_for()
+        page.on("request", lambda one: asked.append(one.url) if one.method == "POST" else None)
+        page.route("**/api/job_ids*", hold_up)
+        visitor.go("review?state=review&job=100")  # not on the first page of the list
+        page.wait_for_timeout(2 * QUIET_MS)
+        assert held
+        assert page.locator(".side-subject h2").count() == 0
+        page.keyboard.press("a")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(QUIET_MS)
+        assert not [one for one in asked if one.endswith("/decide")]
+        while held:
+            held.pop().continue_()
+        expect(page.locator(".side-subject h2")).to_have_text(re.compile(r"100\D"))
+
+
 def library(bench: Bench) -> Path:
     """Return a configuration whose journal has ten thousand pictures, a thousand of them in review; their files do not exist."""
     state = bench.root / "library"

@@ -184,13 +184,19 @@ class Review {
     else if (this.wanted && this.list.complete) this.#goTo(this.wanted);
   }
 
+  // Whether the picture that is asked for is on a page of the list that has not come yet: no other one is shown, or a key would be about that.
+  get #waitsForWanted() {
+    return Boolean(this.wanted) && !this.list.complete && this.list.index(this.wanted) < 0;
+  }
+
   // Whether a picture that is asked for by its number, as from the inbox, is not among those to look at.
   get #isElsewhere() {
     return Boolean(this.linked) && this.list.complete && this.list.index(this.linked) < 0;
   }
 
   #loaded() {
-    this.selection.reset(this.list.count);
+    const elsewhere = this.#waitsForWanted;
+    this.selection.reset(elsewhere ? 0 : this.list.count);
     this.strip.setCount(this.list.count);
     if (this.list.count === 0) this.#showEmpty(this.filters.isDefault ? "nothing" : "noMatch");
     else this.#showEmpty(null);
@@ -206,7 +212,7 @@ class Review {
   }
 
   #details() {
-    if (this.selection.count !== this.list.count) {
+    if (this.selection.count !== this.list.count && !this.#waitsForWanted) {
       this.selection.grow(this.list.count);
       this.strip.setCount(this.list.count);
     }
@@ -260,7 +266,7 @@ class Review {
   }
 
   #go(index) {
-    if (index < 0 || index >= this.list.count) return false;
+    if (this.#waitsForWanted || index < 0 || index >= this.list.count) return false;
     this.selection.go(index);
     this.#show();
     return true;
