@@ -99,6 +99,34 @@ def test_a_bigtiffs_thumbnail_is_not_taken_for_the_picture(big: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("big", BIG)
+@pytest.mark.parametrize("subifds", [0, 299])
+def test_a_bigtiff_of_many_pages_is_cut_as_its_first(big: dict[str, Any], subifds: int) -> None:
+    """Whether they follow each other or lie below the first one."""
+    pixels = samples(3)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, **big) as writer:
+        writer.write(pixels, photometric="rgb", subifds=subifds, metadata=None)
+        for _ in range(299):
+            writer.write(pixels[::8, ::8], photometric="rgb", metadata=None)
+    found = opened(file.getvalue())
+    assert np.array_equal(found.rgb, pixels)
+    assert bool(found.warnings) == (subifds == 0)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_bigtiff_of_directories_within_directories_ends(order: str) -> None:
+    """Thousands deep, or in a circle: an error or a picture, and soon."""
+    for depth, last in ((2000, 0), (3, 16)):
+        data = (b"II\x2b\x00" if order == "<" else b"MM\x00\x2b") + struct.pack(f"{order}HHQ", 8, 0, 16)
+        for level in range(depth):
+            below = last if level == depth - 1 else len(data) + 36
+            data += struct.pack(f"{order}QHHQQQ", 1, 330, 18, 1, below, 0)
+        with pytest.raises(PictureError) as caught:
+            opened(data)
+        assert "recursion" not in str(caught.value)
+
+
+@pytest.mark.parametrize("big", BIG)
 def test_a_damaged_bigtiff_is_an_error_or_a_picture(big: dict[str, Any]) -> None:
     """Whatever byte of its directory is changed, and wherever it ends."""
     data = tiff(samples(3)[:6, :6], rowsperstrip=2, **big, extratags=[(330, 16, 1, 16, True)])

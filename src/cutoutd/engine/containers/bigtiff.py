@@ -26,6 +26,9 @@ _DIRECTORIES: Final = frozenset({330, 34665, 34853, 40965})
 """Tags that point to further directories: sub-pages, EXIF, GPS, interoperability."""
 
 _MAX_DIRECTORIES: Final = 256
+"""Of pages beyond these nothing is needed: the first one is the picture, or one that is no small version of another."""
+
+_MAX_DEPTH: Final = 8
 _MAX_ENTRIES: Final = 4096
 _MAX_BYTES: Final = (1 << 32) - 1
 _SPARE_BYTES: Final = 1 << 20
@@ -53,6 +56,7 @@ class _Rewriting:
         self._order = _ORDERS[data[:_HEAD_BYTES]]
         self._added = bytearray()
         self._placed: dict[int, int] = {}  # where each directory of the file is now; 0: it is being written
+        self._depth = 0
 
     def result(self) -> bytes:
         root = self._chain(self._number("Q", _HEAD_BYTES))
@@ -64,9 +68,9 @@ class _Rewriting:
         return value
 
     def _chain(self, at: int) -> int:
-        """Write a directory and those that follow it; return where the first one is now."""
+        """Write a directory and those that follow it; return where the first one is now, 0 if it is one too many."""
         first, link = 0, 0
-        while at and at not in self._placed:
+        while at and at not in self._placed and len(self._placed) < _MAX_DIRECTORIES:
             place, link_at, at = self._directory(at)
             if link:
                 struct.pack_into(f"{self._order}I", self._added, link, place)
@@ -76,8 +80,8 @@ class _Rewriting:
     def _directory(self, at: int) -> tuple[int, int, int]:
         """Write one directory; return where it is, the place of its link among the added bytes, and the next one's offset."""
         count = self._number("Q", at)
-        if count > _MAX_ENTRIES or len(self._placed) >= _MAX_DIRECTORIES:
-            raise MalformedError("its directories are too large")
+        if count > _MAX_ENTRIES:
+            raise MalformedError("a directory is too large")
         self._placed[at] = 0
         entries = [self._entry(at + 8 + _ENTRY_BYTES * number) for number in range(count)]
         following = self._number("Q", at + 8 + _ENTRY_BYTES * count)
@@ -94,6 +98,7 @@ class _Rewriting:
         plain, is_long = _WIDE_KINDS.get(kind, kind), kind in _WIDE_KINDS
         if tag in _DIRECTORIES and (is_long or kind in (LONG, 13)):
             value = self._moved(begin, count, "Q" if is_long else "I")
+            count = len(value) // 4
         elif is_long:
             value = self._narrowed(begin, count, "q" if kind == 17 else "Q")  # noqa: PLR2004 -- of signed numbers
         elif size <= _BIG_INLINE_BYTES:
@@ -113,12 +118,15 @@ class _Rewriting:
         return struct.pack(f"{self._order}{count}{'i' if code == 'q' else 'I'}", *numbers)
 
     def _moved(self, begin: int, count: int, code: str) -> bytes:
-        """Write the directories of an entry, and return their new offsets; 0 where one is within itself."""
-        if count > _MAX_DIRECTORIES:
-            raise MalformedError("it has too many pages")
-        old = struct.unpack_from(f"{self._order}{count}{code}", self._data, begin)
-        new = [self._placed[at] if at in self._placed else self._chain(at) for at in old]
-        return struct.pack(f"{self._order}{count}I", *new)
+        """Write the directories of an entry, and return their new offsets, but for those within themselves and too many."""
+        if self._depth == _MAX_DEPTH:
+            raise MalformedError("its directories are nested too deeply")
+        self._depth += 1
+        old = struct.unpack_from(f"{self._order}{min(count, _MAX_DIRECTORIES)}{code}", self._data, begin)
+        moved = (self._placed[at] if at in self._placed else self._chain(at) for at in old)
+        new = [at for at in moved if at]
+        self._depth -= 1
+        return struct.pack(f"{self._order}{len(new)}I", *new)
 
     def _add(self, value: bytes) -> int:
         """Append bytes behind the file, at an even offset, and return the offset."""
