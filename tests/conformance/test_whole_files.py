@@ -14,6 +14,7 @@ from PIL import Image
 
 from cutoutd.engine.formats import opening
 from cutoutd.engine.formats.decode import decode
+from cutoutd.engine.formats.load_samples import deep_jpeg2000
 from cutoutd.errors import LimitError, PictureError
 
 if TYPE_CHECKING:
@@ -224,3 +225,15 @@ def test_a_picture_over_the_limit_names_the_key_to_raise_and_the_memory_for_that
     assert caught.value.advice is not None
     assert "max_pixels = 200_000_000" in caught.value.advice
     assert "worker_memory_mb" in caught.value.advice
+
+
+def test_a_jpeg_2000_that_no_reader_decodes_is_refused_with_what_to_export() -> None:
+    """No limit helps with grey, transparency and 16 bits."""
+    out = io.BytesIO()
+    Image.new("LA", (16, 16)).save(out, "JPEG2000", no_jp2=True)
+    data = bytearray(out.getvalue())
+    data[42], data[45] = 15, 15  # of the SIZ marker: one less than the bits of either component
+    with pytest.raises(LimitError, match="grey and transparency with 16 bits") as caught:
+        deep_jpeg2000(bytes(data), "LA", (16, 16))
+    assert "Export it" in caught.value.advice
+    assert "limit" not in caught.value.advice

@@ -251,7 +251,10 @@ def deep_jpeg2000(data: bytes, mode: str, size: tuple[int, int]) -> Samples | No
     """
     bits = jpeg2000_depth(data)
     if mode == _GREY_ALPHA and bits > 8:  # noqa: PLR2004 -- a byte
-        raise LimitError(f"its samples have {bits} bits, which with grey and transparency is not supported")
+        raise LimitError(
+            f"it is a JPEG 2000 of grey and transparency with {bits} bits, which is not supported",
+            advice=_ADVICE,
+        )
     if mode not in _DEEP or not 8 < bits <= _MOST_BITS:  # noqa: PLR2004 -- a byte
         return None
     with open_picture(JPEG_2000, data).image as image:
