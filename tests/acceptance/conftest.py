@@ -120,13 +120,20 @@ class Bench:
         jobs: list[dict[str, Any]] = json.loads(listed.stdout)["jobs"]
         return jobs
 
+    def _journals(self) -> Iterator[Path]:
+        """Yield the journals of all state directories; directories may disappear meanwhile."""
+        for top in self.root.glob("*state*"):
+            for place, _, names in os.walk(top):
+                if "journal.sqlite" in names:
+                    yield Path(place, "journal.sqlite")
+
     def states(self) -> dict[str, str]:
         """Return the state of each picture's newest version; empty as long as there is no journal.
 
         It is read from the journal itself: in a loop that waits, the command would take half a second of a core each time.
         """
         found: dict[str, str] = {}
-        for journal in self.root.glob("*state*/**/journal.sqlite"):
+        for journal in self._journals():
             with closing(
                 sqlite3.connect(f"{journal.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)
             ) as opened:

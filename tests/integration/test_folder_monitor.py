@@ -178,10 +178,9 @@ def test_a_file_that_was_asked_about_is_checked_soon(make: Callable[..., Monitor
 def test_a_folder_that_is_deleted_and_recreated_is_watched_again(
     make: Callable[..., MonitoredFolder], watch: str
 ) -> None:
-    """The recreated folder has its marker."""
+    """The recreated folder has the marker that the journal knows."""
     watched = make(watch=watch)
     watched.begin()
-    uuid = marker.read(os.fspath(watched.root))
     before = watched.watching
     shutil.rmtree(watched.root)
     until(lambda: watched.watching is FolderState.STANDING_BY, "the folder to stand by")
@@ -190,7 +189,9 @@ def test_a_folder_that_is_deleted_and_recreated_is_watched_again(
     until(lambda: watched.watching is before, "the folder to be watched again")
     watched.put("a.jpg")
     watched.accepts("a.jpg")
-    assert marker.read(os.fspath(watched.root)) == uuid
+    known = watched.journal.folders.recall(NAME)
+    assert known is not None
+    assert marker.read(os.fspath(watched.root)) == known.marker
     statuses = [message.split(": ")[1] for message in watched.heard.messages]
     assert statuses[-2:] == ["standing by", describe(FolderState(before), "")]
 

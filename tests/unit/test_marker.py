@@ -51,7 +51,7 @@ def _found(
 KNOWN = FolderMemory(input="/in", marker=OURS, device=1, inode=2, read_only=False)
 READ_ONLY = replace(KNOWN, read_only=True)
 NEW = None
-IDLE = FolderHistory(name="my shop", first_run_us=100)
+IDLE = FolderHistory(name="my shop", first_run_us=100_000_000)
 BUSY = replace(IDLE, outstanding=3)
 
 
@@ -97,7 +97,7 @@ def test_a_folder_is_used_marked_closed_or_refused(
     assert bool(judged.reason) == (action in {MarkerAction.STAND_BY, MarkerAction.REFUSE})
 
 
-ANOTHER = _found(inode=3, born_us=200)
+ANOTHER = _found(inode=3, born_us=200_000_000)
 """A directory that was made on the same disk after the folder was first healthy."""
 
 
@@ -106,7 +106,15 @@ ANOTHER = _found(inode=3, born_us=200)
     [
         pytest.param(ANOTHER, IDLE, MarkerAction.CREATE_ANEW, id="made anew by its owner"),
         pytest.param(ANOTHER, BUSY, MarkerAction.STAND_BY, id="made anew, with pictures in the former one"),
-        pytest.param(replace(ANOTHER, born_us=50), IDLE, MarkerAction.STAND_BY, id="a bare mount point"),
+        pytest.param(
+            replace(ANOTHER, born_us=99_990_000),
+            IDLE,
+            MarkerAction.CREATE_ANEW,
+            id="made in the tick of the first run",
+        ),
+        pytest.param(
+            replace(ANOTHER, born_us=50_000_000), IDLE, MarkerAction.STAND_BY, id="a bare mount point"
+        ),
         pytest.param(replace(ANOTHER, born_us=None), IDLE, MarkerAction.CREATE_ANEW, id="age unknown"),
         pytest.param(
             replace(ANOTHER, born_us=None), BUSY, MarkerAction.STAND_BY, id="age unknown, work left"

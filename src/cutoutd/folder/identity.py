@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.lease import marker
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from cutoutd.journal.folders import FolderHistory, FolderMemory
     from cutoutd.lease.marker import RootState
+
+_TICK_US: Final = 20_000
+"""File systems stamp with the time of the kernel's last tick, which may be some milliseconds before the clock's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +152,7 @@ def _is_adopted(found: RootState, history: FolderHistory) -> bool:
 def _is_younger(found: RootState, history: FolderHistory) -> bool:
     """Whether a directory was made after the folder was first healthy; a mount point was there before. Yes, if nothing tells."""
     born_us, since_us = found.born_us, history.first_run_us
-    return born_us is None or since_us is None or born_us > since_us
+    return born_us is None or since_us is None or born_us > since_us - _TICK_US
 
 
 def _advice(history: FolderHistory) -> str:
