@@ -36,11 +36,8 @@ NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST})
 IMPOSSIBLE_NAME: Final = frozenset({errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG})
 """No file there can have such a name, so there is none."""
 
-OF_THE_DISK: Final = frozenset(
+_UNREACHABLE: Final = frozenset(
     {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
         errno.ESTALE,
         errno.ENOTCONN,
         errno.ETIMEDOUT,
@@ -51,31 +48,20 @@ OF_THE_DISK: Final = frozenset(
         errno.ECONNRESET,
         errno.ENODEV,
         errno.ENXIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
     }
 )
+"""Errors of a share whose server is not there, or of a device that is gone."""
+
+OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""This process or the system has too many open files, or no memory left: says nothing of a disk, and passes."""
+
+OF_THE_DISK: Final = _UNREACHABLE | OUT_OF_RESOURCES | {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """Errors of the disk, the share or the system, whatever the name is; that a small file can still be written proves nothing."""
 
 OF_THE_DISK_NOT_A_SOCKET: Final = OF_THE_DISK - {errno.ENXIO}
 """As `OF_THE_DISK`, where ENXIO is the error for a socket in a file's place."""
 
-OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""This process or the system has too many open files, or no memory left: says nothing of a disk, and passes."""
-
-AWAY: Final = NO_WAY | {
-    errno.ESTALE,
-    errno.ENOTCONN,
-    errno.ETIMEDOUT,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.ENODEV,
-    errno.ENXIO,
-}
+AWAY: Final = NO_WAY | _UNREACHABLE
 """Errors of a directory that is not there, or of a share whose server is not."""
 
 HELD: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY})

@@ -1,4 +1,4 @@
-"""Removes faint specks from a model's matte: what a network half suspects far from the subject, and is no part of it.
+"""Removes faint specks from a model's matte: what a network half takes for a subject, away from the subject itself.
 
 Left in, such a speck shows as a grey smear on white, and makes the subject's box larger. Method of our own.
 """
