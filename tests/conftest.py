@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from hypothesis import settings
+from PIL import Image
 
 from cutoutd.clock import Clock
 from tests import preloaded
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # later run draws others.
 settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
+
+# The package stops Pillow from loading further formats as soon as it opens a picture; tests write them in any order.
+Image.init()
 
 
 class FakeClock(Clock):

@@ -129,8 +129,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) ->
         failed = {f"failed/{stem(name)}.jpg.error.json" for _, name, becomes in ODD if becomes == "failed"}
         bench.wait_for(lambda: failed <= set(bench.results()), "the records")
         waiting = {f"{stem(name)}.jpg" for _, name, becomes in ODD if becomes == "held up"}
-        bench.wait_for(lambda: waiting <= set(held_up(bench)), "the files to be held up")
-        waited = held_up(bench)
+        waited: list[str] = []
+
+        def all_are_listed() -> bool:
+            # The list that was complete is judged: a file that is being tried again is not in it.
+            waited[:] = held_up(bench)
+            return waiting <= set(waited)
+
+        bench.wait_for(all_are_listed, "the files to be held up")
         code = daemon.end()
     finally:
         if daemon.process.poll() is None:
