@@ -169,7 +169,7 @@ def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_acc
     daemon(room).poll()
     published(room, a)
     assert codes(room.ask("decide", verb="reject", items=items)) == ["accepted"]
-    assert job_on_page(room, a)["standing"] == "accept"
+    assert job_on_page(room, a)["decision_in_force"] == "accept"
     assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
     assert room.asked() == [("hold", str(a)), ("reject", str(a))]
 
@@ -182,7 +182,7 @@ def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(room: PageRo
     published(room, a)
     with room.journal.store.transaction():
         room.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
-    assert job_on_page(room, a)["standing"] == ""
+    assert job_on_page(room, a)["decision_in_force"] == ""
     assert room.ask("decide", verb="reject", items=room.seen(a))["done"] == 1
 
 
@@ -214,7 +214,7 @@ def test_a_single_decision_is_undone(room: PageRoom) -> None:
 def test_a_rejected_cutout_comes_back(room: PageRoom) -> None:
     """The rejected job has no files to show, and is cut again."""
     number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
-    assert job_on_page(room, number)["standing"] == "reject"
+    assert job_on_page(room, number)["decision_in_force"] == "reject"
     found = room.ask("decide", verb="undecided", items=[[number, ""]])
     assert (found["done"], room.asked()) == (1, [("hold", str(number))])
 

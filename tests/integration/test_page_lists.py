@@ -61,7 +61,7 @@ def test_a_list_has_what_a_person_needs(room: PageRoom) -> None:
         "job": number, "folder": "shop", "path": "a/b.jpg", "name": "b.jpg", "state": "review", "doubtful": True,
         "score": 0.4, "corrected": False, "reasons": [{"code": "missing", "text": Reason.MISSING}, {"code": "other", "text": "too large"}],
         "why": "w", "advice": "", "at": job["at"], "seconds": None, "seen": f"{number:064x}", "width": 30, "height": 20,
-        "outputs": ["review/a/b.jpg.png"], "decision": "", "standing": "", "refused": "", "fixable": True,
+        "outputs": ["review/a/b.jpg.png"], "decision": "", "decision_in_force": "", "refused": "", "fixable": True,
     }  # fmt: skip
 
 

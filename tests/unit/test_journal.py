@@ -440,7 +440,7 @@ def test_the_published_part_of_an_abandoned_plan_belongs_to_its_own_source(journ
     journal.sources.accept("f", [version(size=11)])
     second = begin(journal)
     assert second.generation == 1
-    standing = Published(rendition=0, path="a-2.png", sha256="b" * 64, review=False)
-    journal.keep_published(second, published=[standing])
+    published_before = Published(rendition=0, path="a-2.png", sha256="b" * 64, review=False)
+    journal.keep_published(second, published=[published_before])
     assert [one.path for one in journal.reservations.earlier("f", "a.jpg", 0)] == ["a.png"]
-    assert journal.reservations.earlier("f", "a.jpg", 1) == (standing,)
+    assert journal.reservations.earlier("f", "a.jpg", 1) == (published_before,)

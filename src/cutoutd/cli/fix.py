@@ -89,23 +89,23 @@ def fix(  # noqa: PLR0913 -- the command's options
     (job,) = find_jobs([picture], reader, chosen, listed_by="cutoutd jobs")
     _refuse(job, reader)
     corrections = Corrections(store, Clock())
-    standing = corrections.expected(job, commands.fixes(job.id))
+    correction = corrections.expected(job, commands.fixes(job.id))
     if undo or clear:
-        if standing is None or (clear and not standing.strokes):
+        if correction is None or (clear and not correction.strokes):
             raise UsageError(
                 "there are no strokes on this cutout",
                 advice="Draw with --keep or --remove; --undo takes that back.",
             )
         request = FixRequest(job=job.id, action=FixAction.UNDO if undo else FixAction.CLEAR)
     else:
-        before = () if standing is None else standing.strokes
+        before = () if correction is None else correction.strokes
         width = _radius(job, radius)
         made = [*_strokes(StrokeKind.KEEP, keep, width), *_strokes(StrokeKind.REMOVE, remove, width)]
         _check_inside(job, made)
         request = FixRequest(
             job=job.id,
             strokes=_check((*before, *made)),
-            suggestion=_suggestion(suggestion, 0 if standing is None else standing.suggestion),
+            suggestion=_suggestion(suggestion, 0 if correction is None else correction.suggestion),
         )
     name = f"{job.folder}/{printable(job.path)}"
     how = "as the model does" if clear else "as it was before" if undo else "with what you drew"

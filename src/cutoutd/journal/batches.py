@@ -162,7 +162,7 @@ class Batches:
                 if code is not None:
                     conflicts.append(Conflict(job=row["number"], code=code))
                     continue
-                taken.append((row["job"], row["seen"], *_standing(row), _decision_in_force(row)))
+                taken.append((row["job"], row["seen"], *_state_and_mark(row), _decision_in_force(row)))
                 asked += _commands(row, choice)
             batch = self._store.insert(SQL.insert_batch, verb=choice, now_us=clock.now_us())
             jobs = [job for job, *_ in taken]
@@ -263,7 +263,7 @@ def _is_being_published(row: sqlite3.Row) -> bool:
     return bool(row["state"] == JobState.PUBLISHING and row["seen"] and row["seen"] == row["sha256"])
 
 
-def _standing(row: sqlite3.Row) -> tuple[str, int]:
+def _state_and_mark(row: sqlite3.Row) -> tuple[str, int]:
     """Return the state and the mark that a job has before a decision, once what is under way is over."""
     if row["state"] != JobState.REVIEW and _is_coming_back(row):
         return JobState.REVIEW, Mark.DOUBTFUL
@@ -293,11 +293,11 @@ def _conflict(row: sqlite3.Row, choice: Decision) -> ConflictCode | None:  # noq
         return ConflictCode.CHANGED
     if choice is Decision.UNDECIDED:
         return None
-    standing = _decision_in_force(row)
-    if standing and standing != row["over"]:
-        return ConflictCode.ACCEPTED if standing == Decision.ACCEPT else ConflictCode.REJECTED
+    decided = _decision_in_force(row)
+    if decided and decided != row["over"]:
+        return ConflictCode.ACCEPTED if decided == Decision.ACCEPT else ConflictCode.REJECTED
     is_settled = row["state"] in RELEASED and row["mark"] == Mark.PLAIN and not _is_coming_back(row)
-    return ConflictCode.NO_CUTOUT if choice is Decision.ACCEPT and is_settled and not standing else None
+    return ConflictCode.NO_CUTOUT if choice is Decision.ACCEPT and is_settled and not decided else None
 
 
 def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
@@ -325,20 +325,20 @@ def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
 
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
     """Return the commands after which a job is undecided; none if nothing is decided. A published result stays published."""
-    job, standing = row["job"], _decision_in_force(row)
+    job, decided = row["job"], _decision_in_force(row)
     if row["state"] == JobState.REVIEW:
         is_coming = not row["decision"]
     elif row["state"] in RELEASED and row["decision"] != Verb.HOLD:
         if row["accepted"]:
             return [(Verb.HOLD, job, None)]
-        is_confirmed = standing == Decision.ACCEPT and row["mark"] == Mark.PLAIN
+        is_confirmed = decided == Decision.ACCEPT and row["mark"] == Mark.PLAIN
         return [(Verb.DOUBT, job, None)] if is_confirmed else []
-    elif row["state"] == JobState.PUBLISHING and not standing:
+    elif row["state"] == JobState.PUBLISHING and not decided:
         return []
     else:
         is_coming = _is_returning(row)
     first = [] if is_coming else [(Verb.HOLD.value, job, None)]
-    if not standing or row["base_state"] not in RELEASED:
+    if not decided or row["base_state"] not in RELEASED:
         return [*first]
     doubt = [(Verb.DOUBT.value, job, None)] if row["base_mark"] == Mark.DOUBTFUL else []
     return [*first, (Verb.ACCEPT.value, job, None), *doubt]

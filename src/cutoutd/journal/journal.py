@@ -174,8 +174,8 @@ class Journal:
                     undone = self.corrections.clear_within(job, was_held=was_held)
             if undone is None and request.action is not FixAction.DRAW:
                 return False
-            standing = self.corrections.of(job)
-            if undone is not None and (standing is None or not standing.strokes):
+            correction = self.corrections.of(job)
+            if undone is not None and (correction is None or not correction.strokes):
                 wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
             self.queue.correct_within(job.id, wanted, detail)
         return True
@@ -260,8 +260,8 @@ class Journal:
             The state of the job: UNCHANGED or REVIEW.
         """
         state = JobState.UNCHANGED
-        standing = self.reservations.earlier(job.folder, job.path, generation)
-        if standing and all(one.review for one in standing):
+        published = self.reservations.earlier(job.folder, job.path, generation)
+        if published and all(one.review for one in published):
             state, cleanup_pending = JobState.REVIEW, False
             detail = self.reservations.last_review(job.folder, job.path, generation=generation) | detail
         with self.store.transaction():

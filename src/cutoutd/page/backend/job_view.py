@@ -114,7 +114,7 @@ def _describe(job: Job, outputs: Sequence[ListedOutput], asked: str, decided: st
         "height": result.height,
         "outputs": [os.fsdecode(one.target) for one in outputs],
         "decision": (decision := _decision(result, asked)),
-        "standing": decision or _decision_in_force(state, decided),
+        "decision_in_force": decision or _decision_in_force(state, decided),
         "refused": to_valid_utf8(result.refused),
         "fixable": (job.state in HAS_RESULT and bool(outputs))
         or (state == REJECTED and job.sha256 is not None),

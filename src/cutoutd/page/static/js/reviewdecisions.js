@@ -7,7 +7,7 @@ import { mayWrite } from "./api.js";
 import { keyOf } from "./keys.js";
 import { announce, toast } from "./live.js";
 import { cutAgain } from "./reviewagain.js";
-import { standing } from "./reviewentry.js";
+import { decisionInForce } from "./reviewentry.js";
 import { coded, t } from "./text.js";
 
 const RENEWED = 24; // pictures that are asked for anew at once
@@ -69,6 +69,6 @@ export class ReviewDecisions {
     const seen = this.list.seen(index);
     if (job && !seen && job.state !== "rejected") return null;
     const number = this.list.ids[index];
-    return { job: number, seen, over: this.decisions.over(number) ?? standing(job, this.decisions.mark(number)) };
+    return { job: number, seen, over: this.decisions.over(number) ?? decisionInForce(job, this.decisions.mark(number)) };
   }
 }

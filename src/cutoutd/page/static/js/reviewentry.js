@@ -18,7 +18,7 @@ export function decisionOf(job, mark) {
 }
 
 /** The decision that is shown and would be replaced by another one: "accept", "reject" or "". */
-export function standing(job, mark) {
+export function decisionInForce(job, mark) {
   const verb = mark && mark.state !== "conflict" ? mark.verb : job?.decision;
   if (verb) return verb === "accept" || verb === "reject" ? verb : "";
   if (job?.state === "rejected") return "reject";
