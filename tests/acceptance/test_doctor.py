@@ -57,7 +57,7 @@ def test_doctor_answers_the_four_questions_of_a_running_daemon(
         assert found[check, ""]["level"] == "ok", found[check, ""]
     assert {one["question"] for one in found.values()} == {"runs", "stored", "offline", "workers", ""}
     folder = bench.input.name
-    assert found["state", folder]["level"] == found["marker", folder]["level"] == "ok"
+    assert found["work", folder]["level"] == found["marker", folder]["level"] == "ok"
     assert str(daemon.process.pid) in found["sandbox-running", ""]["seen"]
     assert "that keep these running: page (" in done.stdout
     assert (sorted(bench.input.rglob("*")), bench.results()) == before

@@ -124,7 +124,7 @@ def test_events_that_are_insisted_on_where_none_come_are_a_problem() -> None:
 def test_a_daemon_that_does_not_work_on_a_folder_is_a_problem() -> None:
     """The finding has the daemon's reason."""
     closed = replace(KNOWN, live={"watching": "standing by", "why": "the share is away"})
-    (found,) = [one for one in judged(closed) if one.check == "state"]
+    (found,) = [one for one in judged(closed) if one.check == "work"]
     assert (found.level, "the share is away" in found.seen) == (Level.PROBLEM, True)
 
 

@@ -277,10 +277,10 @@ def _live(folder: Folder, known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     watching, why = known.live.get("watching"), known.live.get("why", "")
     if watching in ("native", "poll"):
-        yield about.ok("state", f"the running daemon works on it{f' ({why})' if why else ''}")
+        yield about.ok("work", f"the running daemon works on it{f' ({why})' if why else ''}")
     elif watching in ("standing by", "paused"):
         yield about.problem(
-            "state", f"the running daemon does not work on it ({watching}): {why}", "See above."
+            "work", f"the running daemon does not work on it ({watching}): {why}", "See above."
         )
 
 
