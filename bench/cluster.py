@@ -58,6 +58,7 @@ class Setup:
 
     def __init__(self, root: Path, *, route: str = "cluster", workers: int = 1, **options: object) -> None:
         self.bench = bench_in(root, workers=workers)
+        self.slots = int(str(options.get("max_in_flight", workers)))
         self.cluster = Cluster(root, self.bench.environment)
         self.state = root / "own-state"
         self.config = root / "cutoutd.toml"
@@ -200,10 +201,11 @@ def move_in(setup: Setup, place: Path) -> None:
 
 
 def warm_up(setup: Setup, root: Path) -> None:
-    """One picture there and back, so that everything has started."""
-    small_pictures(root / "first", 1, 0)
-    (root / "first/00000.jpg").rename(setup.bench.input / "first.jpg")
-    wait_for(lambda: setup.results() == 1, "the first picture")
+    """Pictures there and back, three for each slot, so that every process has started and has loaded its modules."""
+    small_pictures(root / "first", 3 * setup.slots, 0)
+    for path in (root / "first").iterdir():
+        path.rename(setup.bench.input / f"first-{path.name}")
+    wait_for(lambda: setup.results() == 3 * setup.slots, "the first pictures")
 
 
 def measured(setup: Setup, place: Path, count: int) -> str:

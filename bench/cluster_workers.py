@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster import fingerprint, remote, tls
+from cutoutd.cluster.dask_settings import be_sparing
 from cutoutd.cluster.machine import METRIC
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.models import catalog
+from cutoutd.process.heap import keep_freed_memory
 from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
@@ -48,7 +50,13 @@ class PreparedHost:
         self.facts = WorkerFacts(layers=(), provider="none", onnxruntime="none")
 
     def carry_out(
-        self, task: Task, picture: bytes, _: Sequence[bytes], *, max_result_bytes: int, key: str = ""
+        self,
+        task: Task,
+        picture: bytes | memoryview,
+        _: Sequence[bytes | memoryview],
+        *,
+        max_result_bytes: int,
+        key: str = "",
     ) -> tuple[Report, list[bytes]]:
         """The prepared result, as if it were the picture's."""
         del max_result_bytes, key
@@ -132,6 +140,8 @@ def main() -> None:
     parser.add_argument("--model", default=catalog.PACKAGED)
     chosen = parser.parse_args()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    be_sparing()
+    keep_freed_memory()
     remote.install(PreparedHost(chosen.seconds, os.urandom(chosen.result_bytes)))  # type: ignore[arg-type]
     asyncio.run(_serve(chosen))
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.cluster.connection import Connection
+    from cutoutd.cluster.packing import Packed
     from cutoutd.exchange.cluster_spool import ClusterReply
 
 KILLED = "KilledWorker: the machine died over it"
@@ -38,9 +39,9 @@ class Machines:
         self.outcomes = list(outcomes)
         self.sent: list[list[bytes]] = []
 
-    async def carry_out(self, data: bytes, _: str, __: float) -> RemoteOutcome:
+    async def carry_out(self, data: Packed, _: str, __: float) -> RemoteOutcome:
         """Record the data, and return the next outcome."""
-        self.sent.append(packing.unpack(data))
+        self.sent.append([bytes(part) for part in packing.unpack(data)])
         return self.outcomes.pop(0)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed import Client, Future, wait
 
 from cutoutd.cluster import fingerprint, remote, tls
+from cutoutd.cluster.dask_settings import be_sparing
 from cutoutd.cluster.machines import machines_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cutoutd.cluster.machines import RemoteMachine
+    from cutoutd.cluster.packing import Packed
     from cutoutd.exchange.cluster_spool import ClusterRequest
     from cutoutd.settings.cluster import ClusterSettings
 
@@ -75,6 +77,7 @@ class Connection:
         assert chosen.tls_ca_file is not None  # noqa: S101 -- the settings were checked
         assert chosen.tls_cert is not None  # noqa: S101 -- likewise
         assert chosen.tls_key is not None  # noqa: S101 -- likewise
+        be_sparing()
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # this module reports the errors itself
         client = Client(
             chosen.scheduler,
@@ -128,7 +131,7 @@ class Connection:
         """Return the resource that a machine must offer to get a picture."""
         return fingerprint.resource(self.versions, request.model, request.second)
 
-    async def carry_out(self, data: bytes, resource: str, deadline_s: float) -> RemoteOutcome:
+    async def carry_out(self, data: Packed, resource: str, deadline_s: float) -> RemoteOutcome:
         """Have a machine cut one picture.
 
         Args:
@@ -136,7 +139,7 @@ class Connection:
             resource: resource that the machine must offer.
             deadline_s: seconds after which the attempt is given up.
         """
-        future: Future[bytes] = self._client.submit(
+        future: Future[Packed] = self._client.submit(
             remote.cut,
             data,
             key=f"cutoutd-{secrets.token_hex(16)}",
@@ -157,7 +160,7 @@ class Connection:
         finally:
             future.release()  # immediately: the machine frees its memory, or stops working on it
 
-    async def _host(self, future: Future[bytes]) -> str:
+    async def _host(self, future: Future[Packed]) -> str:
         """Return the address of the machine that has a result."""
         with suppress(Exception):  # as above; the result is there, only the name of its machine is missing
             holders_by_key = await asyncio.wait_for(self._client.who_has([future]), ASK_S)
@@ -165,7 +168,7 @@ class Connection:
         return "a machine that has gone since"
 
 
-async def reason_of(future: Future[bytes]) -> str:
+async def reason_of(future: Future[Packed]) -> str:
     """Return why a task failed: the exception it raised, or what happened to its machines (Dask's `KilledWorker`)."""
     with suppress(Exception):  # the error that a machine sends is unpickled, which may raise anything
         error = await future.exception()

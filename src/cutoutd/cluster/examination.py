@@ -118,8 +118,8 @@ async def _run_trial(
         return {"ok": False, "why": outcome.why}
     try:
         said, *parts = packing.unpack(outcome.result)
-        answer = json.loads(said)
-        message = wire.decode_message(parts[0]) if parts else None
+        answer = json.loads(bytes(said))
+        message = wire.decode_message(bytes(parts[0])) if parts else None
     except (ValueError, TypeError) as error:
         return {"ok": False, "why": f"{outcome.host} sent back something that is no result: {error}"}
     is_cut = isinstance(message, tuple) and isinstance(message[1], Cut)

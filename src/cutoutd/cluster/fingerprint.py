@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,11 @@ _DIGITS: Final = 24
 
 def versions() -> dict[str, str]:
     """Return the versions of this installation; empty for a missing package."""
+    return dict(_versions())
+
+
+@cache  # needed for each picture, and searching the installation takes 5 ms
+def _versions() -> dict[str, str]:
     found = {"machine": platform.machine()}
     for name in DECISIVE:
         try:

@@ -234,7 +234,7 @@ class Gateway:
             for one in self._machines[:8]
         )
 
-    def answer(self, reply: ClusterReply, parts: tuple[bytes, ...] = ()) -> None:
+    def answer(self, reply: ClusterReply, parts: tuple[bytes | memoryview, ...] = ()) -> None:
         """Put a reply into the inbox, and remove its request."""
         self._requests.pop(reply.id, None)
         try:

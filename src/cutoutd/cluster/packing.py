@@ -1,17 +1,17 @@
-"""Packs several pieces of bytes into one, for a request to a machine and for its answer.
+"""Packs several pieces of bytes into one object, for a request to a machine and for its answer.
 
-The result must be a plain ``bytes``: Dask searches lists and tuples for keys of other tasks, and replaces values that equal one.
+Dask searches lists and tuples for keys of other tasks, and replaces values that equal one; it does not look into other objects. The
+pieces are sent beside the pickle of the object (PEP 574), so that neither this process, the scheduler nor the machine copies them.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Final
+from pickle import PickleBuffer
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_HEAD: Final = 4096
 _MAX_PARTS: Final = 64
 
 
@@ -19,14 +19,30 @@ class TornError(ValueError):
     """The data is not what `pack` returned."""
 
 
-def pack(parts: Sequence[bytes]) -> bytes:
-    """Return all parts as one, preceded by their sizes."""
-    head = json.dumps([len(part) for part in parts]).encode("ascii") + b"\n"
-    return b"".join((head, *parts))
+class Packed:
+    """Pieces of bytes on their way.
+
+    Args:
+        parts: the pieces; after a transport they are memory views of what was received.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: bytes | memoryview) -> None:
+        self.parts = parts
+
+    def __reduce_ex__(self, _: SupportsIndex) -> tuple[Any, ...]:
+        """Pickle the pieces as buffers, which are sent as they are."""
+        return Packed, tuple(map(PickleBuffer, self.parts))
 
 
-def unpack(data: object) -> list[bytes]:
-    """Return the parts.
+def pack(parts: Sequence[bytes | memoryview]) -> Packed:
+    """Return all parts as one."""
+    return Packed(*parts)
+
+
+def unpack(data: object) -> list[memoryview]:
+    """Return the parts, each as a flat view of bytes.
 
     Args:
         data: whatever the other side has sent.
@@ -34,22 +50,12 @@ def unpack(data: object) -> list[bytes]:
     Raises:
         TornError: it is not what `pack` returned.
     """
-    if type(data) is not bytes:
-        raise TornError(f"it is a {type(data).__name__} and no bytes")
-    at = data.find(b"\n", 0, _MAX_HEAD)
+    if type(data) is not Packed:
+        raise TornError(f"it is a {type(data).__name__}")
+    parts = getattr(data, "parts", None)  # a forged pickle may lack it
+    if not isinstance(parts, tuple) or not 1 <= len(parts) <= _MAX_PARTS:
+        raise TornError("it has no parts, or too many")
     try:
-        sizes = json.loads(data[:at]) if at >= 0 else None
-    except (ValueError, RecursionError) as error:
-        raise TornError("it has no head") from error
-    if (
-        not isinstance(sizes, list)
-        or not 1 <= len(sizes) <= _MAX_PARTS
-        or not all(type(size) is int and size >= 0 for size in sizes)
-        or at + 1 + sum(sizes) != len(data)
-    ):
-        raise TornError("its parts are not as long as its head says")
-    parts, begin = [], at + 1
-    for size in sizes:
-        parts.append(data[begin : begin + size])
-        begin += size
-    return parts
+        return [memoryview(part).cast("B") for part in parts]
+    except (TypeError, ValueError) as error:
+        raise TornError("its parts are not bytes") from error

@@ -14,6 +14,7 @@ from cutoutd.cluster.slot_host import DiedError, SlotsFailError, TooLargeError, 
 from cutoutd.pool import wire
 
 if TYPE_CHECKING:
+    from cutoutd.cluster.packing import Packed
     from cutoutd.cluster.slot_host import SlotHost
 
 HEAD_SCHEMA: Final = "cutoutd.cluster-result/1"
@@ -26,7 +27,7 @@ def install(host: SlotHost) -> None:
     _HOSTS[:] = [host]
 
 
-def cut(data: bytes) -> bytes:
+def cut(data: Packed) -> Packed:
     """Cut one picture. Dask calls this in a thread of its worker.
 
     Args:
@@ -36,7 +37,7 @@ def cut(data: bytes) -> bytes:
         Packed: a head with the outcome and, if there is a report, the report and the results.
     """
     head, line, picture, *backgrounds = packing.unpack(data)
-    limits = json.loads(head)
+    limits = json.loads(bytes(head))
     said: dict[str, Any] = {
         "schema": HEAD_SCHEMA,
         "kind": "failed",
@@ -50,7 +51,7 @@ def cut(data: bytes) -> bytes:
             said | {"why": "this machine has no slots: it was started without cutoutd's preload"}, parts
         )
     try:
-        task = wire.decode_task(line)
+        task = wire.decode_task(bytes(line))
         report, results = _HOSTS[0].carry_out(
             task, picture, backgrounds, max_result_bytes=int(limits["max_result_bytes"]), key=_own_key()
         )
@@ -96,5 +97,5 @@ def _host_facts() -> dict[str, Any]:
     }
 
 
-def _pack(said: dict[str, Any], parts: list[bytes]) -> bytes:
+def _pack(said: dict[str, Any], parts: list[bytes]) -> Packed:
     return packing.pack([json.dumps(said).encode("ascii"), *parts])

@@ -33,7 +33,7 @@ LEAVE_S: Final = 2.0
 
 SLACK_S: Final = 60.0
 _MAX_REFUSAL: Final = 1 << 16
-"""The most bytes of a result that has no report, and so no cutout."""
+"""The most bytes of a head that has no report with it."""
 
 MAX_WORD: Final = 200
 MAX_WHY: Final = 1000
@@ -115,14 +115,14 @@ class RequestJob:
         """Accept what a machine has sent back, if it is valid."""
         try:
             head, *parts = packing.unpack(result)
-            said = json.loads(head)
+            said = json.loads(bytes(head))
             reply = self._reply(said, host, parts)
         except (TornError, ValueError, TypeError, KeyError, RecursionError) as error:
             self._fail(f"{host} has sent back something that is no result: {error}"[:MAX_WHY])
             return
         self._gateway.answer(reply, tuple(parts))
 
-    def _reply(self, said: Any, host: str, parts: list[bytes]) -> ClusterReply:  # noqa: ANN401 -- JSON
+    def _reply(self, said: Any, host: str, parts: list[memoryview]) -> ClusterReply:  # noqa: ANN401 -- JSON
         kind = ReplyKind(said["kind"])
         if (
             said["schema"] != HEAD_SCHEMA
@@ -157,10 +157,11 @@ class RequestJob:
 
 def _why_elsewhere(result: object) -> str:
     """Return why another machine is to carry a request out, which says nothing of its picture; empty: none is."""
-    if not isinstance(result, bytes) or len(result) > _MAX_REFUSAL:
-        return ""
     try:
-        said = json.loads(packing.unpack(result)[0])
+        head, *parts = packing.unpack(result)
+        if parts or len(head) > _MAX_REFUSAL:
+            return ""
+        said = json.loads(bytes(head))
         return _plain(said["why"], MAX_WHY) if said["elsewhere"] is True else ""
     except (TornError, ValueError, TypeError, KeyError, RecursionError):
         return ""  # what it is instead is checked where it is taken

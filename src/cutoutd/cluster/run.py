@@ -20,6 +20,7 @@ from cutoutd.exchange.messages import without_anything_to_send
 from cutoutd.exchange.sent_log import SentLog
 from cutoutd.fs.private_directory import OpenedNames
 from cutoutd.fs.private_lock import LOCK_FILE
+from cutoutd.process.heap import keep_freed_memory
 from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import cluster_sha256
@@ -74,6 +75,7 @@ def run(
     paths = ClusterPaths.under(settings.service.state_dir)
     with locked(paths.root, _NAMES, make=paths.make, who="a gateway to the cluster"):
         loop = asyncio.new_event_loop()  # its socket pair cannot be created once confined
+        keep_freed_memory()
         layers = confine(settings, paths.root)
         service = settings.service
         logs.configure(level=service.log_level, log_format=service.log_format, is_read=console)

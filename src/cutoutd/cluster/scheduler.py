@@ -7,10 +7,10 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Final
 
-import dask
-
 from cutoutd.cluster import tls
+from cutoutd.cluster.dask_settings import be_sparing
 from cutoutd.cluster.no_http import QuietScheduler
+from cutoutd.process.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +35,14 @@ def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Ca
         OSError: it cannot listen there.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    with dask.config.set({"distributed.scheduler.worker-ttl": WORKER_TTL}):
-        try:
-            asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key, ready=ready))
-        except RuntimeError as error:
-            if isinstance(error.__cause__, OSError):  # Dask's "failed to start"
-                raise error.__cause__ from error
-            raise
+    be_sparing(distributed__scheduler__worker_ttl=WORKER_TTL)
+    keep_freed_memory()
+    try:
+        asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key, ready=ready))
+    except RuntimeError as error:
+        if isinstance(error.__cause__, OSError):  # Dask's "failed to start"
+            raise error.__cause__ from error
+        raise
 
 
 async def _run(

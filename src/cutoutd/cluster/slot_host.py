@@ -138,8 +138,8 @@ class SlotHost:
     def carry_out(
         self,
         task: Task,
-        picture: bytes,
-        backgrounds: Sequence[bytes],
+        picture: bytes | memoryview,
+        backgrounds: Sequence[bytes | memoryview],
         *,
         max_result_bytes: int,
         key: str = "",
@@ -300,7 +300,7 @@ class SlotHost:
             pool.submit(order.task, order.files, int)
 
 
-def _temporary_file(opened: ExitStack, content: bytes) -> int:
+def _temporary_file(opened: ExitStack, content: bytes | memoryview) -> int:
     """Return the descriptor of an unnamed file with this content; the stack closes it."""
     file = opened.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 -- the stack closes it
     rest = memoryview(content)

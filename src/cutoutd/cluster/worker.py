@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Final
 from distributed.comm.core import connect
 
 from cutoutd.cluster import tls
+from cutoutd.cluster.dask_settings import be_sparing
 from cutoutd.cluster.machine import JOINS_MB, METRIC, ClusterMachine, WithdrawTasks
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.cluster.preload import require_tls
 from cutoutd.logs import get
+from cutoutd.process.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -75,6 +77,8 @@ def run(settings: Settings, options: WorkerOptions) -> None:
         CutoutdError: the slots cannot work.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    be_sparing()
+    keep_freed_memory()
     machine = ClusterMachine(settings, slots=options.slots)
     get().info(
         "cluster.machine",

@@ -135,7 +135,9 @@ class ClusterPaths:
             make_directory(place, parents=True, mode=0o700)
 
 
-def write(directory: Path, message: ClusterRequest | ClusterReply, parts: Sequence[bytes]) -> None:
+def write(
+    directory: Path, message: ClusterRequest | ClusterReply, parts: Sequence[bytes | memoryview]
+) -> None:
     """Give a message its name, once its data are there.
 
     Raises:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def atomic_write(
-    path: Path, content: Iterable[bytes], *, synced: bool, mode: int = 0o600, draft: Path | None = None
+    path: Path,
+    content: Iterable[bytes | memoryview],
+    *,
+    synced: bool,
+    mode: int = 0o600,
+    draft: Path | None = None,
 ) -> int:
     """Write a file and replace an existing one in one step. No link is followed.
 

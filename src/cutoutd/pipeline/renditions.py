@@ -340,7 +340,8 @@ def _write(
     number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
     name = result_name(task.job, number, kind.extension)
     try:
-        written = write_opened(files.results[number], encode)
+        # Without a staging directory the file has no name: it goes to another machine, and is sent there again after a power cut.
+        written = write_opened(files.results[number], encode, synced=bool(task.staging))
     except OSError as error:
         if error.filename is None:
             error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a failed write names no file

@@ -53,9 +53,9 @@ def read(task: Task, descriptor: int, max_bytes: int, tell: Callable[[Step], Non
 
 def _all_of(file: RawIOBase, size: int, tell: Callable[[Step], None]) -> bytes:
     """All bytes of an open file, and no more than one beyond what it should have."""
-    data = bytearray(size + 1)
-    view, at = memoryview(data), 0
-    while at <= size and (count := file.readinto(view[at : at + CHUNK_BYTES])):
-        at += count
+    pieces, left = [], size + 1
+    while left and (piece := file.read(min(left, CHUNK_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
         tell(Step.READ)
-    return bytes(view[:at])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from cutoutd.jobs import Report, Task
 
-LOOK_S: Final = 0.02
-"""Between two looks for a reply: a picture takes twenty times as long at least."""
+LOOK_S: Final = 0.04
+"""Between two looks for a reply: a picture takes ten times as long at least, and many proxies wait at the same time."""
 
 FILE_BYTES: Final = 8 << 30
 """The greatest size of a file in the exchange directory."""
@@ -141,8 +141,10 @@ class Proxy:
     def _answer(self, request: ClusterRequest, *, falls_back: bool) -> ClusterReply | None:
         """Wait for the reply, however long it takes: the gateway has deadlines. None: it is not waited for any longer."""
         path = self.paths.inbox / f"{request.id}.json"
-        while not path.exists():
-            if falls_back and self.paths.away.exists():
+        # As text: a path object would cost as much again with each look.
+        reply, away = str(path), str(self.paths.away)
+        while not os.access(reply, os.F_OK):
+            if falls_back and os.access(away, os.F_OK):
                 cluster_spool.remove_message(self.paths.outbox, request.id)
                 return None
             time.sleep(LOOK_S)
@@ -217,7 +219,7 @@ class Proxy:
             self.tell(task, Step.WRITE)
             place = staged.rendition if staged.rendition >= 0 else len(files.results) - 1
             with storage_faults(Path(task.staging)):
-                write_opened(files.results[place], content)
+                write_opened(files.results[place], content, sha256=staged.sha256)
 
     def tell(self, task: Task, step: Step) -> None:
         """Say where a task stands."""

@@ -115,7 +115,7 @@ def write_whole(
         return _write_fresh(entry, content, permissions)
 
 
-def write_opened(descriptor: int, content: Content) -> WrittenFile:
+def write_opened(descriptor: int, content: Content, *, sha256: str = "", synced: bool = True) -> WrittenFile:
     """Write a file that is already open, and sync it to the disk.
 
     After a failed fsync it is emptied and written once more: all its pages are new then.
@@ -123,16 +123,18 @@ def write_opened(descriptor: int, content: Content) -> WrittenFile:
     Args:
         descriptor: descriptor of an empty file, open for writing; it stays open.
         content: contents of the file.
+        sha256: SHA-256 (hex) of bytes whose hash is known, and which are not hashed again; empty: it is not known.
+        synced: whether the file must survive a power cut.
 
     Raises:
         OSError: from the disk, or from ``content``; the file's contents are invalid then.
     """
     try:
-        return _fill(descriptor, content)
+        return _fill(descriptor, content, sha256=sha256, synced=synced)
     except _UnsyncedError:
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return _fill(descriptor, content)
+        return _fill(descriptor, content, sha256=sha256, synced=synced)
 
 
 def permit(descriptor: int, permissions: Permissions) -> None:
@@ -168,10 +170,15 @@ def _fill(
     descriptor: int,
     content: Content,
     permissions: Permissions = DEFAULT_PERMISSIONS,
+    *,
+    sha256: str = "",
+    synced: bool = True,
 ) -> WrittenFile:
     with os.fdopen(descriptor, "wb", buffering=BUFFER_BYTES, closefd=False) as file:
         sink = Sink(file)
-        if isinstance(content, FileIO):
+        if isinstance(content, bytes) and sha256:
+            file.write(content)
+        elif isinstance(content, FileIO):
             content.seek(0)
             while block := content.read(_COPY_BYTES):
                 sink.write(block)
@@ -181,9 +188,12 @@ def _fill(
             sink.write(content)
     _permit(descriptor, permissions)
     try:
-        sync(descriptor)
+        if synced:
+            sync(descriptor)
     except OSError as error:
         raise _UnsyncedError(error.errno, error.strerror) from error
+    if isinstance(content, bytes) and sha256:
+        return WrittenFile(bytes=len(content), sha256=sha256)
     return sink.written
 
 
