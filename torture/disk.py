@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.acceptance.conftest import Bench
 from tests.acceptance.disks import Disks, cpu_s, empty, fill
-from tests.acceptance.test_disk_faults import Site
+from tests.acceptance.test_disk_faults import SmallDisks
 from tests.webhook_receiver import WebhookReceiver
 
 from torture import webhooks
@@ -67,8 +67,8 @@ def main() -> int:
         root = Path(tempfile.mkdtemp(prefix="cutoutd-disk-"))
         try:
             with Disks() as disks, WebhookReceiver() as receiver:
-                site = _site(root, disks, originals, receiver)
-                load, resumed_s = _one(site, kind, place.split("+"), receiver)
+                small_disks = _small_disks(root, disks, originals, receiver)
+                load, resumed_s = _one(small_disks, kind, place.split("+"), receiver)
         except (Violation, AssertionError) as found:
             result = f"VIOLATION: {found}"
             violations += 1
@@ -79,49 +79,53 @@ def main() -> int:
     return 1 if violations else 0
 
 
-def _site(root: Path, disks: Disks, originals: str, receiver: WebhookReceiver) -> Site:
+def _small_disks(root: Path, disks: Disks, originals: str, receiver: WebhookReceiver) -> SmallDisks:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CUTOUTD_")}
     environment["XDG_CONFIG_HOME"] = str(root / "config")
     bench = Bench(root=root, input=root / "input", output=root / "output", environment=environment)
     folder = "\n".join((*webhooks.tables(receiver, root), *webhooks.ENABLED, ""))
-    return Site(bench, disks, originals=originals, folder=folder)
+    return SmallDisks(bench, disks, originals=originals, folder=folder)
 
 
-def _one(site: Site, kind: str, places: list[str], receiver: WebhookReceiver) -> tuple[float, float]:
+def _one(
+    small_disks: SmallDisks, kind: str, places: list[str], receiver: WebhookReceiver
+) -> tuple[float, float]:
     """Run one fault. Returns the load while it lasts, and how long after its end everything is done."""
-    daemon = site.start()
+    daemon = small_disks.start()
     try:
-        site.drop("first.jpg")
-        site.wait_for("first")
+        small_disks.drop("first.jpg")
+        small_disks.wait_for("first")
         for place in places:
-            _cause(site, kind, place)
+            _cause(small_disks, kind, place)
         for number in range(PICTURES):
-            site.drop(f"{number}.jpg", number)
+            small_disks.drop(f"{number}.jpg", number)
         begun, used_s = time.monotonic(), cpu_s(daemon.process.pid)
         for absent in _while(
-            FAULT_S, lambda: {n for n in map(str, range(PICTURES)) if not _is_there(site, n)}
+            FAULT_S, lambda: {n for n in map(str, range(PICTURES)) if not _is_there(small_disks, n)}
         ):
-            gone = absent - site.done()
+            gone = absent - small_disks.done()
             _demand(not gone, f"originals went before their cutouts were there: {gone}")
             _demand(daemon.process.poll() is None, "the daemon ended")
         load = (cpu_s(daemon.process.pid) - used_s) / (time.monotonic() - begun)
         _demand(load < LOAD, f"it used {load:.2f} of a core meanwhile")
         for place in places:
-            _end(site, kind, place)
+            _end(small_disks, kind, place)
         begun = time.monotonic()
         stems = {"first", *map(str, range(PICTURES))}
-        while not (site.done() == stems and _all_disposed(site)):
-            _demand(time.monotonic() - begun < PATIENCE_S, f"only {site.done()} after {PATIENCE_S:.0f} s")
+        while not (small_disks.done() == stems and _all_disposed(small_disks)):
+            _demand(
+                time.monotonic() - begun < PATIENCE_S, f"only {small_disks.done()} after {PATIENCE_S:.0f} s"
+            )
             _demand(daemon.process.poll() is None, "the daemon ended")
             time.sleep(0.2)
         while len({one.document["data"]["source"]["path"] for one in receiver.seen}) < len(stems):
             _demand(time.monotonic() - begun < PATIENCE_S, "some ends had no webhook")
             time.sleep(0.2)
         resumed_s = time.monotonic() - begun
-        site.end()
-        _demand(_kept_whole(site), "an original was altered or lost")
-        _demand("Traceback" not in site.log(), "there is a traceback in the log")
-        sidecars = {path.name for path in site.view["sidecars"].glob("*.json")}
+        small_disks.end()
+        _demand(_kept_whole(small_disks), "an original was altered or lost")
+        _demand("Traceback" not in small_disks.log(), "there is a traceback in the log")
+        sidecars = {path.name for path in small_disks.view["sidecars"].glob("*.json")}
         _demand(sidecars == {f"{stem}.png.json" for stem in stems}, f"sidecars: {sorted(sidecars)}")
         return load, resumed_s
     finally:
@@ -129,18 +133,18 @@ def _one(site: Site, kind: str, places: list[str], receiver: WebhookReceiver) ->
             daemon.end(9)
 
 
-def _cause(site: Site, kind: str, place: str) -> None:
+def _cause(small_disks: SmallDisks, kind: str, place: str) -> None:
     if kind == "read-only":
-        site.disks.remount(site.at[place], "ro")
+        small_disks.disks.remount(small_disks.at[place], "ro")
     else:
-        fill(site.view[place], leave=4096 if kind == "one block free" else 0)
+        fill(small_disks.view[place], leave=4096 if kind == "one block free" else 0)
 
 
-def _end(site: Site, kind: str, place: str) -> None:
+def _end(small_disks: SmallDisks, kind: str, place: str) -> None:
     if kind == "read-only":
-        site.disks.remount(site.at[place], "rw")
+        small_disks.disks.remount(small_disks.at[place], "rw")
     else:
-        empty(site.view[place])
+        empty(small_disks.view[place])
 
 
 def _while(seconds: float, look: Callable[[], set[str]]) -> Iterator[set[str]]:
@@ -150,21 +154,21 @@ def _while(seconds: float, look: Callable[[], set[str]]) -> Iterator[set[str]]:
         time.sleep(0.1)
 
 
-def _is_there(site: Site, stem: str) -> bool:
-    return (site.view["input"] / f"{stem}.jpg").exists()
+def _is_there(small_disks: SmallDisks, stem: str) -> bool:
+    return (small_disks.view["input"] / f"{stem}.jpg").exists()
 
 
-def _all_disposed(site: Site) -> bool:
-    left = list(site.view["input"].glob("*.jpg"))
-    return len(left) == (PICTURES + 1 if site.originals == "keep" else 0)
+def _all_disposed(small_disks: SmallDisks) -> bool:
+    left = list(small_disks.view["input"].glob("*.jpg"))
+    return len(left) == (PICTURES + 1 if small_disks.originals == "keep" else 0)
 
 
-def _kept_whole(site: Site) -> bool:
+def _kept_whole(small_disks: SmallDisks) -> bool:
     """Whether every original is where it belongs, with its own bytes."""
-    if site.originals == "delete":
+    if small_disks.originals == "delete":
         return True
-    where = site.view["kept" if site.originals == "move" else "input"]
-    return all((where / name).read_bytes() == content for name, content in site.dropped.items())
+    where = small_disks.view["kept" if small_disks.originals == "move" else "input"]
+    return all((where / name).read_bytes() == content for name, content in small_disks.dropped.items())
 
 
 def _demand(holds: bool, what: str) -> None:  # noqa: FBT001 -- reads like an assertion

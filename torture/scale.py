@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.integration.test_adoption import Shop
+from tests.integration.test_adoption import EarlierInstallation
 
 from cutoutd.clock import Clock
 from cutoutd.folder.adoption import Adoption
@@ -149,28 +149,28 @@ def scale(root: Path) -> Figures:
 def adoption(root: Path) -> Figures:
     """Measure the adoption of 10,000 sidecars that the journal does not know."""
     root.mkdir(parents=True)
-    shop = Shop(root)
+    installation = EarlierInstallation(root)
     for n in range(100):
-        shop.cut(f"{n // 100}/{n:05d}.jpg", jpeg(0))
+        installation.cut(f"{n // 100}/{n:05d}.jpg", jpeg(0))
     # The rest are copies: publishing 10,000 takes minutes of syncing, and is not measured here.
-    first = (shop.folder.output / "0/00000.png.json").read_text(encoding="utf-8")
-    status = (shop.folder.input / "0/00000.jpg").stat()
+    first = (installation.folder.output / "0/00000.png.json").read_text(encoding="utf-8")
+    status = (installation.folder.input / "0/00000.jpg").stat()
     for n in range(100, ADOPTED):
         below = f"{n // 100}"
-        source = shop.folder.input / below / f"{n:05d}.jpg"
+        source = installation.folder.input / below / f"{n:05d}.jpg"
         source.parent.mkdir(exist_ok=True)
         source.write_bytes(jpeg(0))
         os.utime(source, ns=(status.st_mtime_ns, status.st_mtime_ns))
-        sidecar = shop.folder.output / below / f"{n:05d}.png.json"
+        sidecar = installation.folder.output / below / f"{n:05d}.png.json"
         sidecar.parent.mkdir(exist_ok=True)
         sidecar.write_text(first.replace("0/00000", f"{below}/{n:05d}"), encoding="utf-8")
-    work = Adoption(shop.folder, rules=Rules(), sources=shop.journal.sources)
+    work = Adoption(installation.folder, rules=Rules(), sources=installation.journal.sources)
     started_s, wall_s = time.process_time(), time.monotonic()
     work.carry_out(lambda: True)
     took_s = time.process_time() - started_s
     wall_s = time.monotonic() - wall_s
-    done = Reader(shop.journal.store).counts()[shop.folder.name].get(JobState.DONE, 0)
-    shop.journal.close()
+    done = Reader(installation.journal.store).counts()[installation.folder.name].get(JobState.DONE, 0)
+    installation.journal.close()
     return Figures(
         campaign="journal adoption",
         promise="10,000 sidecars are adopted in seconds, none is cut again",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.acceptance.conftest import Daemon, bench_in
 from tests.acceptance.test_idle import written
-from tests.acceptance.test_shares import POLL_S, Site, hang_and_come_back, one_cycle
+from tests.acceptance.test_shares import POLL_S, SharedFolder, hang_and_come_back, one_cycle
 from tests.integration.share import Share
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ def resources(pid: int) -> tuple[int, int]:
     return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-def cycles(campaign: Campaign, site: Site, count: int) -> None:
+def cycles(campaign: Campaign, shared_folder: SharedFolder, count: int) -> None:
     """Make a share disappear, be empty, fail and hang, again and again."""
-    daemon = Daemon(site.bench, "--config", site.config)
+    daemon = Daemon(shared_folder.bench, "--config", shared_folder.config)
     try:
-        site.put("a.jpg")
-        site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        shared_folder.put("a.jpg")
+        shared_folder.bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
         before = resources(daemon.process.pid)
         took = []
         for cycle in range(count):
-            took.append(one_cycle(site, cycle))
+            took.append(one_cycle(shared_folder, cycle))
             note(f"cycle {cycle}: well again after {took[-1]:.1f} s")
         after = resources(daemon.process.pid)
         campaign.check("the daemon did not end in order", held=daemon.end() == 0)
@@ -78,9 +78,9 @@ def cycles(campaign: Campaign, site: Site, count: int) -> None:
             daemon.end(signal.SIGKILL)
     names = ["a", *(f"c{cycle}" for cycle in range(count))]
     wanted = sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
-    lost = sorted(set(wanted) - set(site.results()))
-    extra = sorted(set(site.results()) - set(wanted))
-    done = site.jobs_done()
+    lost = sorted(set(wanted) - set(shared_folder.results()))
+    extra = sorted(set(shared_folder.results()) - set(wanted))
+    done = shared_folder.jobs_done()
     again = sorted({name for name in done if done.count(name) > 1})
     late = sum(seconds > 2 * POLL_S + 2.0 for seconds in took)
     campaign.counts |= {
@@ -99,16 +99,16 @@ def cycles(campaign: Campaign, site: Site, count: int) -> None:
     )
 
 
-def hangs(campaign: Campaign, site: Site, operations: str) -> None:
+def hangs(campaign: Campaign, shared_folder: SharedFolder, operations: str) -> None:
     """Make one kind of hang, with another folder beside it."""
     daemons: list[Daemon] = []
 
     def start(*arguments: str | Path) -> Daemon:
-        daemons.append(Daemon(site.bench, *arguments))
+        daemons.append(Daemon(shared_folder.bench, *arguments))
         return daemons[-1]
 
     try:
-        took_s, usual_s = hang_and_come_back(site, start, operations)
+        took_s, usual_s = hang_and_come_back(shared_folder, start, operations)
         campaign.counts[f"other folder while {operations} hangs, s"] = round(took_s, 1)
         campaign.check(
             f"{operations}: the other folder waited {took_s:.1f} s", held=took_s < 5.0 + 2 * usual_s
@@ -116,20 +116,25 @@ def hangs(campaign: Campaign, site: Site, operations: str) -> None:
     except AssertionError as error:
         campaign.check(f"hang in {operations}: {error}", held=False)
     finally:
-        site.share.heal()
+        shared_folder.share.heal()
         for daemon in daemons:
             if daemon.process.poll() is None:
                 daemon.end(signal.SIGKILL)
 
 
-def idle(campaign: Campaign, site: Site) -> None:
+def idle(campaign: Campaign, shared_folder: SharedFolder) -> None:
     """Check that nothing is written while there is nothing to do and no other machine."""
-    daemon = Daemon(site.bench, "--config", site.config)
+    daemon = Daemon(shared_folder.bench, "--config", shared_folder.config)
     try:
-        site.put("a.jpg")
-        site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        shared_folder.put("a.jpg")
+        shared_folder.bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
         time.sleep(5.0)
-        roots = (site.share.far, site.bench.input, site.bench.output, site.bench.root / "state-dir")
+        roots = (
+            shared_folder.share.far,
+            shared_folder.bench.input,
+            shared_folder.bench.output,
+            shared_folder.bench.root / "state-dir",
+        )
         before, used_s = written(*roots), cpu_s(daemon.process.pid)
         time.sleep(IDLE_S)
         after = written(*roots)
@@ -151,34 +156,34 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def silence(campaign: Campaign, site: Site, number: signal.Signals) -> None:
+def silence(campaign: Campaign, shared_folder: SharedFolder, number: signal.Signals) -> None:
     """Stop the owner; the other machine takes over, and the first notices when it continues."""
-    bench = site.bench
+    bench = shared_folder.bench
     other = bench_in(bench.root / "other", workers=None)
-    other_config = site.config_of(other)
-    first, second = Daemon(bench, "--config", site.config), None
+    other_config = shared_folder.config_of(other)
+    first, second = Daemon(bench, "--config", shared_folder.config), None
     try:
-        site.put("a.jpg")
-        bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        shared_folder.put("a.jpg")
+        bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
         second = Daemon(other, "--config", other_config)
         time.sleep(10.0)
         os.killpg(first.process.pid, number)
         started_s = time.monotonic()
-        site.put("b.jpg", 1)
-        while "b.png.json" not in site.results() and time.monotonic() < started_s + 150.0:
+        shared_folder.put("b.jpg", 1)
+        while "b.png.json" not in shared_folder.results() and time.monotonic() < started_s + 150.0:
             time.sleep(0.2)
         took_s = time.monotonic() - started_s
         campaign.counts[f"taken over after {number.name}, s"] = round(took_s)
         campaign.check(f"{number.name}: taken over after {took_s:.0f} s", held=SOON_S < took_s < LATE_S)
         if number is signal.SIGSTOP:
             os.killpg(first.process.pid, signal.SIGCONT)
-            bench.wait_for(lambda: site.stands_by("takes over"), "the first to stand by")
-            site.put("c.jpg", 2)
-            bench.wait_for(lambda: "c.png.json" in site.results(), "the next cutout")
+            bench.wait_for(lambda: shared_folder.stands_by("takes over"), "the first to stand by")
+            shared_folder.put("c.jpg", 2)
+            bench.wait_for(lambda: "c.png.json" in shared_folder.results(), "the next cutout")
         time.sleep(3.0)
         names = ["a", "b"] + (["c"] if number is signal.SIGSTOP else [])
         wanted = sorted(f"{name}.{end}" for name in names for end in ("png", "png.json"))
-        campaign.check(f"{number.name}: {site.results()}", held=site.results() == wanted)
+        campaign.check(f"{number.name}: {shared_folder.results()}", held=shared_folder.results() == wanted)
     finally:
         for daemon in (first, second):
             if daemon is not None and daemon.process.poll() is None:
@@ -190,7 +195,7 @@ def main(arguments: list[str]) -> int:
     count = int(arguments[0]) if arguments else CYCLES
     campaign = Campaign()
     root = Path(tempfile.mkdtemp(prefix="torture-shares-"))
-    steps: list[tuple[str, Callable[[Site], None]]] = [
+    steps: list[tuple[str, Callable[[SharedFolder], None]]] = [
         ("idle", partial(idle, campaign)),
         ("cycles", partial(cycles, campaign, count=count)),
         *((f"hang in {one}", partial(hangs, campaign, operations=one)) for one in HANGS),
@@ -203,7 +208,7 @@ def main(arguments: list[str]) -> int:
         share = Share(place)
         share.attach()
         try:
-            step(Site(bench, share))
+            step(SharedFolder(bench, share))
         except AssertionError as error:
             campaign.check(f"{name}: {error}", held=False)
         finally:

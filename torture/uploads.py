@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests import spooled
 from tests.hosted_server import HostedServer
-from tests.integration.uploading import KEY, Station, picture
+from tests.integration.uploading import KEY, UploaderSetup, picture
 
 from cutoutd.exchange.spool import UploadOutcome, UploadReply
 from torture.figures import Figures, note, report
@@ -44,30 +44,30 @@ class Campaign:
         """Run one configuration, killed until all its pictures have their reply."""
         with (
             HostedServer(key=KEY, delay_s=0.15) as server,
-            Station(directory, server.url, hosted={"concurrency": "4"}) as station,
+            UploaderSetup(directory, server.url, hosted={"concurrency": "4"}) as uploader_setup,
         ):
-            requests = [station.request(picture(number)) for number in range(PICTURES)]
+            requests = [uploader_setup.request(picture(number)) for number in range(PICTURES)]
             replies: dict[str, UploadReply] = {}
             while len(replies) < len(requests):
-                station.start()
+                uploader_setup.start()
                 end_s = time.monotonic() + self.random.uniform(0.0, MOST_S)
                 while time.monotonic() < end_s:
                     time.sleep(0.01)
-                station.kill()
+                uploader_setup.kill()
                 self.counts["kills"] += 1
-                self.collect(station, replies)
-            rows = station.rows()
+                self.collect(uploader_setup, replies)
+            rows = uploader_setup.rows()
             self.counts["pictures"] += len(requests)
             self.counts["unknown"] += sum(one.outcome is UploadOutcome.UNKNOWN for one in replies.values())
             self.judge(server, rows)
 
-    def collect(self, station: Station, replies: dict[str, UploadReply]) -> None:
+    def collect(self, uploader_setup: UploaderSetup, replies: dict[str, UploadReply]) -> None:
         """Read the inbox, and check that replies do not change."""
-        for reply in spooled.replies(station.paths):
+        for reply in spooled.replies(uploader_setup.paths):
             earlier = replies.setdefault(reply.id, reply)
             if earlier.outcome is not reply.outcome:
                 self.violations.append(f"first {earlier.outcome}, then {reply.outcome}")
-            if reply.outcome is UploadOutcome.OK and not station.body(reply).startswith(b"\x89PNG"):
+            if reply.outcome is UploadOutcome.OK and not uploader_setup.body(reply).startswith(b"\x89PNG"):
                 self.violations.append("a reply without its picture")
 
     def judge(self, server: HostedServer, rows: list[dict[str, Any]]) -> None:
@@ -85,13 +85,15 @@ class Campaign:
         """Measure small pictures with a service that answers in 1 s and accepts 8 at once."""
         with (
             HostedServer(key=KEY, delay_s=1.0, at_once=8) as server,
-            Station(directory, server.url, hosted={"concurrency": "8", "timeout_s": "30.0"}) as station,
+            UploaderSetup(
+                directory, server.url, hosted={"concurrency": "8", "timeout_s": "30.0"}
+            ) as uploader_setup,
         ):
             for number in range(SMALL):
-                station.request(picture(number))
-            station.start()
+                uploader_setup.request(picture(number))
+            uploader_setup.start()
             started_s = time.monotonic()
-            while len(list(station.paths.inbox.glob("*.json"))) < SMALL:
+            while len(list(uploader_setup.paths.inbox.glob("*.json"))) < SMALL:
                 time.sleep(0.05)
                 if time.monotonic() > started_s + 2 * IN_S:
                     break

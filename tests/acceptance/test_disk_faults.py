@@ -27,7 +27,7 @@ BUSY = 0.7
 """Share of a core that a daemon uses that cuts in vain repeatedly; a waiting daemon uses far less."""
 
 
-class Site:
+class SmallDisks:
     """A hot folder whose directories are small disks, with its daemon."""
 
     def __init__(
@@ -127,172 +127,182 @@ class Site:
 
 
 @pytest.fixture
-def build(bench: Bench) -> Iterator[Callable[..., Site]]:
+def build(bench: Bench) -> Iterator[Callable[..., SmallDisks]]:
     """A function that builds sites; they are removed with their daemons."""
-    sites: list[Site] = []
+    sites: list[SmallDisks] = []
     with Disks() as disks:
 
-        def make(**given: Any) -> Site:  # noqa: ANN401 -- as of Site
-            sites.append(Site(bench, disks, **given))
+        def make(**given: Any) -> SmallDisks:  # noqa: ANN401 -- as of Site
+            sites.append(SmallDisks(bench, disks, **given))
             return sites[-1]
 
         yield make
-        for site in sites:
-            if site.daemon is not None and site.daemon.process.poll() is None:
-                site.daemon.end(signal.SIGKILL)
+        for small_disks in sites:
+            if small_disks.daemon is not None and small_disks.daemon.process.poll() is None:
+                small_disks.daemon.end(signal.SIGKILL)
 
 
-def load(site: Site) -> float:
+def load(small_disks: SmallDisks) -> float:
     """Return the CPU seconds per second over a while."""
-    assert site.daemon is not None
-    before, begun = cpu_s(site.daemon.process.pid), time.monotonic()
+    assert small_disks.daemon is not None
+    before, begun = cpu_s(small_disks.daemon.process.pid), time.monotonic()
     time.sleep(WATCHED_S)
-    return (cpu_s(site.daemon.process.pid) - before) / (time.monotonic() - begun)
+    return (cpu_s(small_disks.daemon.process.pid) - before) / (time.monotonic() - begun)
 
 
-def pauses_and_resumes(site: Site, place: str, word: str, names: list[str]) -> None:
+def pauses_and_resumes(small_disks: SmallDisks, place: str, word: str, names: list[str]) -> None:
     """Check that pictures that arrive while a disk is full are cut once it is not, and not before."""
-    before = site.done()
-    fill(site.view[place])
+    before = small_disks.done()
+    fill(small_disks.view[place])
     for name in names:
-        site.drop(f"{name}.jpg")
-    site.wait_for_pause(word)
-    assert str(site.at[place]) in site.folder_state()["why"]
-    assert "PAUSED" in site.status()
-    assert load(site) < BUSY
-    assert site.done() == before
-    assert site.untouched()
-    empty(site.view[place])
-    site.wait_for(*names)
-    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
+        small_disks.drop(f"{name}.jpg")
+    small_disks.wait_for_pause(word)
+    assert str(small_disks.at[place]) in small_disks.folder_state()["why"]
+    assert "PAUSED" in small_disks.status()
+    assert load(small_disks) < BUSY
+    assert small_disks.done() == before
+    assert small_disks.untouched()
+    empty(small_disks.view[place])
+    small_disks.wait_for(*names)
+    small_disks.bench.wait_for(lambda: small_disks.folder_state()["watching"] == "native", "the pause to end")
 
 
 def test_an_output_that_is_full_or_read_only_pauses_with_a_reason_and_resumes_by_itself(
-    build: Callable[..., Site],
+    build: Callable[..., SmallDisks],
 ) -> None:
     """Waiting pictures are not cut in vain, no incomplete file appears or stays; the disk becomes read-only as after an error."""
-    site = build()
-    daemon = site.start()
-    site.drop("first.jpg")
-    site.wait_for("first")
-    pauses_and_resumes(site, "output", "No space", ["a", "b", "c"])
-    site.disks.remount(site.at["output"], "ro")
-    site.drop("d.jpg", 1)
-    site.wait_for_pause("Read-only")
-    assert site.untouched()
-    site.disks.remount(site.at["output"], "rw")
-    site.wait_for("d")
+    small_disks = build()
+    daemon = small_disks.start()
+    small_disks.drop("first.jpg")
+    small_disks.wait_for("first")
+    pauses_and_resumes(small_disks, "output", "No space", ["a", "b", "c"])
+    small_disks.disks.remount(small_disks.at["output"], "ro")
+    small_disks.drop("d.jpg", 1)
+    small_disks.wait_for_pause("Read-only")
+    assert small_disks.untouched()
+    small_disks.disks.remount(small_disks.at["output"], "rw")
+    small_disks.wait_for("d")
     assert daemon.process.poll() is None
-    site.end()
-    assert site.untouched()
-    assert "Traceback" not in site.log()
+    small_disks.end()
+    assert small_disks.untouched()
+    assert "Traceback" not in small_disks.log()
 
 
-def test_accepts_and_renames_wait_for_free_space_and_report_it(build: Callable[..., Site]) -> None:
+def test_accepts_and_renames_wait_for_free_space_and_report_it(build: Callable[..., SmallDisks]) -> None:
     """The folder is paused with its reason, the command answers with it, and one line is logged.
 
     Before, `status` said "watching" with no reason, the command ended with 0, and each picture logged an error every 5 s.
     """
-    site = build(folder="review_below = 1.0\n")
+    small_disks = build(folder="review_below = 1.0\n")
     for hue, name in enumerate("ab"):
-        site.drop(f"{name}.jpg", hue)
-    site.start()
-    review = site.view["output"] / "review"
-    site.bench.wait_for(
+        small_disks.drop(f"{name}.jpg", hue)
+    small_disks.start()
+    review = small_disks.view["output"] / "review"
+    small_disks.bench.wait_for(
         lambda: {"a.png", "b.png"} <= {path.name for path in review.glob("*")}, "the doubtful ones"
     )
-    site.bench.wait_for(
-        lambda: site.call("review", "list").stdout.count("overlay.png") == 2, "what can be decided about"
+    small_disks.bench.wait_for(
+        lambda: small_disks.call("review", "list").stdout.count("overlay.png") == 2,
+        "what can be decided about",
     )
-    fill(site.view["output"])
-    answer = site.call("review", "accept", "--all")
+    fill(small_disks.view["output"])
+    answer = small_disks.call("review", "accept", "--all")
     assert answer.returncode == 1, answer.stdout
     assert answer.stdout.count("not yet: ") == 2, answer.stdout
     assert "No space" in answer.stdout
-    site.wait_for_pause("No space")
-    empty(site.view["output"])
-    site.wait_for("a", "b")
-    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
-    fill(site.view["output"])
+    small_disks.wait_for_pause("No space")
+    empty(small_disks.view["output"])
+    small_disks.wait_for("a", "b")
+    small_disks.bench.wait_for(lambda: small_disks.folder_state()["watching"] == "native", "the pause to end")
+    fill(small_disks.view["output"])
     for before, after in (("a", "c"), ("b", "d")):
-        (site.view["input"] / f"{before}.jpg").rename(site.view["input"] / f"{after}.jpg")
-    site.wait_for_pause("No space")
-    empty(site.view["output"])
-    site.bench.wait_for(lambda: site.done() == {"c", "d"}, "the two under their new names alone")
-    site.bench.wait_for(lambda: site.folder_state()["watching"] == "native", "the pause to end")
-    assert site.log().count("folder.rests") == 2
-    assert "delivery.refused" not in site.log()
-    site.end()
+        (small_disks.view["input"] / f"{before}.jpg").rename(small_disks.view["input"] / f"{after}.jpg")
+    small_disks.wait_for_pause("No space")
+    empty(small_disks.view["output"])
+    small_disks.bench.wait_for(
+        lambda: small_disks.done() == {"c", "d"}, "the two under their new names alone"
+    )
+    small_disks.bench.wait_for(lambda: small_disks.folder_state()["watching"] == "native", "the pause to end")
+    assert small_disks.log().count("folder.rests") == 2
+    assert "delivery.refused" not in small_disks.log()
+    small_disks.end()
 
 
-def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[..., Site]) -> None:
+def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[..., SmallDisks]) -> None:
     """SQLite refuses every write; no thread dies of that."""
-    site = build()
-    site.drop("first.jpg")
-    fill(site.view["state"])
-    daemon = site.start()
-    site.bench.wait_for(lambda: "daemon.waits" in site.log(), "the reason")
-    empty(site.view["state"])
-    site.wait_for("first")
-    pauses_and_resumes(site, "state", "full", ["a", "b"])
+    small_disks = build()
+    small_disks.drop("first.jpg")
+    fill(small_disks.view["state"])
+    daemon = small_disks.start()
+    small_disks.bench.wait_for(lambda: "daemon.waits" in small_disks.log(), "the reason")
+    empty(small_disks.view["state"])
+    small_disks.wait_for("first")
+    pauses_and_resumes(small_disks, "state", "full", ["a", "b"])
     assert daemon.process.poll() is None
-    site.end()
-    assert site.untouched()
-    assert "Traceback" not in site.log()
+    small_disks.end()
+    assert small_disks.untouched()
+    assert "Traceback" not in small_disks.log()
 
 
-def test_a_state_disk_that_cannot_be_written_is_shown(build: Callable[..., Site]) -> None:
+def test_a_state_disk_that_cannot_be_written_is_shown(build: Callable[..., SmallDisks]) -> None:
     """With what to do, though nothing can be written down there: full, and read-only as after an error. Before, all seemed well."""
-    site = build()
-    site.drop("first.jpg")
-    site.start()
-    site.wait_for("first")
-    assert json.loads(site.call("status", "--json").stdout)["state_trouble"] is None
-    fill(site.view["state"])
-    output = site.status()
-    assert f"The disk of the state directory, {site.at['state']}, is full. Free some space there." in output
-    empty(site.view["state"])
-    assert "state directory" not in site.status()
-    site.drop("second.jpg", 1)
-    site.wait_for("second")
-    site.end()  # which has a file open for writing there
-    site.disks.remount(site.at["state"], "ro")
-    output = site.status()
-    assert f"The disk of the state directory, {site.at['state']}, is read-only. Check the disk" in output
-    trouble = json.loads(site.call("status", "--json").stdout)["state_trouble"]
+    small_disks = build()
+    small_disks.drop("first.jpg")
+    small_disks.start()
+    small_disks.wait_for("first")
+    assert json.loads(small_disks.call("status", "--json").stdout)["state_trouble"] is None
+    fill(small_disks.view["state"])
+    output = small_disks.status()
+    assert (
+        f"The disk of the state directory, {small_disks.at['state']}, is full. Free some space there."
+        in output
+    )
+    empty(small_disks.view["state"])
+    assert "state directory" not in small_disks.status()
+    small_disks.drop("second.jpg", 1)
+    small_disks.wait_for("second")
+    small_disks.end()  # which has a file open for writing there
+    small_disks.disks.remount(small_disks.at["state"], "ro")
+    output = small_disks.status()
+    assert (
+        f"The disk of the state directory, {small_disks.at['state']}, is read-only. Check the disk" in output
+    )
+    trouble = json.loads(small_disks.call("status", "--json").stdout)["state_trouble"]
     assert trouble["why"].endswith("is read-only")
     assert "mount it writable again" in trouble["advice"]
 
 
-def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., Site]) -> None:
+def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., SmallDisks]) -> None:
     """`min_free_disk_mb` counts for the output and for the state directory."""
-    site = build(floor_mb=1)
-    fill(site.view["output"], leave=512 << 10)
-    site.drop("a.jpg")
-    site.start()
-    site.wait_for_pause("min_free_disk_mb")
-    assert site.done() == set()
-    empty(site.view["output"])
-    site.wait_for("a")
-    site.end()
+    small_disks = build(floor_mb=1)
+    fill(small_disks.view["output"], leave=512 << 10)
+    small_disks.drop("a.jpg")
+    small_disks.start()
+    small_disks.wait_for_pause("min_free_disk_mb")
+    assert small_disks.done() == set()
+    empty(small_disks.view["output"])
+    small_disks.wait_for("a")
+    small_disks.end()
 
 
-def test_no_original_is_touched_before_its_cutout_is_published(build: Callable[..., Site]) -> None:
+def test_no_original_is_touched_before_its_cutout_is_published(build: Callable[..., SmallDisks]) -> None:
     """First the output, then the folder for originals is full, across file systems; a kill in between changes nothing."""
-    site = build(originals="move")
-    daemon = site.start()
-    fill(site.view["output"])
-    site.drop("a.jpg")
-    site.wait_for_pause("No space")
-    assert site.untouched()
-    fill(site.view["kept"])
-    empty(site.view["output"])
-    site.wait_for("a")
-    site.bench.wait_for(lambda: "original.stays" in site.log(), "the reason")
-    assert site.untouched()
+    small_disks = build(originals="move")
+    daemon = small_disks.start()
+    fill(small_disks.view["output"])
+    small_disks.drop("a.jpg")
+    small_disks.wait_for_pause("No space")
+    assert small_disks.untouched()
+    fill(small_disks.view["kept"])
+    empty(small_disks.view["output"])
+    small_disks.wait_for("a")
+    small_disks.bench.wait_for(lambda: "original.stays" in small_disks.log(), "the reason")
+    assert small_disks.untouched()
     daemon.end(signal.SIGKILL)
-    empty(site.view["kept"])
-    site.start()
-    site.bench.wait_for(lambda: not (site.view["input"] / "a.jpg").exists(), "the original to go")
-    assert (site.view["kept"] / "a.jpg").read_bytes() == site.dropped["a.jpg"]
-    site.end()
+    empty(small_disks.view["kept"])
+    small_disks.start()
+    small_disks.bench.wait_for(
+        lambda: not (small_disks.view["input"] / "a.jpg").exists(), "the original to go"
+    )
+    assert (small_disks.view["kept"] / "a.jpg").read_bytes() == small_disks.dropped["a.jpg"]
+    small_disks.end()

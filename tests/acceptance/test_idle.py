@@ -11,7 +11,7 @@ import pytest
 from cutoutd.lease import challenge, marker
 from cutoutd.lease.policy import HEARTBEAT_S
 from tests.acceptance.conftest import Daemon, small_bench_in
-from tests.acceptance.test_shares import POLL_S, Site
+from tests.acceptance.test_shares import POLL_S, SharedFolder
 from tests.integration.share import Share
 from tests.integration.test_lease import names
 
@@ -63,15 +63,17 @@ def test_an_owner_that_scans_seldom_answers_a_challenge_soon(
     share = Share(tmp_path)
     share.attach()
     try:
-        site = Site(bench, share)
-        usual = site.config.read_text()
-        site.config.write_text(usual.replace(f"poll_interval_s = {POLL_S}", "poll_interval_s = 3600"))
-        assert site.config.read_text() != usual
-        site.put("a.jpg")
-        first = start("--config", site.config)
-        bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+        shared_folder = SharedFolder(bench, share)
+        usual = shared_folder.config.read_text()
+        shared_folder.config.write_text(
+            usual.replace(f"poll_interval_s = {POLL_S}", "poll_interval_s = 3600")
+        )
+        assert shared_folder.config.read_text() != usual
+        shared_folder.put("a.jpg")
+        first = start("--config", shared_folder.config)
+        bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
         other = small_bench_in(tmp_path / "other", small_models_dir)
-        second = Daemon(other, "--config", site.config_of(other))
+        second = Daemon(other, "--config", shared_folder.config_of(other))
         try:
 
             def has_answered() -> bool:

@@ -56,7 +56,7 @@ review_below = {review_below}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Studio:
+class ReviewSetup:
     """A folder whose cutouts are all held back, a daemon, and a paired browser."""
 
     bench: Bench
@@ -106,9 +106,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def studio(
+def review_setup(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
-) -> Iterator[Studio]:
+) -> Iterator[ReviewSetup]:
     """A studio in which all pictures are cut and held back."""
     bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
     config = configured(bench, 1.0)
@@ -122,7 +122,7 @@ def studio(
             visitor.page.locator(".view-inbox").wait_for()
             token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
             cookies = visitor.context.storage_state()
-        yield Studio(
+        yield ReviewSetup(
             bench=bench,
             config=config,
             browser=browser,
@@ -149,25 +149,25 @@ def find(page: Page, name: str) -> None:
     page.locator(".layer-cutout .tile img").first.wait_for()
 
 
-def test_pictures_are_accepted_rejected_and_taken_back_by_keys(studio: Studio) -> None:
+def test_pictures_are_accepted_rejected_and_taken_back_by_keys(review_setup: ReviewSetup) -> None:
     """A publishes, X rejects, the next picture follows by itself; Ctrl-Z undoes each decision and shows its picture."""
-    bench = studio.bench
-    with studio.visit("review?q=ball-0") as visitor:
+    bench = review_setup.bench
+    with review_setup.visit("review?q=ball-0") as visitor:
         page = visitor.page
         assert shown_name(page) == "ball-0.jpg"
         page.keyboard.press("a")
-        bench.wait_for(lambda: studio.state("ball-0.jpg") == "done", "the accepted one")
+        bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "done", "the accepted one")
         assert "ball-0.png" in bench.results()
         expect(page.locator(".strip-mark.good")).to_have_count(1)
         page.keyboard.press("Control+z")
-        bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "what was taken back")
+        bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "review", "what was taken back")
         expect(page.locator(".strip-mark")).to_have_count(0)
         assert "ball-0.png" not in bench.results()
         page.keyboard.press("x")
-        bench.wait_for(lambda: studio.state("ball-0.jpg") == "failed", "the rejected one")
+        bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "failed", "the rejected one")
         expect(page.locator(".strip-mark.bad")).to_have_count(1)
         page.keyboard.press("u")
-        bench.wait_for(lambda: studio.state("ball-0.jpg") == "review", "the undecided one")
+        bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "review", "the undecided one")
 
 
 def is_settled(bench: Bench) -> bool:
@@ -196,19 +196,19 @@ def is_settled(bench: Bench) -> bool:
     ],
 )
 def test_no_key_is_lost_however_fast_they_come(
-    studio: Studio,
+    review_setup: ReviewSetup,
     keys: str,
     state: str,
     held: bool,  # noqa: FBT001 -- as pytest gives it
 ) -> None:
     """Decisions that are on their way, or being carried out, are followed by the next ones in order; none is refused."""
-    bench = studio.bench
+    bench = review_setup.bench
     waiting: list[Route] = []
 
     def hold_up(route: Route) -> None:
         waiting.append(route)
 
-    with studio.visit("review?q=ball-5") as visitor:
+    with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
         shown_name(page)
         try:
@@ -224,21 +224,25 @@ def test_no_key_is_lost_however_fast_they_come(
                 page.wait_for_timeout(QUIET_MS)
             bench.wait_for(lambda: is_settled(bench), "the daemon")
             expect(page.locator(".toast.bad")).to_have_count(0)
-            assert studio.state("ball-5.jpg") == state
+            assert review_setup.state("ball-5.jpg") == state
         finally:
             page.unroute_all()
             page.keyboard.press("u")
-            bench.wait_for(lambda: studio.state("ball-5.jpg") == "review" and is_settled(bench), "the end")
+            bench.wait_for(
+                lambda: review_setup.state("ball-5.jpg") == "review" and is_settled(bench), "the end"
+            )
 
 
-def test_a_key_counts_that_is_pressed_before_the_page_has_heard_of_the_new_cutout(studio: Studio) -> None:
+def test_a_key_counts_that_is_pressed_before_the_page_has_heard_of_the_new_cutout(
+    review_setup: ReviewSetup,
+) -> None:
     """A rejected picture is cut again once that is undone; what is decided about it then is about the cutout that was shown."""
-    with studio.visit("review?q=ball-4") as visitor:
+    with review_setup.visit("review?q=ball-4") as visitor:
         page = visitor.page
         shown_name(page)
         for key, state in [("x", "failed"), ("u", "review")] * 10:
             page.keyboard.press(key)
-            studio.bench.wait_for(partial(studio.is_now, "ball-4.jpg", state), f"{key} {state}")
+            review_setup.bench.wait_for(partial(review_setup.is_now, "ball-4.jpg", state), f"{key} {state}")
 
 
 def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that_is_undone(
@@ -269,25 +273,27 @@ def test_a_published_cutout_is_doubtful_until_it_is_accepted_and_again_once_that
         daemon.end(signal.SIGTERM)
 
 
-def test_a_range_is_decided_at_once_and_undone_at_once(studio: Studio) -> None:
+def test_a_range_is_decided_at_once_and_undone_at_once(review_setup: ReviewSetup) -> None:
     """Shift with an arrow selects; all are accepted, and one undo takes all back."""
     names = ("ball-1.jpg", "ball-2.jpg")
-    with studio.visit("review?q=ball-") as visitor:
+    with review_setup.visit("review?q=ball-") as visitor:
         page = visitor.page
         first = shown_name(page)
         page.keyboard.press("Shift+ArrowRight")
         expect(page.locator(".side-subject h2")).to_have_text("2 selected")
         page.keyboard.press("a")
         expect(page.locator(".toast p")).to_have_text("2 accepted.")
-        studio.bench.wait_for(lambda: list(studio.bench.states().values()).count("done") == len(names), "two")
+        review_setup.bench.wait_for(
+            lambda: list(review_setup.bench.states().values()).count("done") == len(names), "two"
+        )
         page.keyboard.press("Control+z")
-        studio.bench.wait_for(lambda: "done" not in studio.bench.states().values(), "both back")
+        review_setup.bench.wait_for(lambda: "done" not in review_setup.bench.states().values(), "both back")
         assert shown_name(page) == first
 
 
-def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None:
+def test_before_and_after_are_compared_on_every_backdrop(review_setup: ReviewSetup) -> None:
     """The slider shows the source on its left, Space shows one of the two, B each backdrop, Z single pixels."""
-    with studio.visit("review?q=ball-3") as visitor:
+    with review_setup.visit("review?q=ball-3") as visitor:
         page = visitor.page
         shown_name(page)
         page.keyboard.press("w")
@@ -314,12 +320,12 @@ def test_before_and_after_are_compared_on_every_backdrop(studio: Studio) -> None
         expect(page.locator(".zoom")).to_have_text("100 %")
 
 
-def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio: Studio) -> None:
+def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review_setup: ReviewSetup) -> None:
     """Without a mouse: the cursor keys draw, the preview shows the result, and that is what is published."""
-    bench = studio.bench
+    bench = review_setup.bench
     cutout = bench.output / "review" / "ball-4.png"
     former = hashlib.sha256(cutout.read_bytes()).hexdigest()
-    with studio.visit("review?q=ball-4") as visitor:
+    with review_setup.visit("review?q=ball-4") as visitor:
         page = visitor.page
         shown_name(page)
         page.keyboard.press("e")
@@ -344,9 +350,9 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(studio
         assert shown_name(page) == "ball-4.jpg"
 
 
-def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio) -> None:
+def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
     """Escape asks; a reload keeps them; each can be undone."""
-    with studio.visit("review?q=ball-5") as visitor:
+    with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
         shown_name(page)
         page.keyboard.press("e")
@@ -366,28 +372,32 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(studio: Studio
         shown_name(page)
 
 
-def test_the_second_of_two_people_is_shown_what_the_first_decided(studio: Studio) -> None:
+def test_the_second_of_two_people_is_shown_what_the_first_decided(review_setup: ReviewSetup) -> None:
     """Nothing is decided twice, and the message says what happened."""
-    with studio.visit("review?q=ball-1") as first, studio.visit("review?q=ball-1") as second:
+    with review_setup.visit("review?q=ball-1") as first, review_setup.visit("review?q=ball-1") as second:
         # The second one's page hears of nothing: as if both decided in the same moment.
         second.page.route("**/api/events", lambda route: route.abort())
         second.page.reload()
         shown_name(first.page)
         shown_name(second.page)
         first.page.keyboard.press("a")
-        studio.bench.wait_for(lambda: studio.state("ball-1.jpg") == "done", "the first one's decision")
+        review_setup.bench.wait_for(
+            lambda: review_setup.state("ball-1.jpg") == "done", "the first one's decision"
+        )
         second.page.keyboard.press("x")
         expect(second.page.locator(".toast")).to_contain_text(
             re.compile("has accepted it|another one by now")
         )
-        assert studio.state("ball-1.jpg") == "done"
+        assert review_setup.state("ball-1.jpg") == "done"
         first.page.keyboard.press("Control+z")
-        studio.bench.wait_for(lambda: studio.state("ball-1.jpg") == "review", "what was taken back")
+        review_setup.bench.wait_for(
+            lambda: review_setup.state("ball-1.jpg") == "review", "what was taken back"
+        )
 
 
-def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
+def test_a_hostile_name_is_text_and_nothing_else(review_setup: ReviewSetup) -> None:
     """In the film strip and beside the picture."""
-    with studio.visit("review?q=onerror") as visitor:
+    with review_setup.visit("review?q=onerror") as visitor:
         page = visitor.page
         assert shown_name(page) == HOSTILE.replace("\u202e", "[U+202E]")
         assert "<img src=x" in str(page.locator(".strip-entry").get_attribute("aria-label"))
@@ -396,9 +406,9 @@ def test_a_hostile_name_is_text_and_nothing_else(studio: Studio) -> None:
         assert page.title() != "1"
 
 
-def test_everybody_can_use_review_and_fix(studio: Studio) -> None:
+def test_everybody_can_use_review_and_fix(review_setup: ReviewSetup) -> None:
     """No finding of axe in either theme, with the filter open and on a phone, and nothing is wider than the window."""
-    with studio.visit("review?q=ball-", size=PHONE) as visitor:
+    with review_setup.visit("review?q=ball-", size=PHONE) as visitor:
         page = visitor.page
         shown_name(page)
         assert faults(visitor) == []

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.conftest import Daemon, picture
-from tests.acceptance.shop import KEY, opened
+from tests.acceptance.hosted_setup import KEY, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.acceptance.conftest import Bench
-    from tests.acceptance.shop import Shop
+    from tests.acceptance.hosted_setup import HostedSetup
 
 pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
 
@@ -26,7 +26,7 @@ SECRET = "a-secret-of-somebody-else"  # noqa: S105 -- the test's own
 
 
 @pytest.fixture
-def shop(bench: Bench) -> Iterator[Shop]:
+def hosted_setup(bench: Bench) -> Iterator[HostedSetup]:
     """A shop with its folders."""
     yield from opened(bench)
 
@@ -56,27 +56,29 @@ def environ_of(pid: int) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root sees hidden processes")
-def test_key_and_secrets_are_in_no_process_but_where_they_belong(shop: Shop, bench: Bench) -> None:
+def test_key_and_secrets_are_in_no_process_but_where_they_belong(
+    hosted_setup: HostedSetup, bench: Bench
+) -> None:
     """The key is in no environment at all and reaches the service; a secret stays in the process that was given it."""
-    shop.configure("hosted")
+    hosted_setup.configure("hosted")
     hook = bench.root / "hook"
     hook.write_text(
         f'#!/bin/sh\nenv > "{bench.root}/hook-draft" && mv "{bench.root}/hook-draft" "{bench.root}/hook-environ"\n'
     )
     hook.chmod(0o755)
-    text = shop.config.read_text("utf-8").replace(f'api_key_file = "{bench.root}/key"\n', "")
-    shop.config.write_text(f'{text}[hooks]\non_done = ["{hook}"]\n', encoding="utf-8")
+    text = hosted_setup.config.read_text("utf-8").replace(f'api_key_file = "{bench.root}/key"\n', "")
+    hosted_setup.config.write_text(f'{text}[hooks]\non_done = ["{hook}"]\n', encoding="utf-8")
     keys = bench.root / "tls-keys"
     own = replace(
         bench,
         environment=bench.environment
         | {"CUTOUTD_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "SSLKEYLOGFILE": str(keys)},
     )
-    shop.server.key = KEY
-    daemon = Daemon(own, "--config", shop.config)
+    hosted_setup.server.key = KEY
+    daemon = Daemon(own, "--config", hosted_setup.config)
     try:
-        shop.drop("shop", "a.jpg", picture(1))
-        shop.drop("private", "b.jpg", picture(2))
+        hosted_setup.drop("shop", "a.jpg", picture(1))
+        hosted_setup.drop("private", "b.jpg", picture(2))
         bench.wait_for((bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
         bench.wait_for((bench.root / "private-out/b.png.json").exists, "the local cutout")
         bench.wait_for((bench.root / "hook-environ").exists, "the hook")

@@ -50,7 +50,7 @@ poll_interval_s = {poll_s}
 """
 
 
-class Site:
+class SharedFolder:
     """A share and a local folder, and a daemon for both."""
 
     def __init__(self, bench: Bench, share: Share) -> None:
@@ -128,9 +128,9 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 
 @pytest.fixture
-def site(bench: Bench, share: Share) -> Site:
+def shared_folder(bench: Bench, share: Share) -> SharedFolder:
     """A daemon's configuration with folders on the share and beside it."""
-    return Site(bench, share)
+    return SharedFolder(bench, share)
 
 
 def until(condition: Callable[[], bool], what: str, patience_s: float) -> None:
@@ -148,44 +148,48 @@ def timed(bench: Bench, condition: Callable[[], bool], what: str) -> float:
     return time.monotonic() - started_s
 
 
-def hang_and_come_back(site: Site, start: Callable[..., Daemon], operations: str) -> tuple[float, float]:
+def hang_and_come_back(
+    shared_folder: SharedFolder, start: Callable[..., Daemon], operations: str
+) -> tuple[float, float]:
     """Let operations hang while pictures are being cut, until that is noticed, and a while longer.
 
     Returns:
         How long a picture of the local folder took meanwhile, and how long the share's first one had taken.
     """
-    bench = site.bench
-    daemon = start("--config", site.config)
-    site.put("a.jpg")
-    usual_s = timed(bench, lambda: "a.png.json" in site.results(), "the first cutout")
-    site.share.hang(operations)
+    bench = shared_folder.bench
+    daemon = start("--config", shared_folder.config)
+    shared_folder.put("a.jpg")
+    usual_s = timed(bench, lambda: "a.png.json" in shared_folder.results(), "the first cutout")
+    shared_folder.share.hang(operations)
     for n in range(4):
-        site.put(f"h{n}.jpg", n)
+        shared_folder.put(f"h{n}.jpg", n)
     time.sleep(
         2 * POLL_S + 1.0
     )  # as many of them as there are workers are in work, where one can get that far
     bench.drop("b.jpg")
     took_s = timed(bench, lambda: "b.png.json" in bench.results(), "the other folder's cutout")
-    assert site.results() == ["a.png", "a.png.json"]
-    until(lambda: site.stands_by("does not answer"), "the folder to stand by", 150.0)
-    site.share.heal()
-    bench.wait_for(lambda: len(site.results()) == 10, "the share's own cutouts")
+    assert shared_folder.results() == ["a.png", "a.png.json"]
+    until(lambda: shared_folder.stands_by("does not answer"), "the folder to stand by", 150.0)
+    shared_folder.share.heal()
+    bench.wait_for(lambda: len(shared_folder.results()) == 10, "the share's own cutouts")
     assert daemon.end() == 0
-    site.check(["a", *(f"h{n}" for n in range(4))])
-    assert len(site.jobs_done()) == 5
+    shared_folder.check(["a", *(f"h{n}" for n in range(4))])
+    assert len(shared_folder.jobs_done()) == 5
     return took_s, usual_s
 
 
 @pytest.mark.about_workers
-def test_a_share_that_hangs_holds_up_no_other_folder(site: Site, start: Callable[..., Daemon]) -> None:
+def test_a_share_that_hangs_holds_up_no_other_folder(
+    shared_folder: SharedFolder, start: Callable[..., Daemon]
+) -> None:
     """The other folder's pictures are cut meanwhile, and its own once it responds again."""
-    took_s, usual_s = hang_and_come_back(site, start, "read")
+    took_s, usual_s = hang_and_come_back(shared_folder, start, "read")
     assert took_s < 10.0 + 2 * usual_s
 
 
-def break_share(site: Site, cycle: int) -> Callable[[], None]:
+def break_share(shared_folder: SharedFolder, cycle: int) -> Callable[[], None]:
     """Break the share in one of four ways. Returns a function that repairs it."""
-    share = site.share
+    share = shared_folder.share
     match cycle % 4:
         case 0:
             share.detach()
@@ -199,72 +203,77 @@ def break_share(site: Site, cycle: int) -> Callable[[], None]:
     return share.heal
 
 
-def one_cycle(site: Site, cycle: int) -> float:
+def one_cycle(shared_folder: SharedFolder, cycle: int) -> float:
     """Break and repair the share while a picture waits. Returns the seconds until work went on."""
-    bench = site.bench
-    make_well = break_share(site, cycle)
+    bench = shared_folder.bench
+    make_well = break_share(shared_folder, cycle)
     if cycle % 4 == 3:
         time.sleep(2 * POLL_S)  # a look that hangs is given half a minute before it is called so
     else:
-        bench.wait_for(site.stands_by, "the folder to stand by")
+        bench.wait_for(shared_folder.stands_by, "the folder to stand by")
     name = f"c{cycle}"
-    site.put(f"{name}.jpg", cycle)
+    shared_folder.put(f"{name}.jpg", cycle)
     time.sleep(POLL_S)
-    assert f"{name}.png" not in site.results()
+    assert f"{name}.png" not in shared_folder.results()
     make_well()
-    took_s = timed(bench, site.is_open, "the folder to be open")
-    bench.wait_for(lambda: f"{name}.png.json" in site.results(), f"cutout {name}")
+    took_s = timed(bench, shared_folder.is_open, "the folder to be open")
+    bench.wait_for(lambda: f"{name}.png.json" in shared_folder.results(), f"cutout {name}")
     return took_s
 
 
 @pytest.mark.about_workers
 def test_a_share_that_comes_and_goes_loses_nothing_and_has_nothing_cut_again(
-    site: Site, start: Callable[..., Daemon]
+    shared_folder: SharedFolder, start: Callable[..., Daemon]
 ) -> None:
     """Unmounted, listing nothing, failing, hanging: each time work goes on within two polls."""
-    daemon = start("--config", site.config)
-    site.put("a.jpg")
-    site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+    daemon = start("--config", shared_folder.config)
+    shared_folder.put("a.jpg")
+    shared_folder.bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
     for cycle in range(4):
-        assert one_cycle(site, cycle) < 2 * POLL_S + 10.0
+        assert one_cycle(shared_folder, cycle) < 2 * POLL_S + 10.0
     assert daemon.end() == 0
-    site.check(["a", "c0", "c1", "c2", "c3"])
-    assert site.jobs_done() == ["a.jpg", "c0.jpg", "c1.jpg", "c2.jpg", "c3.jpg"]
+    shared_folder.check(["a", "c0", "c1", "c2", "c3"])
+    assert shared_folder.jobs_done() == ["a.jpg", "c0.jpg", "c1.jpg", "c2.jpg", "c3.jpg"]
 
 
-def test_another_volume_in_the_shares_place_is_refused(site: Site, start: Callable[..., Daemon]) -> None:
+def test_another_volume_in_the_shares_place_is_refused(
+    shared_folder: SharedFolder, start: Callable[..., Daemon]
+) -> None:
     """The message names it, and it is not touched; work goes on with the right one."""
-    daemon = start("--config", site.config)
-    site.put("a.jpg")
-    site.bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
-    away, another = site.share.far / "away", site.share.far / "another"
+    daemon = start("--config", shared_folder.config)
+    shared_folder.put("a.jpg")
+    shared_folder.bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
+    away, another = shared_folder.share.far / "away", shared_folder.share.far / "another"
     another.mkdir()
     other = marker.text("22222222-2222-4222-8222-222222222222")
     (another / marker.NAME).write_text(other)
-    (site.share.far / "in").rename(away)
-    another.rename(site.share.far / "in")  # with its marker, as a volume comes
-    site.put("theirs.jpg")
-    site.bench.wait_for(lambda: site.stands_by("22222222"), "the refusal")
-    assert sorted(path.name for path in (site.share.far / "in").iterdir()) == [marker.NAME, "theirs.jpg"]
-    assert (site.share.far / "in" / marker.NAME).read_text() == other
-    shutil.rmtree(site.share.far / "in")
-    away.rename(site.share.far / "in")
-    site.put("b.jpg", 1)
-    site.bench.wait_for(lambda: "b.png.json" in site.results(), "the next cutout")
+    (shared_folder.share.far / "in").rename(away)
+    another.rename(shared_folder.share.far / "in")  # with its marker, as a volume comes
+    shared_folder.put("theirs.jpg")
+    shared_folder.bench.wait_for(lambda: shared_folder.stands_by("22222222"), "the refusal")
+    assert sorted(path.name for path in (shared_folder.share.far / "in").iterdir()) == [
+        marker.NAME,
+        "theirs.jpg",
+    ]
+    assert (shared_folder.share.far / "in" / marker.NAME).read_text() == other
+    shutil.rmtree(shared_folder.share.far / "in")
+    away.rename(shared_folder.share.far / "in")
+    shared_folder.put("b.jpg", 1)
+    shared_folder.bench.wait_for(lambda: "b.png.json" in shared_folder.results(), "the next cutout")
     assert daemon.end() == 0
-    site.check(["a", "b"])
+    shared_folder.check(["a", "b"])
 
 
 def test_two_machines_on_one_share_cut_each_picture_once(
     bench: Bench, share: Share, start: Callable[..., Daemon], tmp_path: Path, small_models_dir: Path
 ) -> None:
     """The second names the machine for which it waits, and takes over at once when that has ended in order."""
-    site = Site(bench, share)
+    shared_folder = SharedFolder(bench, share)
     other_bench = small_bench_in(tmp_path / "other", small_models_dir)
-    other_config = site.config_of(other_bench)
-    first = start("--config", site.config)
-    site.put("a.jpg")
-    bench.wait_for(lambda: "a.png.json" in site.results(), "the first cutout")
+    other_config = shared_folder.config_of(other_bench)
+    first = start("--config", shared_folder.config)
+    shared_folder.put("a.jpg")
+    bench.wait_for(lambda: "a.png.json" in shared_folder.results(), "the first cutout")
     second = Daemon(other_bench, "--config", other_config)
     try:
 
@@ -274,17 +283,21 @@ def test_two_machines_on_one_share_cut_each_picture_once(
 
         bench.wait_for(waits, "the second to stand by")
         for n in range(3):
-            site.put(f"b{n}.jpg", n)
-        bench.wait_for(lambda: len(site.results()) == 8, "the next cutouts")
-        site.check(["a", "b0", "b1", "b2"])
-        before = {name: (share.far / "out" / name).stat().st_mtime_ns for name in site.results()}
+            shared_folder.put(f"b{n}.jpg", n)
+        bench.wait_for(lambda: len(shared_folder.results()) == 8, "the next cutouts")
+        shared_folder.check(["a", "b0", "b1", "b2"])
+        before = {name: (share.far / "out" / name).stat().st_mtime_ns for name in shared_folder.results()}
         assert first.end() == 0
-        site.put("c.jpg", 1)
-        bench.wait_for(lambda: "c.png.json" in site.results(), "the second's cutout")
-        site.check(["a", "b0", "b1", "b2", "c"])  # what the first has cut is not cut again by the second
+        shared_folder.put("c.jpg", 1)
+        bench.wait_for(lambda: "c.png.json" in shared_folder.results(), "the second's cutout")
+        shared_folder.check(
+            ["a", "b0", "b1", "b2", "c"]
+        )  # what the first has cut is not cut again by the second
         assert (
             before.items()
-            <= {name: (share.far / "out" / name).stat().st_mtime_ns for name in site.results()}.items()
+            <= {
+                name: (share.far / "out" / name).stat().st_mtime_ns for name in shared_folder.results()
+            }.items()
         )
     finally:
         assert second.end() == 0

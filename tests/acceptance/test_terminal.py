@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.conftest import PATIENCE_S, Daemon, picture
-from tests.acceptance.shop import opened
+from tests.acceptance.hosted_setup import opened
 from tests.acceptance.test_secrets import family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.acceptance.conftest import Bench
-    from tests.acceptance.shop import Shop
+    from tests.acceptance.hosted_setup import HostedSetup
 
 pytestmark = [
     pytest.mark.skipif(
@@ -36,7 +36,7 @@ TAKE = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sy
 
 
 @pytest.fixture
-def shop(bench: Bench) -> Iterator[Shop]:
+def hosted_setup(bench: Bench) -> Iterator[HostedSetup]:
     """A shop with its folders."""
     yield from opened(bench)
 
@@ -101,12 +101,14 @@ class Terminal:
         os.close(self._screen)
 
 
-def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, bench: Bench) -> None:
+def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(
+    hosted_setup: HostedSetup, bench: Bench
+) -> None:
     """Workers and uploader have sessions of their own, and pipes; the keeper may write to the terminal, and not read from it."""
-    shop.configure("hosted")
-    shop.drop("shop", "a.jpg", picture(1))
-    shop.drop("private", "b.jpg", picture(2))
-    terminal = Terminal(bench, "run", "--config", shop.config)
+    hosted_setup.configure("hosted")
+    hosted_setup.drop("shop", "a.jpg", picture(1))
+    hosted_setup.drop("private", "b.jpg", picture(2))
+    terminal = Terminal(bench, "run", "--config", hosted_setup.config)
     try:
         bench.wait_for((bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
         bench.wait_for((bench.root / "private-out/b.png.json").exists, "the local cutout")
@@ -128,13 +130,15 @@ def test_only_the_supervisor_has_the_terminal_and_ctrl_c_ends_all(shop: Shop, be
         terminal.close()
 
 
-def test_the_uploader_s_lines_come_into_the_log_marked_as_its(shop: Shop, bench: Bench) -> None:
+def test_the_uploader_s_lines_come_into_the_log_marked_as_its(
+    hosted_setup: HostedSetup, bench: Bench
+) -> None:
     """Whatever name the lines claim, and at any length; as JSON."""
-    shop.configure("hosted")
-    text = shop.config.read_text("utf-8").replace("[service]\n", '[service]\nlog_level = "debug"\n')
-    shop.config.write_text(text, encoding="utf-8")
-    shop.drop("shop", "a.jpg", picture(1))
-    daemon = Daemon(bench, "--config", shop.config)
+    hosted_setup.configure("hosted")
+    text = hosted_setup.config.read_text("utf-8").replace("[service]\n", '[service]\nlog_level = "debug"\n')
+    hosted_setup.config.write_text(text, encoding="utf-8")
+    hosted_setup.drop("shop", "a.jpg", picture(1))
+    daemon = Daemon(bench, "--config", hosted_setup.config)
     bench.wait_for((bench.root / "shop-out/a.png.json").exists, "the hosted cutout")
     assert daemon.end() == 0
     lines = [json.loads(line) for line in (bench.root / "log").read_text("utf-8").splitlines()]

@@ -165,7 +165,7 @@ def by_jp2(directory: Path) -> bytes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class Statement:
     """One way of stating what colours mean, and the colours that it states."""
 
     name: str
@@ -177,7 +177,7 @@ class Way:
 ADOBE_LIGHT = power_light(563 / 256)
 WAYS: Final = (
     *(
-        Way(
+        Statement(
             name=f"EXIF: Adobe RGB, {kind}",
             made=partial(by_exif, kind),
             space=ADOBE,
@@ -185,41 +185,41 @@ WAYS: Final = (
         )
         for kind in ("jpg", "tif", "png", "webp", "heic", "avif")
     ),
-    Way(
+    Statement(
         name="PNG, cICP: Display P3",
         made=lambda _: png((b"cICP", b"\x0c\x0d\x00\x01")),
         space=P3,
         light=srgb_light,
     ),
-    Way(
+    Statement(
         name="PNG, cICP: BT.2020",
         made=lambda _: png((b"cICP", b"\x09\x0e\x00\x01")),
         space=REC2020,
         light=video_light,
     ),
-    Way(
+    Statement(
         name="PNG, cICP: linear",
         made=lambda _: png((b"cICP", b"\x01\x08\x00\x01")),
         space=SRGB,
         light=power_light(1),
     ),
-    Way(name="PNG, gAMA: 1.0", made=lambda _: png(gama(1)), space=SRGB, light=power_light(1)),
-    Way(name="PNG, gAMA: 1/1.8", made=lambda _: png(gama(1 / 1.8)), space=SRGB, light=power_light(1.8)),
-    Way(
+    Statement(name="PNG, gAMA: 1.0", made=lambda _: png(gama(1)), space=SRGB, light=power_light(1)),
+    Statement(name="PNG, gAMA: 1/1.8", made=lambda _: png(gama(1 / 1.8)), space=SRGB, light=power_light(1.8)),
+    Statement(
         name="PNG, gAMA and cHRM: Adobe RGB",
         made=lambda _: png(gama(0.45471), chrm(ADOBE)),
         space=ADOBE,
         light=ADOBE_LIGHT,
     ),
-    Way(
+    Statement(
         name="PNG, gAMA and cHRM: BT.2020",
         made=lambda _: png(gama(1 / 2.4), chrm(REC2020)),
         space=REC2020,
         light=power_light(2.4),
     ),
-    Way(name="PNG, cHRM: Display P3", made=lambda _: png(chrm(P3)), space=P3, light=srgb_light),
+    Statement(name="PNG, cHRM: Display P3", made=lambda _: png(chrm(P3)), space=P3, light=srgb_light),
     *(
-        Way(
+        Statement(
             name=f"{kind.upper()}, nclx: Display P3",
             made=partial(by_nclx, kind, 12, 13),
             space=P3,
@@ -228,7 +228,7 @@ WAYS: Final = (
         for kind in ("heic", "avif")
     ),
     *(
-        Way(
+        Statement(
             name=f"{kind.upper()}, nclx: BT.2020",
             made=partial(by_nclx, kind, 9, 14),
             space=REC2020,
@@ -236,8 +236,8 @@ WAYS: Final = (
         )
         for kind in ("heic", "avif")
     ),
-    Way(name="TIFF, primaries: Display P3", made=by_tiff, space=P3, light=srgb_light),
-    Way(name="JPEG 2000, ICC", made=by_jp2, space=ADOBE, light=power_light(2.19921875)),
+    Statement(name="TIFF, primaries: Display P3", made=by_tiff, space=P3, light=srgb_light),
+    Statement(name="JPEG 2000, ICC", made=by_jp2, space=ADOBE, light=power_light(2.19921875)),
 )
 
 
@@ -260,24 +260,28 @@ def displayed(file: Path) -> NDArray[np.uint8]:
     return np.asarray(rgb)
 
 
-def errors(way: Way, opened: Picture, directory: Path, kind: str, becomes: str) -> tuple[float, float]:
+def errors(
+    statement: Statement, opened: Picture, directory: Path, kind: str, becomes: str
+) -> tuple[float, float]:
     """Return the largest and the mean difference from the truth, in levels of 255."""
     options: dict[str, Any] = {"quality": 100} if kind in ("jpeg", "avif") else {}
     file, _ = rendered(opened, directory, Metadata.NO_LOCATION, format=kind, profile=becomes, **options)
     # What the source's own coding lost is not what is judged here.
-    difference = np.abs(displayed(file) - truth(opened.rgb, way.space, way.light))
+    difference = np.abs(displayed(file) - truth(opened.rgb, statement.space, statement.light))
     return float(difference.max()), float(difference.mean())
 
 
-def measured(way: Way, directory: Path) -> list[float]:
+def measured(statement: Statement, directory: Path) -> list[float]:
     """Return a row of the documentation's table; the worse of "keep" and "srgb" for each format."""
-    opened = decode(way.made(directory), max_pixels=1_000_000)
+    opened = decode(statement.made(directory), max_pixels=1_000_000)
     found = {
-        kind: np.max([errors(way, opened, directory, kind, becomes) for becomes in ("keep", "srgb")], axis=0)
+        kind: np.max(
+            [errors(statement, opened, directory, kind, becomes) for becomes in ("keep", "srgb")], axis=0
+        )
         for kind in ("png", "tiff", "webp", "jpeg", "avif")
     }
     lossless = np.max([found[kind] for kind in ("png", "tiff", "webp")], axis=0)
-    untold = float(np.abs(opened.rgb - truth(opened.rgb, way.space, way.light)).mean())
+    untold = float(np.abs(opened.rgb - truth(opened.rgb, statement.space, statement.light)).mean())
     return [untold, *lossless, found["jpeg"][1], found["avif"][1]]
 
 
@@ -290,24 +294,24 @@ def documented() -> dict[str, list[float]]:
     return {name: [float(number) for number in numbers] for name, *numbers in cells[2:]}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
-def test_colours_mean_in_every_format_what_the_file_states(way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("statement", WAYS, ids=[statement.name for statement in WAYS])
+def test_colours_mean_in_every_format_what_the_file_states(statement: Statement, tmp_path: Path) -> None:
     """With the profile embedded, and converted to sRGB; the errors are those of the documentation, and those are small."""
-    opened = decode(way.made(tmp_path), max_pixels=1_000_000)
+    opened = decode(statement.made(tmp_path), max_pixels=1_000_000)
     assert opened.icc is not None
     assert np.abs(opened.rgb.astype(int) - picture()).mean() < 2.5
-    row = documented()[way.name]
+    row = documented()[statement.name]
     untold, largest, *means = row
     assert untold > 5  # to follow it matters
     assert largest <= 1
     assert max(means) <= 0.7
-    for number, limit in zip(measured(way, tmp_path), row, strict=True):
+    for number, limit in zip(measured(statement, tmp_path), row, strict=True):
         assert number <= limit + 0.1
 
 
 def test_the_documentation_has_every_way() -> None:
     """The documentation has no others."""
-    assert list(documented()) == [way.name for way in WAYS]
+    assert list(documented()) == [statement.name for statement in WAYS]
 
 
 @pytest.mark.parametrize("kind", [one.value for one in Format])

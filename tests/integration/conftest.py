@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import FakeClock
-    from tests.integration.desk import Desk
+    from tests.integration.delivery_run import DeliveryRun
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., DeliveryRun]]:
     """A function that makes started deliveries; they are ended with the test."""
-    from tests.integration.desk import Desk  # noqa: PLC0415 -- most tests need none, and not its imports
+    from tests.integration.delivery_run import DeliveryRun  # noqa: PLC0415 -- most tests need none, and not its imports
 
-    created: list[Desk] = []
+    created: list[DeliveryRun] = []
 
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
-        created.append(Desk(tmp_path, clock, **given))
+    def build(**given: Any) -> DeliveryRun:  # noqa: ANN401 -- as of DeliveryRun
+        created.append(DeliveryRun(tmp_path, clock, **given))
         created[-1].delivery.start()
         return created[-1]
 
     yield build
-    for desk in created:
-        desk.end()
-        desk.journal.close()
+    for delivery_run in created:
+        delivery_run.end()
+        delivery_run.journal.close()

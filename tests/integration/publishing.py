@@ -53,7 +53,7 @@ class Claimant:
         return True
 
 
-class World:
+class OutputFolder:
     """An output folder with what is published in it."""
 
     def __init__(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from cutoutd.errors import CutoutdError
-from tests.integration.publishing import World
+from tests.integration.publishing import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,11 @@ def insist(deed: Callable[[], T], name: str, errors: list[tuple[str, str]]) -> T
 def main(root: Path) -> None:
     """Publish, step by step."""
     errors: list[tuple[str, str]] = []
-    world = World(root)
-    publication = insist(partial(world.results, SOURCE, CONTENTS), "stage", errors)
-    plan = insist(partial(world.plan, publication), "plan", errors)
-    insist(partial(world.publisher.carry_out, plan), "carry out", errors)
-    world.publisher.close()
+    output_folder = OutputFolder(root)
+    publication = insist(partial(output_folder.results, SOURCE, CONTENTS), "stage", errors)
+    plan = insist(partial(output_folder.plan, publication), "plan", errors)
+    insist(partial(output_folder.publisher.carry_out, plan), "carry out", errors)
+    output_folder.publisher.close()
     sys.stdout.write(json.dumps(errors))
 
 

@@ -19,7 +19,7 @@ from cutoutd.publish import moves
 from cutoutd.publish.access import Access
 from cutoutd.publish.plan import Plan
 from cutoutd.publish.rename import rename_new
-from tests.integration.publishing import World
+from tests.integration.publishing import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,46 +46,46 @@ EMPTY_CALLS: dict[str, Callable[[], object]] = {
 
 def prepare(root: Path, scenario: str) -> None:
     """Make what exists before the run that is killed."""
-    world = World(root, run="run-0", sidecars=scenario == "sidecar folder")
+    output_folder = OutputFolder(root, run="run-0", sidecars=scenario == "sidecar folder")
     if scenario == "replace":
-        world.publish(SOURCE, *OLD)
-        (root / "earlier.json").write_text(plan_text(world))
+        output_folder.publish(SOURCE, *OLD)
+        (root / "earlier.json").write_text(plan_text(output_folder))
     if scenario == "recover":
-        plan = world.plan(world.results(SOURCE, NEW))
+        plan = output_folder.plan(output_folder.results(SOURCE, NEW))
         (root / PLAN).write_text(plan.to_json())
-        world.publisher.discard(99)
+        output_folder.publisher.discard(99)
         first = plan.moves[0]
-        (world.output / "sub").mkdir()
+        (output_folder.output / "sub").mkdir()
         moves.carry_out(first, Access())
 
 
-def plan_text(world: World) -> str:
+def plan_text(output_folder: OutputFolder) -> str:
     """Return what the journal knows as published."""
-    plan = Plan(moves=(), unused=(), published=world.published[SOURCE], claims=(), warnings=())
+    plan = Plan(moves=(), unused=(), published=output_folder.published[SOURCE], claims=(), warnings=())
     return plan.to_json()
 
 
 def work(root: Path, scenario: str) -> None:
     """Publish as the daemon does, with files in place of a journal; this run is killed."""
-    world = World(root, sidecars=scenario == "sidecar folder")
-    remember(world, root)
+    output_folder = OutputFolder(root, sidecars=scenario == "sidecar folder")
+    remember(output_folder, root)
     if scenario == "recover":
-        world.publisher.recover(Plan.from_json((root / PLAN).read_text()))
+        output_folder.publisher.recover(Plan.from_json((root / PLAN).read_text()))
     else:
-        plan = world.plan(world.results(SOURCE, NEW, job=2))
+        plan = output_folder.plan(output_folder.results(SOURCE, NEW, job=2))
         draft = root / "draft"
         draft.write_text(plan.to_json())
         draft.rename(root / PLAN)
-        world.publisher.carry_out(plan)
+        output_folder.publisher.carry_out(plan)
     (root / DONE).touch()
-    world.sweep()
+    output_folder.sweep()
 
 
-def remember(world: World, root: Path) -> None:
+def remember(output_folder: OutputFolder, root: Path) -> None:
     """Load what the journal knows as published."""
     earlier = root / "earlier.json"
     if earlier.exists():
-        world.published[SOURCE] = Plan.from_json(earlier.read_text()).published
+        output_folder.published[SOURCE] = Plan.from_json(earlier.read_text()).published
 
 
 def _in_child(deed: Callable[[], None]) -> int:

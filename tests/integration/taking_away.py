@@ -15,7 +15,7 @@ from cutoutd.publish.faults import ResultLostError, TargetTakenError
 from cutoutd.publish.original_file import delete_original
 from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.plan import Plan
-from tests.integration.publishing import World, digest, failure
+from tests.integration.publishing import OutputFolder, digest, failure
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -40,15 +40,15 @@ def prepare(action: str, root: Path) -> None:
     for place in ("in/shoot", "kept"):
         (root / place).mkdir(parents=True)
     (root / "in" / SOURCE).write_bytes(CUT)
-    world = World(root, run="run-0")
+    output_folder = OutputFolder(root, run="run-0")
     match action:
         case "replace":
-            world.publish(SOURCE, CUT)
+            output_folder.publish(SOURCE, CUT)
         case "record":
-            world.publisher.failures.publish(failure(SOURCE))
+            output_folder.publisher.failures.publish(failure(SOURCE))
         case "review":
-            world.publish(SOURCE, CUT, review=True)
-    world.publisher.close()
+            output_folder.publish(SOURCE, CUT, review=True)
+    output_folder.publisher.close()
 
 
 def carry_out_when_told(caller: Connection, action: str, root: Path) -> None:
@@ -71,7 +71,7 @@ def carry_out(action: str, root: Path) -> None:
         case "replace":
             _replace(root)
         case "record":
-            records = World(root).publisher.failures
+            records = OutputFolder(root).publisher.failures
             try:
                 records.publish(failure(SOURCE, "again"))
             except TargetTakenError:
@@ -79,25 +79,27 @@ def carry_out(action: str, root: Path) -> None:
         case "review":
             path = "review/shoot/a.png"
             shown = [Published(rendition=0, path=path, sha256=digest(CUT), review=True)]
-            World(root).publisher.reviews.clear(SOURCE, shown)
+            OutputFolder(root).publisher.reviews.clear(SOURCE, shown)
 
 
 def _replace(root: Path) -> None:
     """Replace a result as a delivery does, with a file in place of a journal."""
-    world, plan_file = World(root), root / "plan.json"
-    world.published[SOURCE] = (Published(rendition=0, path="shoot/a.png", sha256=digest(CUT), review=False),)
+    output_folder, plan_file = OutputFolder(root), root / "plan.json"
+    output_folder.published[SOURCE] = (
+        Published(rendition=0, path="shoot/a.png", sha256=digest(CUT), review=False),
+    )
     if plan_file.exists():
         plan = Plan.from_json(plan_file.read_text())
-        if world.publisher.recover(plan).is_finished:
+        if output_folder.publisher.recover(plan).is_finished:
             return
     while True:
-        plan = world.plan(world.results(SOURCE, [NEW], job=2))
+        plan = output_folder.plan(output_folder.results(SOURCE, [NEW], job=2))
         draft = root / "draft"
         draft.write_text(plan.to_json())
         draft.rename(plan_file)
         try:
-            world.publisher.carry_out(plan)
+            output_folder.publisher.carry_out(plan)
         except (TargetTakenError, ResultLostError):
-            world.publisher.abandon(plan)
+            output_folder.publisher.abandon(plan)
         else:
             return

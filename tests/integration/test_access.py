@@ -17,7 +17,7 @@ from cutoutd.jobs import Failure
 from cutoutd.publish import access
 from cutoutd.publish.failures import FailureFacts
 from cutoutd.publish.writing import Permissions
-from tests.integration.publishing import FOLDER, World
+from tests.integration.publishing import FOLDER, OutputFolder
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
@@ -133,13 +133,13 @@ def test_results_and_sidecars_get_what_a_file_made_there_would_get(
     tmp_path: Path, root_rule: str, rule: str, mask: int
 ) -> None:
     """Whatever the rights of the root, where all are staged; with several renditions; and for a later version as well."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     original(tmp_path, "a/x.jpg")
     with umask(mask):
-        ruled(world.output, root_rule)
-        directory = ruled(world.output / "a", rule)
+        ruled(output_folder.output, root_rule)
+        directory = ruled(output_folder.output / "a", rule)
         for content in (b"one", b"two"):
-            world.publish("a/x.jpg", content, content + b"!")
+            output_folder.publish("a/x.jpg", content, content + b"!")
             files = [path for path in directory.iterdir() if path.is_file()]
             assert len(files) == 3
             assert {rights(path) for path in files} == {reference(directory)}
@@ -150,20 +150,24 @@ def test_files_of_doubtful_results_and_failures_get_the_rights_of_their_director
     tmp_path: Path, rule: str
 ) -> None:
     """In review/ and failed/, in an existing directory and in a new one."""
-    world = World(tmp_path, inputs=tmp_path / "in", sidecars=True)
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in", sidecars=True)
     for name in ("a/x.jpg", "new/y.jpg"):
         original(tmp_path, name)
     for place in ("review", "failed"):
-        ruled(world.output / place, rule)
-    (world.output / "review/a").mkdir()
-    ruled(world.sidecars / "review/a", rule)
+        ruled(output_folder.output / place, rule)
+    (output_folder.output / "review/a").mkdir()
+    ruled(output_folder.sidecars / "review/a", rule)
     for job, name in enumerate(("a/x.jpg", "new/y.jpg"), 1):
-        results = world.results(name, [b"doubtful", b"overlay"], job=job, review=True, overlay=True)
-        world.publisher.carry_out(world.plan(results))
-        world.publisher.failures.publish(failure_of(name, job))
+        results = output_folder.results(name, [b"doubtful", b"overlay"], job=job, review=True, overlay=True)
+        output_folder.publisher.carry_out(output_folder.plan(results))
+        output_folder.publisher.failures.publish(failure_of(name, job))
     files = [
         path
-        for root in (world.output / "review", world.output / "failed", world.sidecars / "review")
+        for root in (
+            output_folder.output / "review",
+            output_folder.output / "failed",
+            output_folder.sidecars / "review",
+        )
         for path in root.rglob("*")
         if path.is_file()
     ]
@@ -174,10 +178,12 @@ def test_files_of_doubtful_results_and_failures_get_the_rights_of_their_director
 
 def test_configured_permissions_take_precedence(tmp_path: Path) -> None:
     """Over the directory and the original; the access list of the directory is kept, as far as the mode allows."""
-    world = World(tmp_path, inputs=tmp_path / "in", permissions=Permissions(mode=0o640, group=54321))
+    output_folder = OutputFolder(
+        tmp_path, inputs=tmp_path / "in", permissions=Permissions(mode=0o640, group=54321)
+    )
     original(tmp_path, "a/x.jpg", 0o600)
-    directory = ruled(world.output / "a", "setgid and default list")
-    world.publish("a/x.jpg", b"one")
+    directory = ruled(output_folder.output / "a", "setgid and default list")
+    output_folder.publish("a/x.jpg", b"one")
     for path in directory.iterdir():
         has = rights(path)
         assert (has.group, has.mode) == (54321, 0o640)
@@ -192,11 +198,11 @@ def test_a_result_is_unreadable_to_users_who_may_not_read_its_original(
     tmp_path: Path, rule: str, mode: int, hidden: int
 ) -> None:
     """Nor its sidecar, nor the record of its failure: by the mode, or by the access list if there is one."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     os.chown(original(tmp_path, "a/x.jpg", mode), -1, ITS_GROUP)
-    directories = [ruled(world.output / name, rule) for name in ("a", "failed/a")]
-    world.publish("a/x.jpg", b"one")
-    world.publisher.failures.publish(failure_of("a/x.jpg", 2))
+    directories = [ruled(output_folder.output / name, rule) for name in ("a", "failed/a")]
+    output_folder.publish("a/x.jpg", b"one")
+    output_folder.publisher.failures.publish(failure_of("a/x.jpg", 2))
     for directory in directories:
         wanted = reference(directory)
         shown = (
@@ -212,24 +218,24 @@ def test_a_result_is_unreadable_to_users_who_may_not_read_its_original(
 
 def test_a_group_that_only_a_stranger_has_chosen_reads_nothing(tmp_path: Path) -> None:
     """Before, the set-group-id bit of a sub-folder, set by anybody who could write in the output, gave its group the rights of the original's group."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     os.chown(original(tmp_path, "a/x.jpg", 0o640), -1, ITS_GROUP)
-    os.chown(ruled(world.output / "a", "setgid and default list"), 65534, -1)
-    world.publish("a/x.jpg", b"one")
-    assert {rights(path).group for path in (world.output / "a").iterdir()} == {ITS_GROUP}
+    os.chown(ruled(output_folder.output / "a", "setgid and default list"), 65534, -1)
+    output_folder.publish("a/x.jpg", b"one")
+    assert {rights(path).group for path in (output_folder.output / "a").iterdir()} == {ITS_GROUP}
 
 
 def test_users_in_the_originals_access_list_may_read_the_result(tmp_path: Path) -> None:
     """If the list of the directory names them too; a user in only one of the lists may not."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     source = original(tmp_path, "a/x.jpg", 0o600)
     names = ((2, 4, 1000), (4, 0, NOBODY), (8, 4, 50), (16, 4, NOBODY), (32, 0, NOBODY))
     os.setxattr(source, "system.posix_acl_access", acl((1, 6, NOBODY), *names))
-    directory = world.output / "a"
+    directory = output_folder.output / "a"
     directory.mkdir(parents=True)
     named = ((2, 7, 1000), (2, 7, 2000), (4, 7, NOBODY), (8, 7, 60), (16, 7, NOBODY), (32, 5, NOBODY))
     os.setxattr(directory, "system.posix_acl_default", acl((1, 7, NOBODY), *named))
-    world.publish("a/x.jpg", b"one")
+    output_folder.publish("a/x.jpg", b"one")
     for path in directory.iterdir():
         wanted = ((1, 6, NOBODY), (2, 7, 1000), (4, 0, NOBODY), (16, 6, NOBODY), (32, 0, NOBODY))
         assert rights(path).acl == acl(*wanted)
@@ -239,32 +245,32 @@ def test_where_the_originals_group_cannot_be_set_no_group_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a user who is not in that group."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     os.chown(original(tmp_path, "a/x.jpg", 0o640), -1, ITS_GROUP)
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "fchown", refuse)
-    world.publish("a/x.jpg", b"one")
-    assert {rights(path).mode for path in (world.output / "a").iterdir()} == {0o600}
+    output_folder.publish("a/x.jpg", b"one")
+    assert {rights(path).mode for path in (output_folder.output / "a").iterdir()} == {0o600}
 
 
 def test_on_a_file_system_without_modes_no_mode_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Results are published all the same."""
-    world = World(tmp_path, inputs=tmp_path / "in")
+    output_folder = OutputFolder(tmp_path, inputs=tmp_path / "in")
     original(tmp_path, "a/x.jpg", 0o600)
-    ruled(world.output / "a", "setgid and default list")
+    ruled(output_folder.output / "a", "setgid and default list")
 
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     for call in ("fchmod", "fchown", "setxattr", "removexattr"):
         monkeypatch.setattr(os, call, refuse)
-    world.publish("a/x.jpg", b"one")
-    assert (world.output / "a/x.png").read_bytes() == b"one"
+    output_folder.publish("a/x.jpg", b"one")
+    assert (output_folder.output / "a/x.png").read_bytes() == b"one"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])

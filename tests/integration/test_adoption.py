@@ -48,7 +48,7 @@ class Anyone:
         return bool(keys)
 
 
-class Shop:
+class EarlierInstallation:
     """A folder with results of an earlier installation, and a journal that does not know them."""
 
     def __init__(self, root: Path, **given: Any) -> None:  # noqa: ANN401 -- any key of a folder
@@ -138,37 +138,37 @@ class Shop:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., EarlierInstallation]]:
     """A function that makes shops."""
-    created: list[Shop] = []
+    created: list[EarlierInstallation] = []
 
-    def build(**given: Any) -> Shop:  # noqa: ANN401 -- as of Shop
-        created.append(Shop(tmp_path, **given))
+    def build(**given: Any) -> EarlierInstallation:  # noqa: ANN401 -- as of Shop
+        created.append(EarlierInstallation(tmp_path, **given))
         return created[-1]
 
     yield build
-    for shop in created:
-        shop.journal.close()
+    for installation in created:
+        installation.journal.close()
 
 
 @pytest.fixture
-def shop(make: Callable[..., Shop]) -> Shop:
+def installation(make: Callable[..., EarlierInstallation]) -> EarlierInstallation:
     """A shop whose pictures have one transparent PNG each."""
     return make()
 
 
-def test_a_picture_with_a_sidecar_is_done_and_owns_its_names(shop: Shop) -> None:
+def test_a_picture_with_a_sidecar_is_done_and_owns_its_names(installation: EarlierInstallation) -> None:
     """Results, names and the published hash are as if this journal had recorded them."""
-    job = shop.cut("sub/a.jpg")
-    shop.adopt()
-    assert shop.knows(job)
-    row = shop.row("sub/a.jpg")
+    job = installation.cut("sub/a.jpg")
+    installation.adopt()
+    assert installation.knows(job)
+    row = installation.row("sub/a.jpg")
     assert (row.state, row.sha256, row.detail["outputs"]) == (
         JobState.DONE,
         digest(JPEG),
-        [str(shop.folder.output / "sub/a.png")],
+        [str(installation.folder.output / "sub/a.png")],
     )
-    names = shop.journal.reservations
+    names = installation.journal.reservations
     assert names.published_sha256(NAME, "sub/a.jpg") == digest(JPEG)
     (result,) = names.earlier(NAME, "sub/a.jpg")
     assert (result.path, result.sha256, result.rendition, result.review) == (
@@ -178,42 +178,49 @@ def test_a_picture_with_a_sidecar_is_done_and_owns_its_names(shop: Shop) -> None
         False,
     )
     for taken in ("sub/a.png", "sub/a.png.json"):
-        key = claim_key(os.path.join(os.path.realpath(shop.folder.output), taken))  # noqa: PTH118 -- a name
+        key = claim_key(os.path.join(os.path.realpath(installation.folder.output), taken))  # noqa: PTH118 -- a name
         assert not names.reserve(NAME, "sub/another.jpg", [key])
         assert names.reserve(NAME, "sub/a.jpg", [key])
 
 
-def test_strokes_over_a_cutout_are_adopted_with_it(shop: Shop) -> None:
+def test_strokes_over_a_cutout_are_adopted_with_it(installation: EarlierInstallation) -> None:
     """It can be undone, and a later cut follows it; what this journal has recorded itself takes precedence."""
     stroke = Stroke(kind=StrokeKind.KEEP, points=((1.0, 2.0), (3.5, 4.0)), radius=5.0)
     drawn = Correction(number=3, sha256=digest(JPEG), strokes=(stroke,), suggestion=1)
-    shop.cut("a.jpg", correction=drawn)
-    shop.adopt()
-    assert shop.journal.corrections.of(shop.row("a.jpg")) == drawn
-    shop.adopt()
-    assert shop.journal.store.number("SELECT COUNT(*) AS n FROM correction") == 1
+    installation.cut("a.jpg", correction=drawn)
+    installation.adopt()
+    assert installation.journal.corrections.of(installation.row("a.jpg")) == drawn
+    installation.adopt()
+    assert installation.journal.store.number("SELECT COUNT(*) AS n FROM correction") == 1
 
 
-def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
+def test_every_kind_of_end_is_taken_over(make: Callable[..., EarlierInstallation]) -> None:
     """Done in two renditions, doubtful, rejected; with the sidecars in another folder."""
-    shop = make(rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(Path(folder_root(make)) / "sidecars"))
+    installation = make(
+        rendition=[{}, {"suffix": "_2"}], sidecar_dir=str(Path(folder_root(make)) / "sidecars")
+    )
     jobs = [
-        shop.cut("a.jpg"),
-        shop.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True),
-        shop.fail("c.jpg", FailureCode.REJECTED, digest(b"broken")),
+        installation.cut("a.jpg"),
+        installation.cut("b.jpg", b"\xff\xd8\xffdoubt", review=True),
+        installation.fail("c.jpg", FailureCode.REJECTED, digest(b"broken")),
     ]
-    shop.adopt()
-    assert all(shop.knows(job) for job in jobs)
-    assert states(shop.journal) == {
+    installation.adopt()
+    assert all(installation.knows(job) for job in jobs)
+    assert states(installation.journal) == {
         "a.jpg": JobState.DONE,
         "b.jpg": JobState.REVIEW,
         "c.jpg": JobState.FAILED,
     }
-    assert shop.row("c.jpg").detail["failure"]["cause"] == "cut short"
-    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png", "a_2.png"]
-    assert [one.review for one in shop.journal.reservations.earlier(NAME, "b.jpg")] == [True, True]
-    assert shop.row("c.jpg").sha256 == digest(b"broken")  # by which it would be followed to another name
-    assert shop.journal.reservations.published_sha256(NAME, "c.jpg") is None
+    assert installation.row("c.jpg").detail["failure"]["cause"] == "cut short"
+    assert [one.path for one in installation.journal.reservations.earlier(NAME, "a.jpg")] == [
+        "a.png",
+        "a_2.png",
+    ]
+    assert [one.review for one in installation.journal.reservations.earlier(NAME, "b.jpg")] == [True, True]
+    assert installation.row("c.jpg").sha256 == digest(
+        b"broken"
+    )  # by which it would be followed to another name
+    assert installation.journal.reservations.published_sha256(NAME, "c.jpg") is None
 
 
 @pytest.mark.parametrize(
@@ -226,132 +233,138 @@ def test_every_kind_of_end_is_taken_over(make: Callable[..., Shop]) -> None:
     ],
 )
 def test_a_failure_that_this_journal_knows_nothing_of_stops_no_picture(
-    shop: Shop, code: FailureCode, sha256: str | None
+    installation: EarlierInstallation, code: FailureCode, sha256: str | None
 ) -> None:
     """Anybody who can write in the output can claim that a picture failed; it is tried once more, and then known."""
-    job = shop.fail("a.jpg", code, sha256)
-    shop.adopt()
-    assert states(shop.journal) == {}
-    assert not shop.knows(job)
-    assert shop.journal.sources.accept(NAME, [job.version]) == [1]
+    job = installation.fail("a.jpg", code, sha256)
+    installation.adopt()
+    assert states(installation.journal) == {}
+    assert not installation.knows(job)
+    assert installation.journal.sources.accept(NAME, [job.version]) == [1]
 
 
 def test_no_more_is_read_for_records_than_a_bounded_amount(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    installation: EarlierInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thousand records of large pictures would delay the start; beyond the limit they count as doubtful."""
     monkeypatch.setattr(adoption, "MAX_COMPARED_BYTES", 9)
     for name in ("a.jpg", "b.jpg"):  # of six bytes each
-        shop.fail(name, FailureCode.REJECTED, digest(b"broken"))
-    shop.adopt()
-    assert states(shop.journal) == {"a.jpg": JobState.FAILED}
+        installation.fail(name, FailureCode.REJECTED, digest(b"broken"))
+    installation.adopt()
+    assert states(installation.journal) == {"a.jpg": JobState.FAILED}
 
 
-def folder_root(make: Callable[..., Shop]) -> Path:
+def folder_root(make: Callable[..., EarlierInstallation]) -> Path:
     """Return the directory of a shop's folders."""
     return make().folder.input.parent
 
 
-def test_another_version_is_cut_but_the_published_result_is_known(shop: Shop) -> None:
+def test_another_version_is_cut_but_the_published_result_is_known(installation: EarlierInstallation) -> None:
     """So a touched file is recognised as unchanged, and a new version replaces the old result."""
-    shop.cut("a.jpg")
-    path = shop.folder.input / "a.jpg"
+    installation.cut("a.jpg")
+    path = installation.folder.input / "a.jpg"
     os.utime(path, ns=(1, 1))
-    shop.adopt()
-    assert states(shop.journal) == {}
-    assert not shop.journal.sources.is_known(NAME, Version(path="a.jpg", size=len(JPEG), mtime_ns=1))
-    assert shop.journal.reservations.published_sha256(NAME, "a.jpg") == digest(JPEG)
-    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
+    installation.adopt()
+    assert states(installation.journal) == {}
+    assert not installation.journal.sources.is_known(NAME, Version(path="a.jpg", size=len(JPEG), mtime_ns=1))
+    assert installation.journal.reservations.published_sha256(NAME, "a.jpg") == digest(JPEG)
+    assert [one.path for one in installation.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
 
 
-def test_a_source_that_is_gone_keeps_its_name(shop: Shop) -> None:
+def test_a_source_that_is_gone_keeps_its_name(installation: EarlierInstallation) -> None:
     """As with `originals = "delete"`: if it returns, its result is replaced and not duplicated."""
-    shop.cut("a.jpg")
-    (shop.folder.input / "a.jpg").unlink()
-    shop.adopt()
-    assert states(shop.journal) == {}
-    assert [one.path for one in shop.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
+    installation.cut("a.jpg")
+    (installation.folder.input / "a.jpg").unlink()
+    installation.adopt()
+    assert states(installation.journal) == {}
+    assert [one.path for one in installation.journal.reservations.earlier(NAME, "a.jpg")] == ["a.png"]
 
 
-def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(shop: Shop) -> None:
+def test_a_deleted_result_stays_deleted_and_a_retouched_one_a_strangers(
+    installation: EarlierInstallation,
+) -> None:
     """Only the sidecar counts; the file beside it belongs to its owner."""
-    jobs = [shop.cut("a.jpg"), shop.cut("b.jpg")]
-    (shop.folder.output / "a.png").unlink()
-    (shop.folder.output / "b.png").write_bytes(b"retouched")
-    shop.adopt()
-    assert all(shop.knows(job) for job in jobs)
-    (of_b,) = shop.journal.reservations.earlier(NAME, "b.jpg")
+    jobs = [installation.cut("a.jpg"), installation.cut("b.jpg")]
+    (installation.folder.output / "a.png").unlink()
+    (installation.folder.output / "b.png").write_bytes(b"retouched")
+    installation.adopt()
+    assert all(installation.knows(job) for job in jobs)
+    (of_b,) = installation.journal.reservations.earlier(NAME, "b.jpg")
     assert of_b.sha256 != digest(b"retouched")
 
 
-def test_waiting_jobs_become_done_except_requested_ones_and_those_in_work(shop: Shop) -> None:
+def test_waiting_jobs_become_done_except_requested_ones_and_those_in_work(
+    installation: EarlierInstallation,
+) -> None:
     """After a take-over, since the other machine cut it meanwhile."""
-    jobs = [shop.cut(f"{n}.jpg") for n in range(4)]
-    ids = shop.journal.sources.accept(NAME, [job.version for job in jobs])
-    shop.journal.queue.delay(ids[1], 60.0, detail={})
-    shop.journal.queue.claim(shop.row("2.jpg"))
-    shop.journal.queue.finish(ids[3], JobState.FAILED, detail={})
-    assert shop.journal.queue.retry(None) == 1
-    shop.adopt()
-    assert list(states(shop.journal).values()) == [
+    jobs = [installation.cut(f"{n}.jpg") for n in range(4)]
+    ids = installation.journal.sources.accept(NAME, [job.version for job in jobs])
+    installation.journal.queue.delay(ids[1], 60.0, detail={})
+    installation.journal.queue.claim(installation.row("2.jpg"))
+    installation.journal.queue.finish(ids[3], JobState.FAILED, detail={})
+    assert installation.journal.queue.retry(None) == 1
+    installation.adopt()
+    assert list(states(installation.journal).values()) == [
         JobState.DONE,
         JobState.DONE,
         JobState.WORKING,
         JobState.QUEUED,
     ]
-    assert len(list(Reader(shop.journal.store).jobs())) == 4
+    assert len(list(Reader(installation.journal.store).jobs())) == 4
 
 
-def test_an_older_version_that_waits_here_is_gone(shop: Shop) -> None:
+def test_an_older_version_that_waits_here_is_gone(installation: EarlierInstallation) -> None:
     """The other machine has cut the newer one."""
-    job = shop.cut("a.jpg")
-    (old,) = shop.journal.sources.accept(NAME, [replace(job.version, mtime_ns=1)])
-    shop.adopt()
-    assert [(one.id, one.state) for one in Reader(shop.journal.store).jobs()] == [
+    job = installation.cut("a.jpg")
+    (old,) = installation.journal.sources.accept(NAME, [replace(job.version, mtime_ns=1)])
+    installation.adopt()
+    assert [(one.id, one.state) for one in Reader(installation.journal.store).jobs()] == [
         (old, JobState.GONE),
         (old + 1, JobState.DONE),
     ]
 
 
-def test_a_later_end_in_the_journal_takes_precedence(shop: Shop) -> None:
+def test_a_later_end_in_the_journal_takes_precedence(installation: EarlierInstallation) -> None:
     """A sidecar that somebody copied counts less than the journal."""
-    job = shop.cut("a.jpg", age_s=AN_HOUR_S)
-    (known,) = shop.journal.sources.accept(NAME, [job.version])
-    shop.journal.finish_publishing(shop.row("a.jpg"), JobState.DONE, sha256="f" * 64, published=[], detail={})
-    shop.adopt()
-    assert [one.id for one in Reader(shop.journal.store).jobs()] == [known]
-    assert shop.journal.reservations.published_sha256(NAME, "a.jpg") == "f" * 64
+    job = installation.cut("a.jpg", age_s=AN_HOUR_S)
+    (known,) = installation.journal.sources.accept(NAME, [job.version])
+    installation.journal.finish_publishing(
+        installation.row("a.jpg"), JobState.DONE, sha256="f" * 64, published=[], detail={}
+    )
+    installation.adopt()
+    assert [one.id for one in Reader(installation.journal.store).jobs()] == [known]
+    assert installation.journal.reservations.published_sha256(NAME, "a.jpg") == "f" * 64
 
 
 @pytest.mark.parametrize("later", ["done", "review"])
-def test_of_two_records_the_later_counts(shop: Shop, later: str) -> None:
+def test_of_two_records_the_later_counts(installation: EarlierInstallation, later: str) -> None:
     """Doubtful first and good after a `retry`, or the other way round, in any order of reading."""
-    shop.cut("a.jpg", age_s=0 if later == "done" else AN_HOUR_S)
-    shop.jobs += 1
-    source = (shop.folder.input / "a.jpg").stat().st_mtime_ns
-    job = shop.cut("a.jpg", review=True, age_s=0 if later == "review" else AN_HOUR_S)
-    os.utime(shop.folder.input / "a.jpg", ns=(source, source))
+    installation.cut("a.jpg", age_s=0 if later == "done" else AN_HOUR_S)
+    installation.jobs += 1
+    source = (installation.folder.input / "a.jpg").stat().st_mtime_ns
+    job = installation.cut("a.jpg", review=True, age_s=0 if later == "review" else AN_HOUR_S)
+    os.utime(installation.folder.input / "a.jpg", ns=(source, source))
     # Both speak of the version that is there.
-    beside = shop.folder.output / "review/a.png.json"
+    beside = installation.folder.output / "review/a.png.json"
     document = json.loads(beside.read_text())
-    document["source"]["mtime"] = json.loads((shop.folder.output / "a.png.json").read_text())["source"][
-        "mtime"
-    ]
+    document["source"]["mtime"] = json.loads((installation.folder.output / "a.png.json").read_text())[
+        "source"
+    ]["mtime"]
     beside.write_text(json.dumps(document))
-    shop.adopt()
-    assert states(shop.journal) == {"a.jpg": JobState(later)}
-    assert not shop.knows(job)
-    assert len(shop.journal.reservations.earlier(NAME, "a.jpg")) == 2
+    installation.adopt()
+    assert states(installation.journal) == {"a.jpg": JobState(later)}
+    assert not installation.knows(job)
+    assert len(installation.journal.reservations.earlier(NAME, "a.jpg")) == 2
 
 
-def test_adoption_can_be_repeated_and_broken_off(shop: Shop) -> None:
+def test_adoption_can_be_repeated_and_broken_off(installation: EarlierInstallation) -> None:
     """A share that goes away during the adoption, and a stop."""
     for n in range(3):
-        shop.cut(f"{n}.jpg")
-    shop.adopt(lambda: False)
-    before = list(Reader(shop.journal.store).jobs())
-    shop.adopt()
-    assert list(Reader(shop.journal.store).jobs()) == before
+        installation.cut(f"{n}.jpg")
+    installation.adopt(lambda: False)
+    before = list(Reader(installation.journal.store).jobs())
+    installation.adopt()
+    assert list(Reader(installation.journal.store).jobs()) == before
 
 
 HOSTILE: dict[str, Any] = {
@@ -373,41 +386,43 @@ HOSTILE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("lie", HOSTILE)
-def test_an_absurd_sidecar_counts_for_nothing(shop: Shop, lie: str) -> None:
+def test_an_absurd_sidecar_counts_for_nothing(installation: EarlierInstallation, lie: str) -> None:
     """Anybody who can write in the output can write any sidecar; the picture is cut all the same."""
-    job = shop.cut("a.jpg")
-    path = shop.folder.output / "a.png.json"
+    job = installation.cut("a.jpg")
+    path = installation.folder.output / "a.png.json"
     document = json.loads(path.read_text())
     for where, value in HOSTILE[lie].items():
         table, _, key = where.rpartition(".")
         (document[table] if table else document)[key] = value
     path.write_text(json.dumps(document))
-    shop.cut("b.jpg")
-    shop.adopt()
-    assert not shop.knows(job)
-    assert states(shop.journal) == {"b.jpg": JobState.DONE}
+    installation.cut("b.jpg")
+    installation.adopt()
+    assert not installation.knows(job)
+    assert states(installation.journal) == {"b.jpg": JobState.DONE}
 
 
 @pytest.mark.parametrize(
     ("path", "sha256"), [("../../elsewhere.png", "a" * 64), ("b.png", "a" * 64), ("a.png", "A")]
 )
-def test_a_sidecar_speaks_only_of_names_its_source_could_have(shop: Shop, path: str, sha256: str) -> None:
+def test_a_sidecar_speaks_only_of_names_its_source_could_have(
+    installation: EarlierInstallation, path: str, sha256: str
+) -> None:
     """Otherwise it could have the result of another picture replaced."""
-    job = shop.cut("a.jpg")
-    sidecar = shop.folder.output / "a.png.json"
+    job = installation.cut("a.jpg")
+    sidecar = installation.folder.output / "a.png.json"
     document = json.loads(sidecar.read_text())
     document["outputs"][0] |= {"path": path, "sha256": sha256}
     sidecar.write_text(json.dumps(document))
-    shop.adopt()
-    assert shop.knows(job)
-    assert shop.journal.reservations.earlier(NAME, "a.jpg") == ()
-    assert shop.journal.store.rows("SELECT * FROM reservation") == []
+    installation.adopt()
+    assert installation.knows(job)
+    assert installation.journal.reservations.earlier(NAME, "a.jpg") == ()
+    assert installation.journal.store.rows("SELECT * FROM reservation") == []
 
 
-def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
+def test_things_that_are_no_sidecars_do_no_harm(installation: EarlierInstallation) -> None:
     """Huge and nested files, a FIFO, a link out of the folder, a directory, an unreadable file."""
-    out = shop.folder.output
-    job = shop.cut("a.jpg")
+    out = installation.folder.output
+    job = installation.cut("a.jpg")
     (out / "huge.json").write_bytes(b" " * (2 << 20))
     (out / "deep.json").write_bytes(b"[" * 100_000)
     os.mkfifo(out / "fifo.json")
@@ -416,28 +431,30 @@ def test_things_that_are_no_sidecars_do_no_harm(shop: Shop) -> None:
     (out / "dir.json").mkdir()
     (out / "secret.json").write_bytes(b"{}")
     (out / "secret.json").chmod(0)
-    shop.adopt()
-    assert shop.knows(job)
-    assert states(shop.journal) == {"a.jpg": JobState.DONE}
+    installation.adopt()
+    assert installation.knows(job)
+    assert states(installation.journal) == {"a.jpg": JobState.DONE}
 
 
-def test_a_share_that_fails_meanwhile_ends_it_loudly(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_that_fails_meanwhile_ends_it_loudly(
+    installation: EarlierInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After half an adoption the other half would be cut again: the folder stands by and starts over."""
-    shop.cut("a.jpg")
+    installation.cut("a.jpg")
 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("cutoutd.publish.records.read_sidecar", fail)
     with pytest.raises(OSError, match="Input/output"):
-        shop.adopt()
+        installation.adopt()
 
 
 def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     """At the first start of a folder; pictures without a sidecar are accepted as usual."""
-    shop = Shop(tmp_path)
-    shop.cut("a.jpg")
-    shop.put("b.jpg")
+    installation = EarlierInstallation(tmp_path)
+    installation.cut("a.jpg")
+    installation.put("b.jpg")
     watched = MonitoredFolder(tmp_path)
     watched.begin()
     watched.accepts("b.jpg")
@@ -445,16 +462,16 @@ def test_a_monitor_adopts_before_it_accepts(tmp_path: Path) -> None:
     watched.monitor.stop()
     watched.monitor.thread.join(20.0)
     watched.journal.close()
-    shop.journal.close()
+    installation.journal.close()
 
 
 def test_an_adoption_that_the_journal_refused_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise pictures that were cut before would be cut again."""
-    shop = Shop(tmp_path)
-    shop.cut("a.jpg")
-    shop.put("b.jpg")
+    installation = EarlierInstallation(tmp_path)
+    installation.cut("a.jpg")
+    installation.put("b.jpg")
     watched = MonitoredFolder(tmp_path, poll_interval_s=0.2)
     real, refusals = watched.journal.sources.adopt, [JournalError("full")]
 
@@ -471,7 +488,7 @@ def test_an_adoption_that_the_journal_refused_is_repeated(
     watched.monitor.stop()
     watched.monitor.thread.join(20.0)
     watched.journal.close()
-    shop.journal.close()
+    installation.journal.close()
 
 
 def test_after_a_lost_journal_waiting_pictures_do_not_count_as_skipped(tmp_path: Path) -> None:
@@ -500,33 +517,37 @@ def test_after_a_lost_journal_waiting_pictures_do_not_count_as_skipped(tmp_path:
 
 def test_an_original_whose_removal_no_journal_knows_gets_its_name_back(tmp_path: Path) -> None:
     """The machine stopped during the removal, and the journal was lost; another file under that name stays."""
-    shop = Shop(tmp_path)
+    installation = EarlierInstallation(tmp_path)
     long = "long " * 46 + "name.jpg"
     for name in ("year/a.jpg", "b.jpg", long):
-        shop.put(name)
-        with Tree(shop.folder.input).entry(name) as entry:
+        installation.put(name)
+        with Tree(installation.folder.input).entry(name) as entry:
             rename_new(entry, private(entry))
-    (shop.folder.input / "b.jpg").write_bytes(b"another")
-    adoption = Adoption(shop.folder, rules=rules_of(shop.folder), sources=shop.journal.sources)
+    (installation.folder.input / "b.jpg").write_bytes(b"another")
+    adoption = Adoption(
+        installation.folder, rules=rules_of(installation.folder), sources=installation.journal.sources
+    )
     adoption.carry_out(lambda: True, is_first_start=True)
     found = {
-        path.relative_to(shop.folder.input).as_posix(): path.read_bytes()
-        for path in shop.folder.input.rglob("*.jpg")
+        path.relative_to(installation.folder.input).as_posix(): path.read_bytes()
+        for path in installation.folder.input.rglob("*.jpg")
     }
     assert len(found) == 4
     assert found["year/a.jpg"] == found["b-2.jpg"] == JPEG
     assert found["b.jpg"] == b"another"
-    assert not [path for path in shop.folder.input.rglob("*") if path.name.startswith(PRIVATE)]
+    assert not [path for path in installation.folder.input.rglob("*") if path.name.startswith(PRIVATE)]
 
 
-def test_a_picture_that_got_a_rating_before_its_journal_was_lost_is_known_by_its_data(shop: Shop) -> None:
+def test_a_picture_that_got_a_rating_before_its_journal_was_lost_is_known_by_its_data(
+    installation: EarlierInstallation,
+) -> None:
     """Its sidecar has the hash of the former bytes; a worker compares the image data, and does not cut it."""
     image = digest(b"the data alone")
-    shop.cut("a.jpg", image_sha256=image)
-    rated = shop.put("a.jpg", JPEG + b"rated")
-    shop.adopt()
-    assert not shop.knows(rated)
-    shop.journal.sources.accept(NAME, [rated.version])
-    known = shop.journal.reservations.last_published(NAME, "a.jpg")
+    installation.cut("a.jpg", image_sha256=image)
+    rated = installation.put("a.jpg", JPEG + b"rated")
+    installation.adopt()
+    assert not installation.knows(rated)
+    installation.journal.sources.accept(NAME, [rated.version])
+    known = installation.journal.reservations.last_published(NAME, "a.jpg")
     assert known is not None
     assert (known.sha256, known.image_sha256) == (digest(JPEG), image)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cutoutd.intake.verification import has_bytes
 from cutoutd.jobs import JobState, Version
-from tests.integration.desk import NEW, Desk
+from tests.integration.delivery_run import NEW, DeliveryRun
 from tests.integration.parts import JPEG, digest
 
 if TYPE_CHECKING:
@@ -21,51 +21,51 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
+def delivery_run(tmp_path: Path, clock: FakeClock) -> Iterator[DeliveryRun]:
     """A started delivery."""
-    created = Desk(tmp_path, clock)
+    created = DeliveryRun(tmp_path, clock)
     created.delivery.start()
     yield created
     created.end()
     created.journal.close()
 
 
-def test_a_result_with_the_hash_of_another_picture_is_not_published(desk: Desk) -> None:
+def test_a_result_with_the_hash_of_another_picture_is_not_published(delivery_run: DeliveryRun) -> None:
     """Otherwise that other picture would get it later. It is tried with another worker once, and then given up."""
-    job = desk.begin("a.jpg")
-    lie = desk.cut(job, NEW, source=JPEG + b"another picture")
-    desk.delivery.deliver(job, lie)
-    desk.settle()
-    assert desk.job(job).state is JobState.QUEUED
-    assert desk.job(job).sha256 is None
-    assert desk.files() == {}
-    desk.journal.queue.claim(desk.job(job))
-    desk.delivery.deliver(job, desk.cut(job, NEW, source=JPEG + b"another picture"))
-    desk.settle()
-    assert desk.job(job).state is JobState.FAILED
-    assert NEW not in desk.files().values()
+    job = delivery_run.begin("a.jpg")
+    lie = delivery_run.cut(job, NEW, source=JPEG + b"another picture")
+    delivery_run.delivery.deliver(job, lie)
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.QUEUED
+    assert delivery_run.job(job).sha256 is None
+    assert delivery_run.files() == {}
+    delivery_run.journal.queue.claim(delivery_run.job(job))
+    delivery_run.delivery.deliver(job, delivery_run.cut(job, NEW, source=JPEG + b"another picture"))
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.FAILED
+    assert NEW not in delivery_run.files().values()
 
 
-def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(desk: Desk) -> None:
+def test_a_picture_that_is_taken_away_while_it_is_cut_is_published(delivery_run: DeliveryRun) -> None:
     """Its bytes cannot be read any more; an accepted picture is cut all the same."""
-    job = desk.begin("a.jpg")
-    cut = desk.cut(job, NEW)
-    (desk.folder.input / "a.jpg").unlink()
-    desk.delivery.deliver(job, cut)
-    desk.settle()
-    assert desk.job(job).state is JobState.DONE
-    assert desk.files() == {"a.png": NEW}
+    job = delivery_run.begin("a.jpg")
+    cut = delivery_run.cut(job, NEW)
+    (delivery_run.folder.input / "a.jpg").unlink()
+    delivery_run.delivery.deliver(job, cut)
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.DONE
+    assert delivery_run.files() == {"a.png": NEW}
 
 
-def test_a_picture_reported_as_larger_than_its_file_states_gets_no_result(desk: Desk) -> None:
+def test_a_picture_reported_as_larger_than_its_file_states_gets_no_result(delivery_run: DeliveryRun) -> None:
     """The size of a picture limits the size of its result. Before, the limit was that of the largest allowed picture."""
     data = io.BytesIO()
     Image.new("RGB", (4, 2)).save(data, format="JPEG")
-    job = desk.begin("a.jpg", data.getvalue())
-    desk.delivery.deliver(job, desk.cut(job, NEW, source=data.getvalue()))
-    desk.settle()
-    assert desk.job(job).state is JobState.QUEUED
-    assert desk.files() == {}
+    job = delivery_run.begin("a.jpg", data.getvalue())
+    delivery_run.delivery.deliver(job, delivery_run.cut(job, NEW, source=data.getvalue()))
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.QUEUED
+    assert delivery_run.files() == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from cutoutd.delivery import originals as originals_of
 from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
 from cutoutd.publish.original_file import current_sha256
-from tests.integration.desk import NEW, Desk
+from tests.integration.delivery_run import NEW, DeliveryRun
 from tests.integration.parts import until
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., DeliveryRun]]:
     """A function that runs the daemon over one folder whose originals are moved or deleted."""
-    desks: list[Desk] = []
+    desks: list[DeliveryRun] = []
 
-    def run(**given: Any) -> Desk:  # noqa: ANN401 -- any key of a folder
+    def run(**given: Any) -> DeliveryRun:  # noqa: ANN401 -- any key of a folder
         if given.get("originals", "move") == "move":
             given |= {"originals": "move", "originals_dir": str(tmp_path / "kept")}
-        desk = Desk(tmp_path, clock, **given)
-        desk.delivery.start()
-        desks.append(desk)
-        return desk
+        delivery_run = DeliveryRun(tmp_path, clock, **given)
+        delivery_run.delivery.start()
+        desks.append(delivery_run)
+        return delivery_run
 
     yield run
-    for desk in desks:
-        desk.end()
+    for delivery_run in desks:
+        delivery_run.end()
 
 
 def put(root: Path, *names: str) -> None:
@@ -77,29 +77,29 @@ OTHERS = (
 )
 
 
-def test_companions_move_with_their_original(make: Callable[..., Desk], tmp_path: Path) -> None:
+def test_companions_move_with_their_original(make: Callable[..., DeliveryRun], tmp_path: Path) -> None:
     """Into its mirrored folder, with their bytes; before, they stayed behind."""
-    desk = make()
-    put(desk.folder.input, *WRITTEN, *OTHERS)
-    desk.deliver("sub/a.jpg", NEW)
+    delivery_run = make()
+    put(delivery_run.folder.input, *WRITTEN, *OTHERS)
+    delivery_run.deliver("sub/a.jpg", NEW)
     until(lambda: below(tmp_path / "kept") == sorted(["sub/a.jpg", *WRITTEN]), "the companions")
-    until(lambda: below(desk.folder.input) == sorted(OTHERS), "their end in the input")
+    until(lambda: below(delivery_run.folder.input) == sorted(OTHERS), "their end in the input")
     assert (tmp_path / "kept/sub/a.AAE").read_text() == "sub/a.AAE"
 
 
 def test_companions_keep_to_an_original_that_gets_another_name(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """Nothing in the target folder is replaced."""
-    desk = make()
+    delivery_run = make()
     put(tmp_path / "kept", "a.jpg", "a-2.xmp")
-    put(desk.folder.input, "a.jpg.xmp", "a.xmp", "CaptureOne/Settings/a.jpg.cos")
-    desk.deliver("a.jpg", NEW)
+    put(delivery_run.folder.input, "a.jpg.xmp", "a.xmp", "CaptureOne/Settings/a.jpg.cos")
+    delivery_run.deliver("a.jpg", NEW)
     wanted = ["CaptureOne/Settings/a-2.jpg.cos", "a-2-2.xmp", "a-2.jpg", "a-2.jpg.xmp", "a-2.xmp", "a.jpg"]
     until(lambda: below(tmp_path / "kept") == wanted, "the companions under its name")
     assert (tmp_path / "kept/a-2.xmp").read_text() == "a-2.xmp"
     assert (tmp_path / "kept/a-2-2.xmp").read_text() == "a.xmp"
-    until(lambda: below(desk.folder.input) == [], "their end in the input")
+    until(lambda: below(delivery_run.folder.input) == [], "their end in the input")
 
 
 @pytest.mark.parametrize(
@@ -110,23 +110,23 @@ def test_companions_keep_to_an_original_that_gets_another_name(
     ],
 )
 def test_a_companion_of_another_file_that_is_there_stays(
-    make: Callable[..., Desk], tmp_path: Path, rival: str
+    make: Callable[..., DeliveryRun], tmp_path: Path, rival: str
 ) -> None:
     """If it has only the stem in its name; one with the picture's complete name belongs to the picture."""
-    desk = make()
-    put(desk.folder.input, rival, "a.xmp", "a.aae", "a.jpg.xmp")
-    desk.deliver("a.jpg", NEW)
+    delivery_run = make()
+    put(delivery_run.folder.input, rival, "a.xmp", "a.aae", "a.jpg.xmp")
+    delivery_run.deliver("a.jpg", NEW)
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.jpg.xmp"], "its own companion")
-    until(lambda: below(desk.folder.input) == sorted([rival, "a.aae", "a.xmp"]), "what stays")
+    until(lambda: below(delivery_run.folder.input) == sorted([rival, "a.aae", "a.xmp"]), "what stays")
 
 
 def test_a_raw_files_companion_follows_it_though_its_jpeg_is_there(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """Raw converters write it for the raw file."""
-    desk = make(raw_pairs="both")
-    put(desk.folder.input, "a.jpg", "a.xmp")
-    desk.deliver("a.nef", NEW)
+    delivery_run = make(raw_pairs="both")
+    put(delivery_run.folder.input, "a.jpg", "a.xmp")
+    delivery_run.deliver("a.nef", NEW)
     until(lambda: below(tmp_path / "kept") == ["a.nef", "a.xmp"], "the raw file's companion")
 
 
@@ -156,159 +156,161 @@ def test_the_owner_of_a_companion_is_recognised_by_names(
 
 @pytest.mark.parametrize(("wish", "left"), [("auto", ["a.jpg.xmp"]), ("keep", ["a.jpg.xmp"]), ("follow", [])])
 def test_companions_of_deleted_originals_stay_or_are_deleted_by_setting(
-    make: Callable[..., Desk], wish: str, left: list[str]
+    make: Callable[..., DeliveryRun], wish: str, left: list[str]
 ) -> None:
     """By default companions stay: they are work that exists nowhere else."""
-    desk = make(originals="delete", companions=wish)
-    put(desk.folder.input, "a.jpg.xmp")
-    desk.deliver("a.jpg", NEW)
-    until(lambda: below(desk.folder.input) == left, "the companion's fate")
+    delivery_run = make(originals="delete", companions=wish)
+    put(delivery_run.folder.input, "a.jpg.xmp")
+    delivery_run.deliver("a.jpg", NEW)
+    until(lambda: below(delivery_run.folder.input) == left, "the companion's fate")
 
 
 def test_companions_stay_by_setting_where_originals_are_moved(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """`keep` applies to both."""
-    desk = make(companions="keep")
-    put(desk.folder.input, "a.xmp")
-    desk.deliver("a.jpg", NEW)
+    delivery_run = make(companions="keep")
+    put(delivery_run.folder.input, "a.xmp")
+    delivery_run.deliver("a.jpg", NEW)
     until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
-    assert below(desk.folder.input) == ["a.xmp"]
+    assert below(delivery_run.folder.input) == ["a.xmp"]
 
 
-def test_no_companion_moves_with_an_original_that_stays(make: Callable[..., Desk], tmp_path: Path) -> None:
+def test_no_companion_moves_with_an_original_that_stays(
+    make: Callable[..., DeliveryRun], tmp_path: Path
+) -> None:
     """Such as one that was changed after it was cut."""
-    desk = make()
-    put(desk.folder.input, "a.xmp")
-    job = desk.begin("a.jpg")
-    cut = desk.cut(job, NEW)
-    (desk.folder.input / "a.jpg").write_bytes(b"later")
-    desk.delivery.deliver(job, cut)
-    desk.settle()
-    assert below(desk.folder.input) == ["a.jpg", "a.xmp"]
+    delivery_run = make()
+    put(delivery_run.folder.input, "a.xmp")
+    job = delivery_run.begin("a.jpg")
+    cut = delivery_run.cut(job, NEW)
+    (delivery_run.folder.input / "a.jpg").write_bytes(b"later")
+    delivery_run.delivery.deliver(job, cut)
+    delivery_run.settle()
+    assert below(delivery_run.folder.input) == ["a.jpg", "a.xmp"]
     assert below(tmp_path / "kept") == []
 
 
-def test_links_and_directories_are_no_companions(make: Callable[..., Desk], tmp_path: Path) -> None:
+def test_links_and_directories_are_no_companions(make: Callable[..., DeliveryRun], tmp_path: Path) -> None:
     """A link's target belongs to something else."""
-    desk = make(companions="follow")
+    delivery_run = make(companions="follow")
     put(tmp_path, "elsewhere.xmp")
-    desk.folder.input.mkdir(exist_ok=True)
-    (desk.folder.input / "a.xmp").symlink_to(tmp_path / "elsewhere.xmp")
-    (desk.folder.input / "a.jpg.xmp").mkdir()
-    (desk.folder.input / "CaptureOne").symlink_to(tmp_path)
-    desk.deliver("a.jpg", NEW)
+    delivery_run.folder.input.mkdir(exist_ok=True)
+    (delivery_run.folder.input / "a.xmp").symlink_to(tmp_path / "elsewhere.xmp")
+    (delivery_run.folder.input / "a.jpg.xmp").mkdir()
+    (delivery_run.folder.input / "CaptureOne").symlink_to(tmp_path)
+    delivery_run.deliver("a.jpg", NEW)
     until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
-    assert (desk.folder.input / "a.xmp").is_symlink()
+    assert (delivery_run.folder.input / "a.xmp").is_symlink()
     assert (tmp_path / "elsewhere.xmp").read_text() == "elsewhere.xmp"
 
 
 def test_a_companion_that_is_being_written_waits_and_moves_as_it_is(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """Its original has been moved by then; a new file at that path is another picture with its own companions."""
-    desk = make()
-    put(desk.folder.input, "a.xmp")
-    with (desk.folder.input / "a.xmp").open("a", encoding="utf-8") as editor:
-        desk.deliver("a.jpg", NEW)
+    delivery_run = make()
+    put(delivery_run.folder.input, "a.xmp")
+    with (delivery_run.folder.input / "a.xmp").open("a", encoding="utf-8") as editor:
+        delivery_run.deliver("a.jpg", NEW)
         until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
-        desk.settle()
+        delivery_run.settle()
         editor.write(" and more")
-    desk.delivery.retry_now()
+    delivery_run.delivery.retry_now()
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
     assert (tmp_path / "kept/a.xmp").read_text() == "a.xmp and more"
 
 
 def test_a_crash_between_original_and_companion_is_repaired(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """The next start finds the original where it was moved, and moves the companion after it."""
-    desk = make()
-    put(desk.folder.input, "a.xmp")
-    with (desk.folder.input / "a.xmp").open("a", encoding="utf-8"):
-        job = desk.deliver("a.jpg", NEW)
+    delivery_run = make()
+    put(delivery_run.folder.input, "a.xmp")
+    with (delivery_run.folder.input / "a.xmp").open("a", encoding="utf-8"):
+        job = delivery_run.deliver("a.jpg", NEW)
         until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
-        desk.settle()
-        desk.end()
+        delivery_run.settle()
+        delivery_run.end()
     again = make(run="run-2")
     (owed,) = again.journal.queue.cleanup_pending(job.folder)
     again.delivery.clean_up(owed)
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
-    until(lambda: below(desk.folder.input) == [], "its end in the input")
+    until(lambda: below(delivery_run.folder.input) == [], "its end in the input")
 
 
 def test_a_companion_of_the_next_picture_of_that_name_is_not_taken(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """A camera restarted its counter while the first picture's companion could not be moved."""
-    desk = make()
-    put(desk.folder.input, "a.jpg.xmp")
-    with (desk.folder.input / "a.jpg.xmp").open("a", encoding="utf-8"):
-        desk.deliver("a.jpg", NEW)
+    delivery_run = make()
+    put(delivery_run.folder.input, "a.jpg.xmp")
+    with (delivery_run.folder.input / "a.jpg.xmp").open("a", encoding="utf-8"):
+        delivery_run.deliver("a.jpg", NEW)
         until(lambda: below(tmp_path / "kept") == ["a.jpg"], "the original")
-        desk.settle()
-        put(desk.folder.input, "a.jpg")
-    desk.delivery.retry_now()
-    desk.settle()
-    assert below(desk.folder.input) == ["a.jpg", "a.jpg.xmp"]
+        delivery_run.settle()
+        put(delivery_run.folder.input, "a.jpg")
+    delivery_run.delivery.retry_now()
+    delivery_run.settle()
+    assert below(delivery_run.folder.input) == ["a.jpg", "a.jpg.xmp"]
 
 
 @pytest.mark.parametrize("way", ["move", "delete"])
 def test_a_companion_that_is_saved_while_it_is_checked_moves_as_it_is_then(
-    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    make: Callable[..., DeliveryRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """A companion is never cut, so no particular version is expected."""
-    desk = make(originals=way, companions="follow")
-    put(desk.folder.input, "a.xmp")
+    delivery_run = make(originals=way, companions="follow")
+    put(delivery_run.folder.input, "a.xmp")
     saved: list[str] = []
 
     def save_after(inputs: Tree, path: str) -> str | None:
         found = current_sha256(inputs, path)
         if not saved:
             (tmp_path / "draft").write_text("saved", encoding="utf-8")
-            (tmp_path / "draft").rename(desk.folder.input / "a.xmp")
+            (tmp_path / "draft").rename(delivery_run.folder.input / "a.xmp")
             saved.append(path)
         return found
 
     monkeypatch.setattr(originals_of, "current_sha256", save_after)
-    desk.deliver("a.jpg", NEW)
-    until(lambda: below(desk.folder.input) == [], "its end in the input")
+    delivery_run.deliver("a.jpg", NEW)
+    until(lambda: below(delivery_run.folder.input) == [], "its end in the input")
     assert saved == ["a.xmp"]
     if way == "move":
         assert (tmp_path / "kept/a.xmp").read_text() == "saved"
 
 
 def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
-    make: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., DeliveryRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its original has been moved; it is tried again by itself, and nothing of it is lost."""
-    desk = make()
-    put(desk.folder.input, "a.xmp")
+    delivery_run = make()
+    put(delivery_run.folder.input, "a.xmp")
     saves: list[str] = []
 
     def save_after(inputs: Tree, path: str) -> str | None:
         found = current_sha256(inputs, path)
         saves.append(path)
-        (desk.folder.input / "a.xmp").write_text(str(len(saves)), encoding="utf-8")
+        (delivery_run.folder.input / "a.xmp").write_text(str(len(saves)), encoding="utf-8")
         return found
 
     monkeypatch.setattr(originals_of, "current_sha256", save_after)
-    desk.deliver("a.jpg", NEW)
-    desk.settle()
+    delivery_run.deliver("a.jpg", NEW)
+    delivery_run.settle()
     assert below(tmp_path / "kept") == ["a.jpg"]
-    assert (desk.folder.input / "a.xmp").read_text() == str(len(saves))
+    assert (delivery_run.folder.input / "a.xmp").read_text() == str(len(saves))
     monkeypatch.undo()
-    desk.delivery.retry_now()
+    delivery_run.delivery.retry_now()
     until(lambda: below(tmp_path / "kept") == ["a.jpg", "a.xmp"], "the companion")
 
 
 @pytest.mark.parametrize("way", ["move", "delete"])
 def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_back(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, way: str
+    make: Callable[..., DeliveryRun], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """The daemon still knows that it moved the original."""
-    desk = make(originals=way, companions="follow")
-    put(desk.folder.input, "a.xmp")
+    delivery_run = make(originals=way, companions="follow")
+    put(delivery_run.folder.input, "a.xmp")
     looks: list[str] = []
     usual = originals_of._is_there  # noqa: SLF001 -- the share answers it with an error
 
@@ -320,22 +322,22 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
 
     monkeypatch.setattr(originals_of, "_is_there", away_once)
     missed: list[int] = []
-    monkeypatch.setattr(desk.journal, "missed_original", lambda job: missed.append(job.id))
-    desk.deliver("a.jpg", NEW)
-    desk.settle()
-    assert (len(looks), below(desk.folder.input)) == (1, ["a.xmp"])
-    desk.delivery.retry_now()
-    until(lambda: below(desk.folder.input) == [], "the companion's end in the input")
-    desk.settle()
+    monkeypatch.setattr(delivery_run.journal, "missed_original", lambda job: missed.append(job.id))
+    delivery_run.deliver("a.jpg", NEW)
+    delivery_run.settle()
+    assert (len(looks), below(delivery_run.folder.input)) == (1, ["a.xmp"])
+    delivery_run.delivery.retry_now()
+    until(lambda: below(delivery_run.folder.input) == [], "the companion's end in the input")
+    delivery_run.settle()
     assert missed == []
 
 
 def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., DeliveryRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The original is gone in the next attempt, and it was cutoutd that deleted it."""
-    desk = make(originals="delete", companions="follow")
-    put(desk.folder.input, "a.xmp")
+    delivery_run = make(originals="delete", companions="follow")
+    put(delivery_run.folder.input, "a.xmp")
     usual, refused = Entry.sync_directory, list[str]()
 
     def refused_once(entry: Entry) -> None:
@@ -345,12 +347,12 @@ def test_a_deletion_that_cannot_be_synced_keeps_no_companion_back(
         usual(entry)
 
     monkeypatch.setattr(Entry, "sync_directory", refused_once)
-    desk.deliver("a.jpg", NEW)
-    desk.settle()
-    assert (refused, below(desk.folder.input)) == (["a.jpg"], ["a.xmp"])
-    desk.delivery.retry_now()
-    desk.settle()
-    assert below(desk.folder.input) == []
+    delivery_run.deliver("a.jpg", NEW)
+    delivery_run.settle()
+    assert (refused, below(delivery_run.folder.input)) == (["a.jpg"], ["a.xmp"])
+    delivery_run.delivery.retry_now()
+    delivery_run.settle()
+    assert below(delivery_run.folder.input) == []
 
 
 def test_names_follow_their_pictures() -> None:

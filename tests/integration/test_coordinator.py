@@ -23,9 +23,9 @@ from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.routing import RoutePlan
-from tests.integration.desk import Power
-from tests.integration.hall import Hall
+from tests.integration.delivery_run import Power
 from tests.integration.parts import NAME, folder_in, until
+from tests.integration.supervisor_run import SupervisorRun
 from tests.integration.test_copies import FACTS
 
 if TYPE_CHECKING:
@@ -36,18 +36,29 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A hall whose journal has jobs."""
-    created = Hall(tmp_path, clock)
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
+    """A supervisor whose journal has jobs."""
+    created = SupervisorRun(tmp_path, clock)
     yield created
     created.end()
 
 
-def coordinator_of(hall: Hall, folders: Mapping[str, HotFolder] = MappingProxyType({})) -> Coordinator:
+def coordinator_of(
+    supervisor_run: SupervisorRun, folders: Mapping[str, HotFolder] = MappingProxyType({})
+) -> Coordinator:
     """Return a coordinator with its own directories."""
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    created = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
+    created = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
     created.begin(folders)
     return created
 
@@ -67,34 +78,36 @@ def failure(code: FailureCode) -> Failure:
     ],
 )
 def test_a_model_that_does_not_run_here_sends_the_picture_on(
-    hall: Hall,
+    supervisor_run: SupervisorRun,
     tmp_path: Path,
     route: str,
     code: FailureCode,
     falls_back: bool,  # noqa: FBT001 -- a case
 ) -> None:
     """With the reason; a damaged picture is damaged everywhere, and an untagged one is not sent."""
-    (number,) = hall.accept("a.jpg")
-    coordinator = coordinator_of(hall)
+    (number,) = supervisor_run.accept("a.jpg")
+    coordinator = coordinator_of(supervisor_run)
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route=route)))
-    assert coordinator.falls_back(hall.job(number), hot, failure(code)) is falls_back
-    plan = RoutePlan.of(hall.job(number).detail)
+    assert coordinator.falls_back(supervisor_run.job(number), hot, failure(code)) is falls_back
+    plan = RoutePlan.of(supervisor_run.job(number).detail)
     assert ("does not run" in plan.why) is falls_back
 
 
-def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: Path) -> None:
+def test_a_reply_that_is_no_matte_leaves_the_local_result(
+    supervisor_run: SupervisorRun, tmp_path: Path
+) -> None:
     """The record of what was sent is kept."""
-    (number,) = hall.accept("a.jpg")
-    coordinator = coordinator_of(hall)
+    (number,) = supervisor_run.accept("a.jpg")
+    coordinator = coordinator_of(supervisor_run)
     reply = {
         "id": "0" * 32, "outcome": "ok", "body": "alpha", "file": f"{'0' * 32}.body", "bytes": 9,
         "provider": "removebg", "host": "h", "sha256": "a" * 64, "at": "", "credits": 1.0,
         "repeated": False, "cause": "", "advice": "",
     }  # fmt: skip
-    hall.journal.queue.plan(number, {"reply": reply, "why": "its score"})
+    supervisor_run.journal.queue.plan(number, {"reply": reply, "why": "its score"})
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="local-then-hosted")))
-    assert coordinator.falls_back(hall.job(number), hot, failure(FailureCode.REPLY))
-    plan = RoutePlan.of(hall.job(number).detail)
+    assert coordinator.falls_back(supervisor_run.job(number), hot, failure(FailureCode.REPLY))
+    plan = RoutePlan.of(supervisor_run.job(number).detail)
     assert plan.reply is None
     assert plan.settled == "it does not run"
     assert plan.egress is not None
@@ -102,21 +115,28 @@ def test_a_reply_that_is_no_matte_leaves_the_local_result(hall: Hall, tmp_path: 
 
 
 def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
-    hall: Hall, tmp_path: Path
+    supervisor_run: SupervisorRun, tmp_path: Path
 ) -> None:
     """The time of a directory has a resolution of some milliseconds, in which two answers may arrive."""
-    first, second = hall.accept("a.jpg", "b.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    first, second = supervisor_run.accept("a.jpg", "b.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
     ids = []
     for number in (first, second):
         ids.append(str(number) * 32)
-        hall.journal.queue.upload(number, {"parcel": ids[-1]})
+        supervisor_run.journal.queue.upload(number, {"parcel": ids[-1]})
         spool.write_message(outbox.paths.inbox, UploadReply(id=ids[-1], outcome=UploadOutcome.WITHDRAWN))
-    outbox.reconcile(hall.journal.queue.uploading(), [])
+    outbox.reconcile(supervisor_run.journal.queue.uploading(), [])
     hidden = tmp_path / "hidden"
     (outbox.paths.inbox / f"{ids[1]}.json").rename(hidden)
-    now_ns = hall.clock.now_us() * 1000
+    now_ns = supervisor_run.clock.now_us() * 1000
     os.utime(outbox.paths.inbox, ns=(now_ns, now_ns))
     assert [job.id for job, _ in outbox.answers()] == [first]
     hidden.rename(outbox.paths.inbox / f"{ids[1]}.json")
@@ -125,19 +145,28 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 
 
 def test_a_reply_that_causes_an_internal_error_delays_no_other(
-    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: SupervisorRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only its own job fails, although it is the first one in every poll."""
-    first, second = hall.accept("a.jpg", "b.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    first, second = supervisor_run.accept("a.jpg", "b.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
     for number in (first, second):
-        hall.journal.queue.upload(number, {"parcel": str(number) * 32})
+        supervisor_run.journal.queue.upload(number, {"parcel": str(number) * 32})
         spool.write_message(
             outbox.paths.inbox, UploadReply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
         )
-    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    coordinator = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
 
@@ -147,31 +176,31 @@ def test_a_reply_that_causes_an_internal_error_delays_no_other(
 
     monkeypatch.setattr("cutoutd.daemon.offload_coordinator.note_upload", note)
     coordinator.poll(folders)
-    assert hall.job(second).state is JobState.QUEUED
-    until(lambda: hall.job(first).state is JobState.FAILED, "the failure")
+    assert supervisor_run.job(second).state is JobState.QUEUED
+    until(lambda: supervisor_run.job(first).state is JobState.FAILED, "the failure")
     assert not list(outbox.paths.inbox.iterdir())
 
 
 def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_written_down(
-    hall: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: SupervisorRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, replies that were read again in another order were counted twice, and the ledger seemed to lack some."""
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
-    numbers = hall.accept("a.jpg", "b.jpg", "c.jpg")
+    numbers = supervisor_run.accept("a.jpg", "b.jpg", "c.jpg")
     ids = [str(number) * 32 for number in numbers]
-    paths = spool.SpoolPaths.under(hall.root)
+    paths = spool.SpoolPaths.under(supervisor_run.root)
     paths.make()
     for number, id_ in zip(numbers, ids, strict=True):
-        hall.journal.queue.upload(number, {"parcel": id_})
+        supervisor_run.journal.queue.upload(number, {"parcel": id_})
         # As an uploader that has not answered it yet.
         spool.write_message(paths.outbox, request_for(id_, number))
 
     def run(*, killed: bool) -> None:
-        coordinator = coordinator_of(hall, folders)
+        coordinator = coordinator_of(supervisor_run, folders)
         with monkeypatch.context() as patch:
             if killed:
-                patch.setattr(type(hall.journal.queue), "plan", powerless)
+                patch.setattr(type(supervisor_run.journal.queue), "plan", powerless)
             with suppress(Power):
                 coordinator.poll(folders)
 
@@ -179,8 +208,8 @@ def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_w
         spool.write_message(paths.inbox, reply_of(id_))
         run(killed=True)
     run(killed=False)
-    assert [hall.job(number).state for number in numbers] == [JobState.QUEUED] * 3
-    found = uploaded(hall.journal.store)
+    assert [supervisor_run.job(number).state for number in numbers] == [JobState.QUEUED] * 3
+    found = uploaded(supervisor_run.journal.store)
     assert found is not None
     assert (found.count, found.credits) == (3, {NAME: 3.0})
 
@@ -206,41 +235,63 @@ def reply_of(id_: str) -> UploadReply:
     )
 
 
-def test_an_obstacle_in_a_box_holds_up_no_other_picture(hall: Hall, tmp_path: Path) -> None:
+def test_an_obstacle_in_a_box_holds_up_no_other_picture(
+    supervisor_run: SupervisorRun, tmp_path: Path
+) -> None:
     """Before, a directory in the inbox kept the daemon with all its folders from starting."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    hall.journal.queue.upload(number, {"parcel": "1" * 32})
+    supervisor_run.journal.queue.upload(number, {"parcel": "1" * 32})
     (outbox.paths.inbox / f"{'1' * 32}.json").mkdir()
     (outbox.paths.inbox / "stray" / "deep").mkdir(parents=True)
     (outbox.paths.outbox / f"{'2' * 32}.json").mkdir()
-    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    coordinator = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
     coordinator.poll(folders)
-    assert hall.job(number).state is JobState.UNKNOWN
+    assert supervisor_run.job(number).state is JobState.UNKNOWN
     assert not list(outbox.paths.inbox.iterdir())
     assert not list(outbox.paths.outbox.iterdir())
 
 
-def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(hall: Hall, tmp_path: Path) -> None:
+def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(
+    supervisor_run: SupervisorRun, tmp_path: Path
+) -> None:
     """The awaited answer is taken, some of the rest is removed in each poll, and the route is closed meanwhile."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    hall.journal.queue.upload(number, {"parcel": "f" * 32})
+    supervisor_run.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
-    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=hall.hot.delivery)
+    coordinator = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
+    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
     folders = {NAME: cast("HotFolder", hot)}
     coordinator.begin(folders)
     left = 2 * spool_files.MAX_NAMES
     for stray in range(left):
         (outbox.paths.inbox / f"{stray:032x}.json").touch()
     coordinator.poll(folders)
-    assert hall.job(number).state is JobState.QUEUED
+    assert supervisor_run.job(number).state is JobState.QUEUED
     looks = 0
     while left and looks < 100:
         coordinator.poll(folders)
@@ -250,21 +301,30 @@ def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(hall: Hall, tmp_pat
             assert "holds files that belong to no request" in outbox.closed
         left, looks = still, looks + 1
     assert spool_files.MAX_NAMES // spool_files.REMOVALS < looks < 100
-    hall.clock.advance(60.0)
+    supervisor_run.clock.advance(60.0)
     coordinator.poll(folders)
     assert "holds files" not in outbox.closed
 
 
-def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) -> None:
+def test_a_run_begins_beside_an_inbox_without_end(supervisor_run: SupervisorRun, tmp_path: Path) -> None:
     """The inbox is emptied in portions, and the route is closed until then."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    hall.journal.queue.upload(number, {"parcel": "f" * 32})
+    supervisor_run.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     for stray in range(spool_files.REMOVALS + 1):
         (outbox.paths.inbox / f"{stray:032x}.body").touch()
-    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
+    coordinator = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
     folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}
     with pytest.raises(OutboxError, match="being removed"):
         coordinator.begin(folders)
@@ -273,15 +333,15 @@ def test_a_run_begins_beside_an_inbox_without_end(hall: Hall, tmp_path: Path) ->
 
 
 def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
-    hall: Hall, tmp_path: Path
+    supervisor_run: SupervisorRun, tmp_path: Path
 ) -> None:
     """Before, this error was taken for one of the journal, and the whole daemon waited for it, folder by folder."""
-    (number,) = hall.accept("a.jpg")
-    coordinator = coordinator_of(hall)
+    (number,) = supervisor_run.accept("a.jpg")
+    coordinator = coordinator_of(supervisor_run)
     outbox = coordinator._outbox  # noqa: SLF001 -- the one it was made with
     assert outbox is not None
-    hall.journal.queue.upload(number, {"parcel": "1" * 32})
-    export = outbox.export(hall.job(number))
+    supervisor_run.journal.queue.upload(number, {"parcel": "1" * 32})
+    export = outbox.export(supervisor_run.job(number))
     content = b"a copy"
     Path(export.file).write_bytes(content)
     shutil.rmtree(outbox.paths.outbox)
@@ -289,8 +349,8 @@ def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
     copy = Exported(
         bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), width=1, height=1, source=FACTS
     )
-    assert coordinator.exported(hall.job(number), copy)
-    assert hall.job(number).state is JobState.QUEUED
+    assert coordinator.exported(supervisor_run.job(number), copy)
+    assert supervisor_run.job(number).state is JobState.QUEUED
     hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))
     coordinator.poll({})
     assert coordinator.blocked_folders({NAME: hot}) == {NAME}

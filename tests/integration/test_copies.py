@@ -17,7 +17,7 @@ from cutoutd.jobs import Exported, SourceFacts
 from cutoutd.offload import spool_files
 from cutoutd.offload.outbox import MAX_COPY_BYTES, Outbox
 from cutoutd.offload.routing import RoutePlan
-from tests.integration.hall import Hall
+from tests.integration.supervisor_run import SupervisorRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,9 +29,9 @@ FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG"
 
 
 @pytest.fixture
-def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
-    """A hall whose journal has jobs."""
-    created = Hall(tmp_path, clock)
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
+    """A supervisor whose journal has jobs."""
+    created = SupervisorRun(tmp_path, clock)
     yield created
     created.end()
 
@@ -83,14 +83,23 @@ PUT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", PUT)
-def test_another_file_than_the_reported_copy_is_not_sent(hall: Hall, what: str) -> None:
+def test_another_file_than_the_reported_copy_is_not_sent(supervisor_run: SupervisorRun, what: str) -> None:
     """Whatever is there: no request is made, the job is not uploaded, and the directory is clean again."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    coordinator = Coordinator(hall.journal, RoutesAway(outbox=outbox), deque(), hall.clock, workers=1)
+    coordinator = Coordinator(
+        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
+    )
     coordinator.begin({})
-    job = hall.job(number)
+    job = supervisor_run.job(number)
     PUT[what](Path(outbox.export(job).file))
     assert coordinator.exported(job, reported()) is False
     coordinator.worker_done(job)
@@ -100,24 +109,40 @@ def test_another_file_than_the_reported_copy_is_not_sent(hall: Hall, what: str) 
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 48), (64, 0), (-1, 48), (1001, 10), (10**6, 10**6)])
-def test_a_size_that_was_not_requested_is_not_trusted(hall: Hall, width: int, height: int) -> None:
+def test_a_size_that_was_not_requested_is_not_trusted(
+    supervisor_run: SupervisorRun, width: int, height: int
+) -> None:
     """The size determines the price, and the check of the reply."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=1000, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=1000,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    job = hall.job(number)
+    job = supervisor_run.job(number)
     Path(outbox.export(job).file).write_bytes(CONTENT)
     with pytest.raises(spool_files.CopyError):
         outbox.send(job, reported(width=width, height=height), plan())
     assert list(outbox.paths.outbox.iterdir()) == []
 
 
-def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
+def test_an_honest_copy_is_another_file_in_the_outbox(supervisor_run: SupervisorRun) -> None:
     """A worker that keeps its file open cannot change what is sent."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    job = hall.job(number)
+    job = supervisor_run.job(number)
     with Path(outbox.export(job).file).open("wb", buffering=0) as kept:
         kept.write(CONTENT)
         outbox.send(job, reported(), plan())
@@ -129,12 +154,19 @@ def test_an_honest_copy_is_another_file_in_the_outbox(hall: Hall) -> None:
     assert (request.width, request.height) == (64, 48)
 
 
-def test_a_copy_that_is_too_large_is_not_read(hall: Hall) -> None:
+def test_a_copy_that_is_too_large_is_not_read(supervisor_run: SupervisorRun) -> None:
     """Even if its size is reported correctly."""
-    (number,) = hall.accept("a.jpg")
-    outbox = Outbox(hall.root, hall.journal, hall.clock, max_upload_px=0, once=False, in_force=str)
+    (number,) = supervisor_run.accept("a.jpg")
+    outbox = Outbox(
+        supervisor_run.root,
+        supervisor_run.journal,
+        supervisor_run.clock,
+        max_upload_px=0,
+        once=False,
+        in_force=str,
+    )
     outbox.open()
-    job = hall.job(number)
+    job = supervisor_run.job(number)
     path = Path(outbox.export(job).file)
     a_hole(path)
     os.truncate(path, MAX_COPY_BYTES + 1)

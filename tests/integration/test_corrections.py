@@ -45,7 +45,7 @@ class Folders:
         return self._journal.review_decisions.decide(number, decision) is not None
 
 
-class World:
+class CutoutJournal:
     """A journal with a cutout, and the handler of commands."""
 
     def __init__(self, directory: Path, clock: FakeClock) -> None:
@@ -99,99 +99,110 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, clock: FakeClock) -> Iterator[World]:
+def cutout_journal(tmp_path: Path, clock: FakeClock) -> Iterator[CutoutJournal]:
     """A world with a published cutout."""
-    created = World(tmp_path, clock)
+    created = CutoutJournal(tmp_path, clock)
     yield created
     created.elsewhere.close()
     created.journal.close()
 
 
-def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_again(world: World) -> None:
+def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_again(
+    cutout_journal: CutoutJournal,
+) -> None:
     """The daemon counts one more waiting job."""
-    assert world.draw(CLICK, LINE, suggestion=1) == ""
-    job = world.job
+    assert cutout_journal.draw(CLICK, LINE, suggestion=1) == ""
+    job = cutout_journal.job
     assert (job.state, job.forced, job.wanted) == (JobState.QUEUED, True, None)
-    kept = world.journal.corrections.of(job)
+    kept = cutout_journal.journal.corrections.of(job)
     assert kept is not None
     assert (kept.number, kept.sha256, kept.strokes, kept.suggestion) == (1, SHA256, (CLICK, LINE), 1)
-    assert world.heard.count == 1
+    assert cutout_journal.heard.count == 1
 
 
-def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(world: World) -> None:
+def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(
+    cutout_journal: CutoutJournal,
+) -> None:
     """Published as before, whatever its score."""
-    world.draw(CLICK)
-    world.draw(CLICK, LINE)
-    undo = FixRequest(job=world.number, action=FixAction.UNDO).to_argument()
-    assert world.ask(Verb.FIX, undo) == ""
-    former = world.journal.corrections.of(world.job)
+    cutout_journal.draw(CLICK)
+    cutout_journal.draw(CLICK, LINE)
+    undo = FixRequest(job=cutout_journal.number, action=FixAction.UNDO).to_argument()
+    assert cutout_journal.ask(Verb.FIX, undo) == ""
+    former = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert former is not None
-    assert (former.number, former.strokes, world.job.wanted) == (1, (CLICK,), None)
-    assert world.ask(Verb.FIX, undo) == ""
-    assert world.journal.corrections.of(world.job) is None
-    assert world.job.wanted is Wanted.PUBLISHED
-    assert world.ask(Verb.FIX, undo) == "there are no strokes on its cutout"
+    assert (former.number, former.strokes, cutout_journal.job.wanted) == (1, (CLICK,), None)
+    assert cutout_journal.ask(Verb.FIX, undo) == ""
+    assert cutout_journal.journal.corrections.of(cutout_journal.job) is None
+    assert cutout_journal.job.wanted is Wanted.PUBLISHED
+    assert cutout_journal.ask(Verb.FIX, undo) == "there are no strokes on its cutout"
 
 
 def test_undo_of_what_was_drawn_in_review_puts_it_back_into_review(tmp_path: Path, clock: FakeClock) -> None:
     """Together with what was published of it since."""
-    world = World(tmp_path, clock)
-    world.number = world.publish(mtime_ns=2, sha256="6" * 64, state=JobState.REVIEW)
-    world.draw(CLICK)
-    world.finish(world.claim(), sha256="6" * 64)
-    world.draw(CLICK, LINE)
-    assert world.ask(Verb.FIX, FixRequest(job=world.number, action=FixAction.CLEAR).to_argument()) == ""
-    assert world.job.wanted is Wanted.RECALLED
-    world.elsewhere.close()
-    world.journal.close()
+    cutout_journal = CutoutJournal(tmp_path, clock)
+    cutout_journal.number = cutout_journal.publish(mtime_ns=2, sha256="6" * 64, state=JobState.REVIEW)
+    cutout_journal.draw(CLICK)
+    cutout_journal.finish(cutout_journal.claim(), sha256="6" * 64)
+    cutout_journal.draw(CLICK, LINE)
+    assert (
+        cutout_journal.ask(
+            Verb.FIX, FixRequest(job=cutout_journal.number, action=FixAction.CLEAR).to_argument()
+        )
+        == ""
+    )
+    assert cutout_journal.job.wanted is Wanted.RECALLED
+    cutout_journal.elsewhere.close()
+    cutout_journal.journal.close()
 
 
-def test_cleared_strokes_are_restored_by_undo(world: World) -> None:
+def test_cleared_strokes_are_restored_by_undo(cutout_journal: CutoutJournal) -> None:
     """Clearing is a correction without strokes; it cannot be done twice."""
     undo, clear = (
-        FixRequest(job=world.number, action=action).to_argument()
+        FixRequest(job=cutout_journal.number, action=action).to_argument()
         for action in (FixAction.UNDO, FixAction.CLEAR)
     )
-    world.draw(CLICK)
-    world.draw(CLICK, LINE, suggestion=1)
-    assert world.ask(Verb.FIX, clear) == ""
-    cleared = world.journal.corrections.of(world.job)
+    cutout_journal.draw(CLICK)
+    cutout_journal.draw(CLICK, LINE, suggestion=1)
+    assert cutout_journal.ask(Verb.FIX, clear) == ""
+    cleared = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert cleared is not None
-    assert (cleared.number, cleared.strokes, world.job.wanted) == (3, (), Wanted.PUBLISHED)
-    assert world.ask(Verb.FIX, clear) == "there are no strokes on its cutout"
-    world.draw(LINE)
-    assert world.ask(Verb.FIX, undo) == ""
-    assert world.journal.corrections.of(world.job) == cleared
-    assert world.job.wanted is Wanted.PUBLISHED
-    assert world.ask(Verb.FIX, undo) == ""
-    back = world.journal.corrections.of(world.job)
+    assert (cleared.number, cleared.strokes, cutout_journal.job.wanted) == (3, (), Wanted.PUBLISHED)
+    assert cutout_journal.ask(Verb.FIX, clear) == "there are no strokes on its cutout"
+    cutout_journal.draw(LINE)
+    assert cutout_journal.ask(Verb.FIX, undo) == ""
+    assert cutout_journal.journal.corrections.of(cutout_journal.job) == cleared
+    assert cutout_journal.job.wanted is Wanted.PUBLISHED
+    assert cutout_journal.ask(Verb.FIX, undo) == ""
+    back = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert back is not None
     assert (back.number, back.strokes, back.suggestion) == (2, (CLICK, LINE), 1)
 
 
-def test_requests_that_wait_for_the_daemon_count_for_later_ones(world: World) -> None:
+def test_requests_that_wait_for_the_daemon_count_for_later_ones(cutout_journal: CutoutJournal) -> None:
     """As if the daemon had carried it out: clearing is undone like a stroke."""
-    world.draw(CLICK)
-    expected = world.journal.corrections.expected
-    clear, undo = (FixRequest(job=world.number, action=one) for one in (FixAction.CLEAR, FixAction.UNDO))
-    cleared, back = expected(world.job, [clear, clear]), expected(world.job, [clear, undo])
+    cutout_journal.draw(CLICK)
+    expected = cutout_journal.journal.corrections.expected
+    clear, undo = (
+        FixRequest(job=cutout_journal.number, action=one) for one in (FixAction.CLEAR, FixAction.UNDO)
+    )
+    cleared, back = expected(cutout_journal.job, [clear, clear]), expected(cutout_journal.job, [clear, undo])
     assert cleared is not None
     assert back is not None
     assert ((cleared.number, cleared.strokes), back.strokes) == ((2, ()), (CLICK,))
 
 
-def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: World) -> None:
+def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(cutout_journal: CutoutJournal) -> None:
     """The first request is finished first; nothing is lost."""
-    world.draw(CLICK)
-    in_work = world.claim()
-    assert world.draw(CLICK, LINE) is None
-    kept = world.journal.corrections.of(world.job)
+    cutout_journal.draw(CLICK)
+    in_work = cutout_journal.claim()
+    assert cutout_journal.draw(CLICK, LINE) is None
+    kept = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert kept is not None
     assert kept.strokes == (CLICK,)
-    world.finish(in_work)
-    world.handler.poll()
-    assert world.job.state is JobState.QUEUED
-    kept = world.journal.corrections.of(world.job)
+    cutout_journal.finish(in_work)
+    cutout_journal.handler.poll()
+    assert cutout_journal.job.state is JobState.QUEUED
+    kept = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert kept is not None
     assert (kept.number, kept.strokes) == (2, (CLICK, LINE))
 
@@ -208,125 +219,145 @@ def test_a_correction_waits_for_a_worker_that_has_the_picture_in_hand(world: Wor
     ],
 )
 def test_a_cutout_that_cannot_be_corrected_is_refused_with_the_reason(
-    world: World, spoil: str, why: str
+    cutout_journal: CutoutJournal, spoil: str, why: str
 ) -> None:
     """No correction is recorded."""
     seen = ""
     argument = None
     match spoil:
         case "replaced":
-            world.publish(mtime_ns=2, sha256="6" * 64)
+            cutout_journal.publish(mtime_ns=2, sha256="6" * 64)
         case "another cutout":
             seen = "e" * 64
         case "missing":
-            world.journal.sources.note_places("f", {"a.jpg": 5})
+            cutout_journal.journal.sources.note_places("f", {"a.jpg": 5})
         case "gone":
-            world.journal.queue.finish(world.number, JobState.GONE, detail={})
+            cutout_journal.journal.queue.finish(cutout_journal.number, JobState.GONE, detail={})
         case "no job":
             argument = FixRequest(job=77, strokes=(CLICK,)).to_argument()
         case "nonsense":
             argument = '{"job": 1, "action": "draw", "strokes": [{"kind": "keep"}]}'
-    before = world.job.state
-    answer = world.ask(Verb.FIX, argument) if argument is not None else world.draw(CLICK, seen=seen)
+    before = cutout_journal.job.state
+    answer = (
+        cutout_journal.ask(Verb.FIX, argument)
+        if argument is not None
+        else cutout_journal.draw(CLICK, seen=seen)
+    )
     assert answer is not None
     assert why in answer
-    assert world.job.state is before
-    assert world.journal.corrections.last("f", "a.jpg", 0) is None
+    assert cutout_journal.job.state is before
+    assert cutout_journal.journal.corrections.last("f", "a.jpg", 0) is None
 
 
 @pytest.mark.parametrize("moves", [True, False])
 def test_a_rejected_cutout_whose_original_was_moved_away_can_be_corrected(
-    world: World, *, moves: bool
+    cutout_journal: CutoutJournal, *, moves: bool
 ) -> None:
     """If the folder moves originals, the original is searched there; otherwise it is gone, and the person is told so."""
-    folders: Any = world.handler._folders  # noqa: SLF001 -- which has no folder of its own
+    folders: Any = cutout_journal.handler._folders  # noqa: SLF001 -- which has no folder of its own
     folders.active["f"] = SimpleNamespace(
         folder=SimpleNamespace(originals_dir="/put/away" if moves else None)
     )
-    world.journal.queue.finish(
-        world.number, JobState.FAILED, detail={"failure": {"code": FailureCode.REJECTED}}, sha256=SHA256
+    cutout_journal.journal.queue.finish(
+        cutout_journal.number,
+        JobState.FAILED,
+        detail={"failure": {"code": FailureCode.REJECTED}},
+        sha256=SHA256,
     )
-    world.journal.sources.note_places("f", {"a.jpg": 5})
-    answer = world.draw(CLICK)
+    cutout_journal.journal.sources.note_places("f", {"a.jpg": 5})
+    answer = cutout_journal.draw(CLICK)
     if moves:
         assert answer == ""
-        assert (world.job.state, world.job.forced) == (JobState.QUEUED, True)
+        assert (cutout_journal.job.state, cutout_journal.job.forced) == (JobState.QUEUED, True)
     else:
         assert "is not in its folder any more" in str(answer)
 
 
-def test_strokes_that_a_worker_could_not_follow_can_be_undone(world: World) -> None:
+def test_strokes_that_a_worker_could_not_follow_can_be_undone(cutout_journal: CutoutJournal) -> None:
     """As for lack of memory: the former cutout is still there."""
-    world.draw(CLICK)
-    world.journal.queue.finish(world.claim().id, JobState.FAILED, detail={})
-    assert world.ask(Verb.FIX, FixRequest(job=world.number, action=FixAction.UNDO).to_argument()) == ""
-    assert world.job.state is JobState.QUEUED
+    cutout_journal.draw(CLICK)
+    cutout_journal.journal.queue.finish(cutout_journal.claim().id, JobState.FAILED, detail={})
+    assert (
+        cutout_journal.ask(
+            Verb.FIX, FixRequest(job=cutout_journal.number, action=FixAction.UNDO).to_argument()
+        )
+        == ""
+    )
+    assert cutout_journal.job.state is JobState.QUEUED
 
 
-def test_strokes_over_other_bytes_are_dropped_once_the_new_ones_are_published(world: World) -> None:
+def test_strokes_over_other_bytes_are_dropped_once_the_new_ones_are_published(
+    cutout_journal: CutoutJournal,
+) -> None:
     """The strokes are kept until then, since the new version may never be cut."""
-    world.draw(CLICK)
-    world.finish(world.claim())
-    world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
-    newer = world.claim()
-    assert world.journal.corrections.last("f", "a.jpg", 0) is not None
-    assert world.finish(newer, sha256="6" * 64) == 1
-    assert world.journal.corrections.last("f", "a.jpg", 0) is None
+    cutout_journal.draw(CLICK)
+    cutout_journal.finish(cutout_journal.claim())
+    cutout_journal.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
+    newer = cutout_journal.claim()
+    assert cutout_journal.journal.corrections.last("f", "a.jpg", 0) is not None
+    assert cutout_journal.finish(newer, sha256="6" * 64) == 1
+    assert cutout_journal.journal.corrections.last("f", "a.jpg", 0) is None
 
 
-def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(world: World) -> None:
+def test_a_picture_of_which_the_metadata_alone_changed_keeps_what_was_drawn(
+    cutout_journal: CutoutJournal,
+) -> None:
     """A rating is no reason to drop it."""
-    world.draw(CLICK)
-    world.finish(world.claim())
-    world.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
-    rated = world.claim()
-    world.journal.leave_unchanged(rated, sha256="6" * 64, generation=0, detail={}, cleanup_pending=False)
-    found = Reader(world.journal.store).job(rated.id)
+    cutout_journal.draw(CLICK)
+    cutout_journal.finish(cutout_journal.claim())
+    cutout_journal.journal.sources.accept("f", [Version(path="a.jpg", size=9, mtime_ns=2)])
+    rated = cutout_journal.claim()
+    cutout_journal.journal.leave_unchanged(
+        rated, sha256="6" * 64, generation=0, detail={}, cleanup_pending=False
+    )
+    found = Reader(cutout_journal.journal.store).job(rated.id)
     assert found is not None
-    kept = world.journal.corrections.of(found)
+    kept = cutout_journal.journal.corrections.of(found)
     assert kept is not None
     assert kept.strokes == (CLICK,)
 
 
 @pytest.mark.parametrize("action", [FixAction.DRAW, FixAction.UNDO])
 def test_a_daemon_that_is_killed_once_a_correction_is_written_down_does_not_do_it_again(
-    world: World, monkeypatch: pytest.MonkeyPatch, action: FixAction
+    cutout_journal: CutoutJournal, monkeypatch: pytest.MonkeyPatch, action: FixAction
 ) -> None:
     """Otherwise an undo would take two steps back; the correction and the removal of its request are one transaction."""
-    world.draw(CLICK)
-    world.draw(CLICK, LINE)
+    cutout_journal.draw(CLICK)
+    cutout_journal.draw(CLICK, LINE)
     drawn = (CLICK, LINE, CLICK) if action is FixAction.DRAW else ()
-    monkeypatch.setattr(world.handler, "_answer", lambda *_: pytest.fail("killed", pytrace=False))
+    monkeypatch.setattr(cutout_journal.handler, "_answer", lambda *_: pytest.fail("killed", pytrace=False))
     with pytest.raises(pytest.fail.Exception):
-        world.ask(Verb.FIX, FixRequest(job=world.number, action=action, strokes=drawn).to_argument())
-    assert world.journal.commands.pending() == []
-    kept = world.journal.corrections.of(world.job)
+        cutout_journal.ask(
+            Verb.FIX, FixRequest(job=cutout_journal.number, action=action, strokes=drawn).to_argument()
+        )
+    assert cutout_journal.journal.commands.pending() == []
+    kept = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert kept is not None
     assert kept.strokes == (drawn or (CLICK,))
 
 
-def test_only_the_last_corrections_of_a_picture_are_kept(world: World) -> None:
+def test_only_the_last_corrections_of_a_picture_are_kept(cutout_journal: CutoutJournal) -> None:
     """The journal does not grow without limit, however long somebody draws."""
     for number in range(KEPT + 3):
-        world.draw(replace(CLICK, radius=1.0 + number))
-    kept = world.journal.store.rows("SELECT number FROM correction")
+        cutout_journal.draw(replace(CLICK, radius=1.0 + number))
+    kept = cutout_journal.journal.store.rows("SELECT number FROM correction")
     assert [row["number"] for row in kept] == list(range(4, KEPT + 4))
 
 
-def test_a_folder_that_is_called_otherwise_keeps_what_was_drawn(world: World) -> None:
+def test_a_folder_that_is_called_otherwise_keeps_what_was_drawn(cutout_journal: CutoutJournal) -> None:
     """A folder is identified by its marker; its name is a label."""
-    world.draw(CLICK)
-    with world.journal.store.transaction():
-        world.journal.store.write(SQL.rename_folder, before="f", after="g")
-    assert world.journal.corrections.last("g", "a.jpg", 0) is not None
+    cutout_journal.draw(CLICK)
+    with cutout_journal.journal.store.transaction():
+        cutout_journal.journal.store.write(SQL.rename_folder, before="f", after="g")
+    assert cutout_journal.journal.corrections.last("g", "a.jpg", 0) is not None
 
 
-def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(world: World) -> None:
+def test_a_source_that_is_forgotten_takes_what_was_drawn_with_it(cutout_journal: CutoutJournal) -> None:
     """Nothing of it stays in the journal."""
-    world.draw(CLICK)
-    world.finish(world.claim())
-    world.journal.history.forget("f", ["a.jpg"])
-    assert world.journal.store.rows("SELECT * FROM correction") == []
+    cutout_journal.draw(CLICK)
+    cutout_journal.finish(cutout_journal.claim())
+    cutout_journal.journal.history.forget("f", ["a.jpg"])
+    assert cutout_journal.journal.store.rows("SELECT * FROM correction") == []
 
 
 def full(store: Store) -> Callable[[], None]:
@@ -346,58 +377,58 @@ MANY = tuple(replace(LINE, points=LINE.points * 20) for _ in range(500))
 
 
 def test_strokes_that_a_full_disk_cannot_store_are_refused_with_the_reason_and_can_be_sent_again(
-    world: World,
+    cutout_journal: CutoutJournal,
 ) -> None:
     """The person is told, and still has them; the journal is unchanged."""
-    make_room = full(world.elsewhere)
+    make_room = full(cutout_journal.elsewhere)
     with pytest.raises(JournalError, match="full"):
-        world.draw(*MANY)
-    assert world.journal.commands.pending() == []
+        cutout_journal.draw(*MANY)
+    assert cutout_journal.journal.commands.pending() == []
     make_room()
-    assert world.draw(*MANY) == ""
-    kept = world.journal.corrections.of(world.job)
+    assert cutout_journal.draw(*MANY) == ""
+    kept = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert kept is not None
     assert kept.strokes == MANY
 
 
-def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(world: World) -> None:
+def test_strokes_that_the_daemon_cannot_write_down_wait_for_room(cutout_journal: CutoutJournal) -> None:
     """Strokes are never recorded without their job, nor a job without its strokes."""
-    make_room = full(world.journal.store)
+    make_room = full(cutout_journal.journal.store)
     with pytest.raises(JournalError, match="full"):
-        world.draw(*MANY)
-    before = world.job.state
+        cutout_journal.draw(*MANY)
+    before = cutout_journal.job.state
     make_room()
-    world.handler.poll()
-    assert (before, world.job.state) == (JobState.DONE, JobState.QUEUED)
-    kept = world.journal.corrections.of(world.job)
+    cutout_journal.handler.poll()
+    assert (before, cutout_journal.job.state) == (JobState.DONE, JobState.QUEUED)
+    kept = cutout_journal.journal.corrections.of(cutout_journal.job)
     assert kept is not None
     assert kept.strokes == MANY
-    assert world.journal.commands.pending() == []
+    assert cutout_journal.journal.commands.pending() == []
 
 
-def test_a_decision_is_undone_by_a_command_and_decided_again(world: World) -> None:
+def test_a_decision_is_undone_by_a_command_and_decided_again(cutout_journal: CutoutJournal) -> None:
     """A later decision waits until the cutout is in review again."""
-    assert world.ask(Verb.HOLD, str(world.number)) == ""
-    assert world.job.detail["decision"] == "hold"
-    assert world.ask(Verb.REJECT, str(world.number)) is None
-    world.finish(world.job, state=JobState.REVIEW)
-    world.handler.poll()
-    assert world.job.detail["decision"] == "reject"
+    assert cutout_journal.ask(Verb.HOLD, str(cutout_journal.number)) == ""
+    assert cutout_journal.job.detail["decision"] == "hold"
+    assert cutout_journal.ask(Verb.REJECT, str(cutout_journal.number)) is None
+    cutout_journal.finish(cutout_journal.job, state=JobState.REVIEW)
+    cutout_journal.handler.poll()
+    assert cutout_journal.job.detail["decision"] == "reject"
 
 
 @pytest.mark.parametrize("argument", ["77", "x", "1 2"])
-def test_a_decision_about_another_job_cannot_be_undone(world: World, argument: str) -> None:
+def test_a_decision_about_another_job_cannot_be_undone(cutout_journal: CutoutJournal, argument: str) -> None:
     """The answer gives the reason."""
-    assert world.ask(Verb.HOLD, argument)
+    assert cutout_journal.ask(Verb.HOLD, argument)
 
 
-def test_a_picture_is_cut_again_by_another_model(world: World) -> None:
+def test_a_picture_is_cut_again_by_another_model(cutout_journal: CutoutJournal) -> None:
     """By the folder's own model again once `retry` names none."""
-    assert world.ask(Verb.RETRY, f"{world.number} model=isnet") == ""
-    assert world.job.model == "isnet"
-    world.finish(world.claim())
-    world.draw(CLICK)
-    assert world.job.model == "isnet"
-    world.finish(world.claim())
-    assert world.ask(Verb.RETRY, str(world.number)) == ""
-    assert world.job.model == ""
+    assert cutout_journal.ask(Verb.RETRY, f"{cutout_journal.number} model=isnet") == ""
+    assert cutout_journal.job.model == "isnet"
+    cutout_journal.finish(cutout_journal.claim())
+    cutout_journal.draw(CLICK)
+    assert cutout_journal.job.model == "isnet"
+    cutout_journal.finish(cutout_journal.claim())
+    assert cutout_journal.ask(Verb.RETRY, str(cutout_journal.number)) == ""
+    assert cutout_journal.job.model == ""

@@ -10,7 +10,7 @@ from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState
 from cutoutd.lease.lease import NotOwnerError
-from tests.integration.desk import FAILURE, NEW, Desk
+from tests.integration.delivery_run import FAILURE, NEW, DeliveryRun
 from tests.integration.parts import sidecar_factory, until
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 
-class Proof:
+class Ownership:
     """A proof of ownership that a test can invalidate."""
 
     def __init__(self) -> None:
@@ -35,15 +35,15 @@ class Proof:
 
 
 @pytest.fixture
-def proof() -> Proof:
+def ownership() -> Ownership:
     """A proof that is valid at first."""
-    return Proof()
+    return Ownership()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
+def delivery_run(tmp_path: Path, clock: FakeClock, ownership: Ownership) -> Iterator[DeliveryRun]:
     """A delivery that checks the proof."""
-    created = Desk(tmp_path, clock, faults=[])
+    created = DeliveryRun(tmp_path, clock, faults=[])
     created.delivery = Delivery(
         created.folder,
         journal=created.journal,
@@ -53,7 +53,7 @@ def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
         run="run-1",
         tell=created.results.append,
         wake=created.woken.set,
-        prove=proof,
+        prove=ownership,
     )
     created.delivery.start()
     yield created
@@ -62,52 +62,58 @@ def desk(tmp_path: Path, clock: FakeClock, proof: Proof) -> Iterator[Desk]:
     created.journal.close()
 
 
-def published(desk: Desk) -> list[str]:
+def published(delivery_run: DeliveryRun) -> list[str]:
     """Return the published names."""
-    return sorted(path.name for path in desk.folder.output.rglob("*") if path.is_file())
+    return sorted(path.name for path in delivery_run.folder.output.rglob("*") if path.is_file())
 
 
-def test_nothing_is_planned_without_the_folder(desk: Desk, proof: Proof) -> None:
+def test_nothing_is_planned_without_the_folder(delivery_run: DeliveryRun, ownership: Ownership) -> None:
     """The picture waits, and its staged files are removed."""
-    proof.lost_at = 1
-    job = desk.deliver("a.jpg", NEW)
-    assert desk.job(job).state is JobState.RETRY
-    assert published(desk) == []
+    ownership.lost_at = 1
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert delivery_run.job(job).state is JobState.RETRY
+    assert published(delivery_run) == []
 
 
-def test_a_plan_is_not_carried_out_once_the_folder_is_lost(desk: Desk, proof: Proof) -> None:
+def test_a_plan_is_not_carried_out_once_the_folder_is_lost(
+    delivery_run: DeliveryRun, ownership: Ownership
+) -> None:
     """Ownership is checked immediately before the first rename; the job goes back to the queue."""
-    proof.lost_at = 2
-    job = desk.deliver("a.jpg", NEW)
-    assert desk.job(job).state is JobState.QUEUED
-    assert published(desk) == []
+    ownership.lost_at = 2
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert delivery_run.job(job).state is JobState.QUEUED
+    assert published(delivery_run) == []
 
 
-def test_a_plan_that_rests_is_left_to_the_other_machine(desk: Desk, proof: Proof) -> None:
+def test_a_plan_that_rests_is_left_to_the_other_machine(
+    delivery_run: DeliveryRun, ownership: Ownership
+) -> None:
     """When its delay is over, the folder belongs to the other machine."""
-    desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
-    proof.lost_at = 3
-    job = desk.deliver("a.jpg", NEW)
-    assert desk.job(job).state is JobState.PUBLISHING
-    desk.delivery.retry_now()
-    until(lambda: desk.job(job).state is JobState.QUEUED, "the plan to be given up")
-    assert published(desk) == []
+    delivery_run.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
+    ownership.lost_at = 3
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert delivery_run.job(job).state is JobState.PUBLISHING
+    delivery_run.delivery.retry_now()
+    until(lambda: delivery_run.job(job).state is JobState.QUEUED, "the plan to be given up")
+    assert published(delivery_run) == []
 
 
-def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(desk: Desk) -> None:
+def test_a_plan_that_rests_is_carried_out_at_once_when_the_share_is_back(delivery_run: DeliveryRun) -> None:
     """Without waiting for the end of its delay."""
-    desk.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
-    job = desk.deliver("a.jpg", NEW)
-    assert desk.job(job).state is JobState.PUBLISHING
-    desk.delivery.retry_now()
-    until(lambda: desk.job(job).state is JobState.DONE, "the result")
+    delivery_run.publisher._faults.append(StorageError("the share is away"))  # type: ignore[attr-defined]  # noqa: SLF001 -- of a Faulty
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert delivery_run.job(job).state is JobState.PUBLISHING
+    delivery_run.delivery.retry_now()
+    until(lambda: delivery_run.job(job).state is JobState.DONE, "the result")
 
 
-def test_a_failure_is_not_declared_without_the_folder(desk: Desk, proof: Proof) -> None:
+def test_a_failure_is_not_declared_without_the_folder(
+    delivery_run: DeliveryRun, ownership: Ownership
+) -> None:
     """The machine that owns it may come to another result."""
-    proof.lost_at = 1
-    job = desk.begin()
-    desk.delivery.fail(job, FAILURE)
-    desk.settle()
-    assert desk.job(job).state is JobState.RETRY
-    assert published(desk) == []
+    ownership.lost_at = 1
+    job = delivery_run.begin()
+    delivery_run.delivery.fail(job, FAILURE)
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.RETRY
+    assert published(delivery_run) == []

@@ -22,8 +22,8 @@ from cutoutd.journal.commands import Verb
 from cutoutd.models.catalog import VerifiedModels
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.schema import Folder, PoolSettings, Settings
-from tests.integration.hall import FakeMonitor, FakeThread, Hall, opener_of
 from tests.integration.parts import JPEG, cut_of, sidecar_factory, until
+from tests.integration.supervisor_run import FakeMonitor, FakeThread, SupervisorRun, opener_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Parts(SimpleNamespace):
         return id(self)
 
 
-class Halls(Hall):
+class ReconfiguredRun(SupervisorRun):
     """A supervisor whose folders follow its configuration, which a test changes."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
@@ -82,14 +82,14 @@ class Halls(Hall):
         """Return a folder with a real delivery that waits for the test."""
         publisher = publisher_of(folder, name=folder.name, run="run-1")
         publisher.open()
-        hall = self
+        supervisor_run = self
 
         class Slow(Delivery):
             """Waits for the test before each publication."""
 
             def _take(self, step: Step) -> None:
                 if isinstance(step, Deliver):
-                    hall.gate.wait(20)
+                    supervisor_run.gate.wait(20)
                 super()._take(step)
 
         delivery = Slow(
@@ -167,111 +167,117 @@ class Halls(Hall):
 
 
 @pytest.fixture
-def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Halls]:
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[ReconfiguredRun]:
     """A supervisor with two folders, a and b."""
-    created = Halls(tmp_path, clock)
+    created = ReconfiguredRun(tmp_path, clock)
     yield created
     created.end()
 
 
-def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(hall: Halls) -> None:
+def test_a_removed_folder_finishes_what_is_in_work_and_parks_the_rest(
+    supervisor_run: ReconfiguredRun,
+) -> None:
     """No new job of it is started, nothing is lost, and the other folder goes on."""
-    one, two = hall.drop("a", "1.jpg"), hall.drop("a", "2.jpg")
-    hall.workers._size = 1  # noqa: SLF001 -- one worker, so that one of the two waits
+    one, two = supervisor_run.drop("a", "1.jpg"), supervisor_run.drop("a", "2.jpg")
+    supervisor_run.workers._size = 1  # noqa: SLF001 -- one worker, so that one of the two waits
     answers = iter([None] * 50)
-    hall.workers.answer = lambda task: next(answers, hall.cut(task)) if task.job == one else hall.cut(task)
-    later: list[int] = []
-    hall.run(
-        lambda: bool(hall.workers.running),
-        lambda: hall.reload(hall.settings("b")),
-        lambda: hall.job(one).state is JobState.DONE and hall.folder_set.is_settled,
-        lambda: later.append(hall.drop("b", "3.jpg")),
-        lambda: hall.job(later[0]).state is JobState.DONE,
+    supervisor_run.workers.answer = lambda task: (
+        next(answers, supervisor_run.cut(task)) if task.job == one else supervisor_run.cut(task)
     )
-    assert hall.job(two).state is JobState.PARKED
-    assert (hall.root / "a-out" / "1.png").exists()
-    assert [task.job for task in hall.workers.given] == [one, later[0]]
-    assert hall.workers.recycled == 0
-    assert not (hall.root / "a-out" / ".cutoutd-staging").exists()
+    later: list[int] = []
+    supervisor_run.run(
+        lambda: bool(supervisor_run.workers.running),
+        lambda: supervisor_run.reload(supervisor_run.settings("b")),
+        lambda: supervisor_run.job(one).state is JobState.DONE and supervisor_run.folder_set.is_settled,
+        lambda: later.append(supervisor_run.drop("b", "3.jpg")),
+        lambda: supervisor_run.job(later[0]).state is JobState.DONE,
+    )
+    assert supervisor_run.job(two).state is JobState.PARKED
+    assert (supervisor_run.root / "a-out" / "1.png").exists()
+    assert [task.job for task in supervisor_run.workers.given] == [one, later[0]]
+    assert supervisor_run.workers.recycled == 0
+    assert not (supervisor_run.root / "a-out" / ".cutoutd-staging").exists()
 
 
-def test_a_folder_that_comes_back_goes_on_where_it_was(hall: Halls) -> None:
+def test_a_folder_that_comes_back_goes_on_where_it_was(supervisor_run: ReconfiguredRun) -> None:
     """Its parked pictures are cut."""
     job: list[int] = []
-    hall.run(
-        lambda: hall.reload(hall.settings("b")),
-        lambda: "a" not in hall.folder_set.active and hall.folder_set.is_settled,
-        lambda: job.append(hall.drop("a", "1.jpg")),
-        lambda: hall.journal.queue.park({"b"}),
-        lambda: hall.reload(hall.settings("a", "b")),
-        lambda: hall.job(job[0]).state is JobState.DONE,
+    supervisor_run.run(
+        lambda: supervisor_run.reload(supervisor_run.settings("b")),
+        lambda: "a" not in supervisor_run.folder_set.active and supervisor_run.folder_set.is_settled,
+        lambda: job.append(supervisor_run.drop("a", "1.jpg")),
+        lambda: supervisor_run.journal.queue.park({"b"}),
+        lambda: supervisor_run.reload(supervisor_run.settings("a", "b")),
+        lambda: supervisor_run.job(job[0]).state is JobState.DONE,
     )
-    assert (hall.root / "a-out" / "1.png").exists()
+    assert (supervisor_run.root / "a-out" / "1.png").exists()
 
 
-def test_a_changed_folder_begins_only_when_the_one_before_has_ended(hall: Halls) -> None:
+def test_a_changed_folder_begins_only_when_the_one_before_has_ended(supervisor_run: ReconfiguredRun) -> None:
     """Jobs in work are published under their former settings; two never work on one folder."""
     one: list[int] = []
     two: list[int] = []
-    hall.run(
-        hall.hold_deliveries,
-        lambda: one.append(hall.drop("a", "1.jpg")),
-        lambda: hall.made[0].delivery.backlog == 1,
-        lambda: hall.reload(changed(hall)),
-        lambda: "a" not in hall.folder_set.active,
-        lambda: two.append(hall.drop("a", "2.jpg")),
+    supervisor_run.run(
+        supervisor_run.hold_deliveries,
+        lambda: one.append(supervisor_run.drop("a", "1.jpg")),
+        lambda: supervisor_run.made[0].delivery.backlog == 1,
+        lambda: supervisor_run.reload(changed(supervisor_run)),
+        lambda: "a" not in supervisor_run.folder_set.active,
+        lambda: two.append(supervisor_run.drop("a", "2.jpg")),
         *[lambda: None] * 50,
-        lambda: len(hall.made) == 2 and hall.job(two[0]).state is JobState.QUEUED,
-        hall.gate.set,
-        lambda: hall.job(two[0]).state is JobState.DONE,
+        lambda: len(supervisor_run.made) == 2 and supervisor_run.job(two[0]).state is JobState.QUEUED,
+        supervisor_run.gate.set,
+        lambda: supervisor_run.job(two[0]).state is JobState.DONE,
     )
-    assert hall.job(one[0]).state is JobState.DONE
-    assert (hall.root / "a-out" / "1.png").exists()
-    assert (hall.root / "a-new" / "2.png").exists()
-    assert [task.job for task in hall.workers.given].count(one[0]) == 1
+    assert supervisor_run.job(one[0]).state is JobState.DONE
+    assert (supervisor_run.root / "a-out" / "1.png").exists()
+    assert (supervisor_run.root / "a-new" / "2.png").exists()
+    assert [task.job for task in supervisor_run.workers.given].count(one[0]) == 1
 
 
-def changed(hall: Halls) -> Settings:
+def changed(supervisor_run: ReconfiguredRun) -> Settings:
     """Return folder a with another output."""
-    (hall.root / "a-new").mkdir()
-    old = hall.settings("a", "b")
-    first = old.folder[0].model_copy(update={"output": hall.root / "a-new"})
+    (supervisor_run.root / "a-new").mkdir()
+    old = supervisor_run.settings("a", "b")
+    first = old.folder[0].model_copy(update={"output": supervisor_run.root / "a-new"})
     return old.model_copy(update={"folder": (first, old.folder[1])})
 
 
-def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(hall: Halls) -> None:
+def test_a_folder_that_shares_its_output_leaves_the_others_staged_results(
+    supervisor_run: ReconfiguredRun,
+) -> None:
     """Both stage in one directory."""
-    shared = {"output": str(hall.root / "both")}
-    (hall.root / "both").mkdir()
-    hall.reloader.settings = hall.settings("a", "b", **shared)
+    shared = {"output": str(supervisor_run.root / "both")}
+    (supervisor_run.root / "both").mkdir()
+    supervisor_run.reloader.settings = supervisor_run.settings("a", "b", **shared)
     job: list[int] = []
-    hall.run(
-        hall.hold_deliveries,
-        lambda: job.append(hall.drop("b", "1.jpg")),
-        lambda: hall.made[1].delivery.backlog == 1,
-        lambda: hall.reload(hall.settings("b", **shared)),
-        lambda: hall.folder_set.is_settled and "a" not in hall.folder_set.active,
-        hall.gate.set,
-        lambda: hall.job(job[0]).state is JobState.DONE,
+    supervisor_run.run(
+        supervisor_run.hold_deliveries,
+        lambda: job.append(supervisor_run.drop("b", "1.jpg")),
+        lambda: supervisor_run.made[1].delivery.backlog == 1,
+        lambda: supervisor_run.reload(supervisor_run.settings("b", **shared)),
+        lambda: supervisor_run.folder_set.is_settled and "a" not in supervisor_run.folder_set.active,
+        supervisor_run.gate.set,
+        lambda: supervisor_run.job(job[0]).state is JobState.DONE,
     )
-    assert (hall.root / "both" / "1.png").exists()
-    assert len(hall.workers.given) == 1
+    assert (supervisor_run.root / "both" / "1.png").exists()
+    assert len(supervisor_run.workers.given) == 1
 
 
-def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
+def test_a_wrong_configuration_changes_nothing(supervisor_run: ReconfiguredRun) -> None:
     """The same for one whose model is missing; the next valid one is adopted."""
     jobs: list[int] = []
-    hall.run(
-        lambda: hall.reload(hall.settings("c", model="none-such")),
-        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
-        lambda: hall.reload(ConfigurationError("no such key")),
-        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
-        lambda: jobs.append(hall.drop("a", "1.jpg")),
-        lambda: hall.job(jobs[0]).state is JobState.DONE,
-        lambda: hall.reload(hall.settings("c")),
-        lambda: set(hall.folder_set.active) == {"c"},
+    supervisor_run.run(
+        lambda: supervisor_run.reload(supervisor_run.settings("c", model="none-such")),
+        lambda: supervisor_run.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
+        lambda: supervisor_run.reload(ConfigurationError("no such key")),
+        lambda: supervisor_run.reloader._thread is None,  # noqa: SLF001 -- it was read and refused
+        lambda: jobs.append(supervisor_run.drop("a", "1.jpg")),
+        lambda: supervisor_run.job(jobs[0]).state is JobState.DONE,
+        lambda: supervisor_run.reload(supervisor_run.settings("c")),
+        lambda: set(supervisor_run.folder_set.active) == {"c"},
     )
-    assert [hot.folder.name for hot in hall.made] == ["a", "b", "c"]
+    assert [hot.folder.name for hot in supervisor_run.made] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -279,57 +285,63 @@ def test_a_wrong_configuration_changes_nothing(hall: Halls) -> None:
     [({"max_pixels": 20_000}, True), ({"workers": 1}, False), ({"job_timeout_s": 7.0}, False)],
 )
 def test_a_change_that_needs_a_restart_is_refused_as_a_whole(
-    hall: Halls,
+    supervisor_run: ReconfiguredRun,
     pool: dict[str, Any],
     is_taken: bool,  # noqa: FBT001 -- a parameter of the test
 ) -> None:
     """Half of a configuration is never in effect."""
-    hall.run(
-        lambda: hall.reload(hall.settings("a", "c").model_copy(update={"pool": PoolSettings(**pool)})),
+    supervisor_run.run(
+        lambda: supervisor_run.reload(
+            supervisor_run.settings("a", "c").model_copy(update={"pool": PoolSettings(**pool)})
+        ),
         *[lambda: None] * 5,
-        lambda: hall.reloader._thread is None,  # noqa: SLF001 -- it was read, and seen to
-        lambda: hall.folder_set.is_settled,
+        lambda: supervisor_run.reloader._thread is None,  # noqa: SLF001 -- it was read, and seen to
+        lambda: supervisor_run.folder_set.is_settled,
     )
-    assert set(hall.folder_set.active) == ({"a", "c"} if is_taken else {"a", "b"})
-    assert (hall.reloader.settings.pool.max_pixels == 20_000) is is_taken
+    assert set(supervisor_run.folder_set.active) == ({"a", "c"} if is_taken else {"a", "b"})
+    assert (supervisor_run.reloader.settings.pool.max_pixels == 20_000) is is_taken
 
 
-def test_a_command_asks_for_a_reload_and_is_answered_when_that_is_over(hall: Halls) -> None:
+def test_a_command_asks_for_a_reload_and_is_answered_when_that_is_over(
+    supervisor_run: ReconfiguredRun,
+) -> None:
     """With the reason if the configuration is refused; an earlier reload does not count as its answer."""
     refused: list[int] = []
     taken: list[int] = []
-    answers = hall.journal.commands.answer
+    answers = supervisor_run.journal.commands.answer
 
     def change(to: Settings | ConfigurationError, into: list[int]) -> None:
-        hall.next = to
-        into.append(hall.ask(Verb.RELOAD))
+        supervisor_run.next = to
+        into.append(supervisor_run.ask(Verb.RELOAD))
 
-    hall.run(
+    supervisor_run.run(
         lambda: change(ConfigurationError("no such key"), refused),
         lambda: "no such key" in (answers(refused[0]) or ""),
-        lambda: "no such key" in hall.folder_set.refused_configuration,
-        lambda: change(hall.settings("c"), taken),
+        lambda: "no such key" in supervisor_run.folder_set.refused_configuration,
+        lambda: change(supervisor_run.settings("c"), taken),
         lambda: answers(taken[0]) == "",
-        lambda: set(hall.folder_set.active) == {"c"},
+        lambda: set(supervisor_run.folder_set.active) == {"c"},
     )
-    assert hall.folder_set.refused_configuration == ""
+    assert supervisor_run.folder_set.refused_configuration == ""
 
 
-def test_reloads_that_follow_each_other_end_with_the_last(hall: Halls) -> None:
+def test_reloads_that_follow_each_other_end_with_the_last(supervisor_run: ReconfiguredRun) -> None:
     """Whatever was in progress."""
-    hall.run(
-        lambda: hall.reload(hall.settings("c")),
-        lambda: hall.reload(hall.settings("a")),
-        lambda: hall.reload(hall.settings("a", "b", "c")),
-        lambda: set(hall.folder_set.active) == {"a", "b", "c"} and hall.folder_set.is_settled,
+    supervisor_run.run(
+        lambda: supervisor_run.reload(supervisor_run.settings("c")),
+        lambda: supervisor_run.reload(supervisor_run.settings("a")),
+        lambda: supervisor_run.reload(supervisor_run.settings("a", "b", "c")),
+        lambda: (
+            set(supervisor_run.folder_set.active) == {"a", "b", "c"} and supervisor_run.folder_set.is_settled
+        ),
     )
 
 
 def test_jobs_of_an_earlier_run_are_finished_although_the_journal_refuses_once(
-    hall: Halls, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: ReconfiguredRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, what had been read until the refusal was forgotten until the next start."""
-    jobs = [hall.job(hall.drop("a", name)) for name in ("1.jpg", "2.jpg")]
+    jobs = [supervisor_run.job(supervisor_run.drop("a", name)) for name in ("1.jpg", "2.jpg")]
     repaired: list[int] = []
     expired: list[bool] = []
     parts: Any = Parts(
@@ -350,26 +362,26 @@ def test_jobs_of_an_earlier_run_are_finished_although_the_journal_refuses_once(
             raise answer
         return answer
 
-    monkeypatch.setattr(hall.journal.queue, "publishing", publishing)
-    hall.folder_set._unknown[hot] = jobs  # noqa: SLF001 -- as it is after the folder's first look
+    monkeypatch.setattr(supervisor_run.journal.queue, "publishing", publishing)
+    supervisor_run.folder_set._unknown[hot] = jobs  # noqa: SLF001 -- as it is after the folder's first look
     with pytest.raises(JournalError):
-        hall.folder_set.reconcile(())
-    hall.folder_set.reconcile(())
+        supervisor_run.folder_set.reconcile(())
+    supervisor_run.folder_set.reconcile(())
     assert repaired == [job.id for job in jobs]
     # What was displaced waits until the folder was looked through, and a run does not end before.
     assert not expired
-    settled = [hall.folder_set.is_settled]
+    settled = [supervisor_run.folder_set.is_settled]
     parts.knows_its_pictures = True
-    settled.append(hall.folder_set.is_settled)
+    settled.append(supervisor_run.folder_set.is_settled)
     for _ in range(2):
-        hall.folder_set.reconcile(())
-    settled.append(hall.folder_set.is_settled)
+        supervisor_run.folder_set.reconcile(())
+    settled.append(supervisor_run.folder_set.is_settled)
     assert expired == [True]
     assert settled == [True, False, True]
 
 
 def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
-    hall: Halls, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: ReconfiguredRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is created again in each attempt, and nothing would end the threads of the attempt before."""
 
@@ -377,8 +389,8 @@ def test_a_folder_that_begins_in_part_leaves_no_thread_behind(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(FakeThread, "start", refuse)
-    hall.folder_set.change(hall.settings("a").folder)
-    hall.folder_set.reconcile(())
-    assert hall.folder_set.active == {}
-    (hot,) = hall.made
+    supervisor_run.folder_set.change(supervisor_run.settings("a").folder)
+    supervisor_run.folder_set.reconcile(())
+    assert supervisor_run.folder_set.active == {}
+    (hot,) = supervisor_run.made
     until(lambda: hot.delivery.has_ended, "the delivery's end")

@@ -26,7 +26,7 @@ from cutoutd.publish.staging import job_directory
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.keeping_worker import FORGED, HONEST
 from tests.integration.parts import MODEL, until
-from tests.integration.publishing import World, facts
+from tests.integration.publishing import OutputFolder, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +63,10 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPool]:
     created.close()
 
 
-def report_of(pool: LocalPool, world: World, source: Path, job: int) -> tuple[Report, str]:
+def report_of(pool: LocalPool, output_folder: OutputFolder, source: Path, job: int) -> tuple[Report, str]:
     """Return the report of a job, and the directory of its results."""
     directory = job_directory(job)
-    staging = world.publisher.staging.of_job(directory)
+    staging = output_folder.publisher.staging.of_job(directory)
     status = source.stat()
     task = Task(
         job=job,
@@ -101,14 +101,14 @@ def test_a_result_does_not_change_once_it_is_published(
     if leases == "unknown":
         monkeypatch.setattr(handover, "writers_of", lambda _: writers.Writers.UNKNOWN)
         monkeypatch.setattr(handover, "is_open_for_writing", lambda _: False)
-    world = World(tmp_path)
+    output_folder = OutputFolder(tmp_path)
     source = tmp_path / "a.jpg"
     source.write_bytes(b"picture")
-    report, directory = report_of(pool, world, source, 1)
+    report, directory = report_of(pool, output_folder, source, 1)
     assert isinstance(report, Cut)
-    staged = world.publisher.staging.of_job(directory)
+    staged = output_folder.publisher.staging.of_job(directory)
     kept = staged.path("1-0.png").stat().st_ino
-    plan = world.plan(
+    plan = output_folder.plan(
         Publication(
             facts=facts("a.jpg"),
             staged=report.staged,
@@ -119,29 +119,29 @@ def test_a_result_does_not_change_once_it_is_published(
         )
     )
     assert not staged.directory.exists()
-    assert world.publisher.was_file_kept_open is (leases == "as they are" and know_leases(tmp_path))
-    world.publisher.carry_out(plan)
-    report_of(pool, world, source, 2)
-    assert world.files() == {"a.png": HONEST}
-    assert (world.output / "a.png").stat().st_ino != kept
+    assert output_folder.publisher.was_file_kept_open is (leases == "as they are" and know_leases(tmp_path))
+    output_folder.publisher.carry_out(plan)
+    report_of(pool, output_folder, source, 2)
+    assert output_folder.files() == {"a.png": HONEST}
+    assert (output_folder.output / "a.png").stat().st_ino != kept
 
 
 def test_a_result_that_nobody_has_open_is_moved_and_not_copied(tmp_path: Path) -> None:
     """Its bytes are written once."""
     if not know_leases(tmp_path):
         pytest.skip("this file system knows no leases")
-    world = World(tmp_path)
-    results = world.results("a.jpg", [HONEST])
-    inode = world.publisher.staging.path("1-0.png").stat().st_ino
-    world.publisher.carry_out(world.plan(results))
-    assert (world.output / "a.png").stat().st_ino == inode
+    output_folder = OutputFolder(tmp_path)
+    results = output_folder.results("a.jpg", [HONEST])
+    inode = output_folder.publisher.staging.path("1-0.png").stat().st_ino
+    output_folder.publisher.carry_out(output_folder.plan(results))
+    assert (output_folder.output / "a.png").stat().st_ino == inode
 
 
 def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hashed bytes are those that are kept: the worker may write between any two reads."""
-    world = World(tmp_path)
-    results = world.results("a.jpg", [HONEST])
-    staged = world.publisher.staging.path("1-0.png")
+    output_folder = OutputFolder(tmp_path)
+    results = output_folder.results("a.jpg", [HONEST])
+    staged = output_folder.publisher.staging.path("1-0.png")
     with staged.open("r+b", buffering=0) as kept:
         pread = os.pread
 
@@ -152,9 +152,9 @@ def test_a_copy_that_changes_under_way_is_no_result(tmp_path: Path, monkeypatch:
 
         monkeypatch.setattr(os, "pread", changing)
         with pytest.raises(ResultLostError):
-            world.plan(results)
-    assert world.files() == {}
-    assert not list((world.output / ".cutoutd-staging/run-1.own").iterdir())
+            output_folder.plan(results)
+    assert output_folder.files() == {}
+    assert not list((output_folder.output / ".cutoutd-staging/run-1.own").iterdir())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")

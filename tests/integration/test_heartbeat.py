@@ -12,7 +12,7 @@ from cutoutd.daemon.heartbeat import EXTEND_EVERY_S, OVERSLEPT_S, Heartbeat
 from cutoutd.folder.hot_folder import HANGS_AFTER_S
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.process.sd_notify import ServiceManager
-from tests.integration.hall import Hall
+from tests.integration.supervisor_run import SupervisorRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,27 +41,27 @@ class Heard(ServiceManager):
 
 
 @pytest.fixture
-def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
     """A supervisor with a watchdog."""
-    created = Hall(tmp_path, clock)
+    created = SupervisorRun(tmp_path, clock)
     yield created
     created.end()
 
 
-def watched(hall: Hall, *, seconds: float) -> Heard:
+def watched(supervisor_run: SupervisorRun, *, seconds: float) -> Heard:
     """Run the supervisor for some time. Returns the messages."""
-    manager = Heard(hall.clock)
-    hall.heartbeat = Heartbeat(manager, hall.clock)
-    supervisor = hall.supervise(once=False)
-    end_s = hall.clock.monotonic_s() + seconds
-    before = hall.workers.before_poll
+    manager = Heard(supervisor_run.clock)
+    supervisor_run.heartbeat = Heartbeat(manager, supervisor_run.clock)
+    supervisor = supervisor_run.supervise(once=False)
+    end_s = supervisor_run.clock.monotonic_s() + seconds
+    before = supervisor_run.workers.before_poll
 
     def poll() -> None:
         before()
-        if hall.clock.monotonic_s() >= end_s:
+        if supervisor_run.clock.monotonic_s() >= end_s:
             supervisor.stop()
 
-    hall.workers.before_poll = poll
+    supervisor_run.workers.before_poll = poll
     supervisor.run()
     return manager
 
@@ -72,78 +72,82 @@ def longest_pause_s(manager: Heard) -> float:
     return max(later - earlier for earlier, later in itertools.pairwise(times))
 
 
-def test_the_service_is_ready_once_a_worker_is_and_keep_alives_follow(hall: Hall) -> None:
+def test_the_service_is_ready_once_a_worker_is_and_keep_alives_follow(supervisor_run: SupervisorRun) -> None:
     """Several times in each period."""
-    facts, hall.workers.facts = hall.workers.facts, None
-    start_s = hall.clock.monotonic_s()
+    facts, supervisor_run.workers.facts = supervisor_run.workers.facts, None
+    start_s = supervisor_run.clock.monotonic_s()
 
     def load() -> None:
-        if hall.clock.monotonic_s() > start_s + 5:
-            hall.workers.facts = facts
+        if supervisor_run.clock.monotonic_s() > start_s + 5:
+            supervisor_run.workers.facts = facts
 
-    hall.workers.before_poll = load
-    manager = watched(hall, seconds=60)
+    supervisor_run.workers.before_poll = load
+    manager = watched(supervisor_run, seconds=60)
     (ready_s,) = manager.times("READY=1")
     assert ready_s >= start_s + 5
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_one_folder_that_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None:
+def test_one_folder_that_hangs_does_not_stop_the_keep_alives(supervisor_run: SupervisorRun) -> None:
     """A restart would not repair the share."""
-    hall.monitor.now(looking_since_s=hall.clock.monotonic_s())
-    manager = watched(hall, seconds=3 * OVERSLEPT_S)
-    assert not hall.hot.status.is_open
+    supervisor_run.monitor.now(looking_since_s=supervisor_run.clock.monotonic_s())
+    manager = watched(supervisor_run, seconds=3 * OVERSLEPT_S)
+    assert not supervisor_run.hot.status.is_open
     assert longest_pause_s(manager) < PERIOD_S / 5
     assert manager.times("STATUS=")[-1] > HANGS_AFTER_S
     assert any("1 standing by" in line for _, line in manager.messages)
 
 
-def test_a_monitor_that_never_scans_again_stops_the_keep_alives(hall: Hall) -> None:
+def test_a_monitor_that_never_scans_again_stops_the_keep_alives(supervisor_run: SupervisorRun) -> None:
     """The monitor sleeps because of an internal error, not for a share, and its folder's files would wait for ever."""
-    manager = watched(hall, seconds=3 * OVERSLEPT_S)
+    manager = watched(supervisor_run, seconds=3 * OVERSLEPT_S)
     start_s, end_s = manager.times("READY=1")[0], manager.times("WATCHDOG=1")[-1]
     assert OVERSLEPT_S - 5 < end_s - start_s < OVERSLEPT_S + 5
 
 
-def test_a_removed_folder_whose_share_hangs_does_not_stop_the_keep_alives(hall: Hall) -> None:
+def test_a_removed_folder_whose_share_hangs_does_not_stop_the_keep_alives(
+    supervisor_run: SupervisorRun,
+) -> None:
     """The folder was removed from the configuration; that it is not scanned any more is no fault."""
-    hall.folder_set._leaving.append(hall.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
-    hall.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
-    manager = watched(hall, seconds=3 * OVERSLEPT_S)
-    hall.hot.delivery._tasks._submitted -= 1  # noqa: SLF001 -- see above
+    supervisor_run.folder_set._leaving.append(supervisor_run.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
+    supervisor_run.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
+    manager = watched(supervisor_run, seconds=3 * OVERSLEPT_S)
+    supervisor_run.hot.delivery._tasks._submitted -= 1  # noqa: SLF001 -- see above
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_a_monitor_that_scans_now_and_then_does_not_stop_the_keep_alives(hall: Hall) -> None:
+def test_a_monitor_that_scans_now_and_then_does_not_stop_the_keep_alives(
+    supervisor_run: SupervisorRun,
+) -> None:
     """As in the test before the last, but the monitor still scans."""
 
     def turn() -> None:
-        hall.monitor.now(looks=int(hall.clock.monotonic_s() // 60))
+        supervisor_run.monitor.now(looks=int(supervisor_run.clock.monotonic_s() // 60))
 
-    hall.workers.before_poll = turn
-    assert longest_pause_s(watched(hall, seconds=3 * OVERSLEPT_S)) < PERIOD_S / 5
+    supervisor_run.workers.before_poll = turn
+    assert longest_pause_s(watched(supervisor_run, seconds=3 * OVERSLEPT_S)) < PERIOD_S / 5
 
 
-def test_a_journal_that_refuses_does_not_stop_the_keep_alives(hall: Hall) -> None:
+def test_a_journal_that_refuses_does_not_stop_the_keep_alives(supervisor_run: SupervisorRun) -> None:
     """Its disk is full: a restart would meet the same disk."""
-    other = sqlite3.connect(hall.root / FILE_NAME, timeout=0, isolation_level=None)
-    hall.journal.store._connection.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 -- the real one is 15 s
-    start_s = hall.clock.monotonic_s()
+    other = sqlite3.connect(supervisor_run.root / FILE_NAME, timeout=0, isolation_level=None)
+    supervisor_run.journal.store._connection.execute("PRAGMA busy_timeout = 0")  # noqa: SLF001 -- the real one is 15 s
+    start_s = supervisor_run.clock.monotonic_s()
 
     def refuse() -> None:
-        if not other.in_transaction and hall.clock.monotonic_s() > start_s + 5:
+        if not other.in_transaction and supervisor_run.clock.monotonic_s() > start_s + 5:
             other.execute("BEGIN EXCLUSIVE")
 
-    hall.workers.before_poll = refuse
-    manager = watched(hall, seconds=30)
+    supervisor_run.workers.before_poll = refuse
+    manager = watched(supervisor_run, seconds=30)
     other.close()
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 
-def test_a_long_stop_asks_for_more_time_while_it_progresses(hall: Hall) -> None:
+def test_a_long_stop_asks_for_more_time_while_it_progresses(supervisor_run: SupervisorRun) -> None:
     """The status says that the daemon is stopping."""
-    hall.accept("a.jpg")
-    manager = watched(hall, seconds=3)  # the worker never answers
+    supervisor_run.accept("a.jpg")
+    manager = watched(supervisor_run, seconds=3)  # the worker never answers
     extensions = manager.times("EXTEND_TIMEOUT_USEC=")
     (stopping_s,) = manager.times("STOPPING=1")
     assert extensions[0] == stopping_s
@@ -151,10 +155,12 @@ def test_a_long_stop_asks_for_more_time_while_it_progresses(hall: Hall) -> None:
     assert max(b - a for a, b in itertools.pairwise(extensions)) < 2 * EXTEND_EVERY_S
 
 
-def test_the_status_shows_queue_and_rate(hall: Hall) -> None:
+def test_the_status_shows_queue_and_rate(supervisor_run: SupervisorRun) -> None:
     """The rate is that of the last minute."""
-    hall.accept("a.jpg", "b.jpg", "c.jpg")
-    hall.workers.answer = lambda task: hall.cut(task) if len(hall.workers.given) < 3 else None
-    manager = watched(hall, seconds=20)
+    supervisor_run.accept("a.jpg", "b.jpg", "c.jpg")
+    supervisor_run.workers.answer = lambda task: (
+        supervisor_run.cut(task) if len(supervisor_run.workers.given) < 3 else None
+    )
+    manager = watched(supervisor_run, seconds=20)
     assert any(line == "STATUS=1 waiting, 2 in the last minute; 1 folder" for _, line in manager.messages)
     assert any(line.startswith("STATUS=ending what is in work; ") for _, line in manager.messages)

@@ -12,7 +12,7 @@ from cutoutd.jobs import JobState, Wanted
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.publish import reviews
-from tests.integration.desk import NEW, OLD, Power
+from tests.integration.delivery_run import NEW, OLD, Power
 from tests.integration.parts import JPEG, NAME, until
 from tests.integration.test_reviews import decide, doubtful, sidecar
 
@@ -21,183 +21,189 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Job
-    from tests.integration.desk import Desk
+    from tests.integration.delivery_run import DeliveryRun
 
 
-def hold(desk: Desk, job: Job) -> Job:
+def hold(delivery_run: DeliveryRun, job: Job) -> Job:
     """Undo a decision as a person does."""
-    return decide(desk, job, ReviewDecision.HOLD)
+    return decide(delivery_run, job, ReviewDecision.HOLD)
 
 
 def test_an_accepted_result_is_in_review_again_and_can_be_decided_again(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """With the same bytes; nothing is left under its own name, and the sidecar says that a person did it."""
-    desk = make()
-    job = doubtful(desk)
-    before = sidecar(desk, "review/a-overlay.png.json")
-    assert JobResult.of(decide(desk, job)).accepted
-    held = hold(desk, job)
+    delivery_run = make()
+    job = doubtful(delivery_run)
+    before = sidecar(delivery_run, "review/a-overlay.png.json")
+    assert JobResult.of(decide(delivery_run, job)).accepted
+    held = hold(delivery_run, job)
     assert held.state is JobState.REVIEW
     assert not JobResult.of(held).accepted
     assert (held.wanted, JobResult.of(held).decision) == (None, "")
-    assert desk.files() == {"review/a.png": NEW}
-    assert [path.name for path in desk.folder.output.glob("*.json")] == []
-    document = sidecar(desk, "review/a.png.json")
+    assert delivery_run.files() == {"review/a.png": NEW}
+    assert [path.name for path in delivery_run.folder.output.glob("*.json")] == []
+    document = sidecar(delivery_run, "review/a.png.json")
     assert document["quality"] == before["quality"]
     assert "back into review" in document["warnings"][-1]
     assert held.detail["why"] == "no subject"
-    assert [(one.path, one.review) for one in desk.journal.reservations.earlier(NAME, "a.jpg")] == [
+    assert [(one.path, one.review) for one in delivery_run.journal.reservations.earlier(NAME, "a.jpg")] == [
         ("review/a.png", True)
     ]
-    assert desk.staged() == []
-    assert decide(desk, job).state is JobState.DONE
-    assert desk.files() == {"a.png": NEW}
+    assert delivery_run.staged() == []
+    assert decide(delivery_run, job).state is JobState.DONE
+    assert delivery_run.files() == {"a.png": NEW}
 
 
-def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[..., Desk]) -> None:
+def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[..., DeliveryRun]) -> None:
     """With all its renditions."""
-    desk = make(rendition=[{}, {"suffix": "_2"}])
-    job = desk.deliver("a.jpg", NEW, OLD)
-    assert hold(desk, job).state is JobState.REVIEW
-    assert desk.files() == {"review/a.png": NEW, "review/a_2.png": OLD}
-    assert desk.job(job).detail["why"] == "a person has put it back into review"
+    delivery_run = make(rendition=[{}, {"suffix": "_2"}])
+    job = delivery_run.deliver("a.jpg", NEW, OLD)
+    assert hold(delivery_run, job).state is JobState.REVIEW
+    assert delivery_run.files() == {"review/a.png": NEW, "review/a_2.png": OLD}
+    assert delivery_run.job(job).detail["why"] == "a person has put it back into review"
 
 
-def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(make: Callable[..., Desk]) -> None:
+def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(
+    make: Callable[..., DeliveryRun],
+) -> None:
     """Accepted, undone and rejected: it stays in review, with the reason; once its original is back, it is removed."""
-    desk = make(originals="delete")
-    job = doubtful(desk)
-    assert decide(desk, job).state is JobState.DONE
-    original = desk.folder.input / "a.jpg"
+    delivery_run = make(originals="delete")
+    job = doubtful(delivery_run)
+    assert decide(delivery_run, job).state is JobState.DONE
+    original = delivery_run.folder.input / "a.jpg"
     assert not original.exists()
-    hold(desk, job)
-    kept = decide(desk, job, ReviewDecision.REJECT)
+    hold(delivery_run, job)
+    kept = decide(delivery_run, job, ReviewDecision.REJECT)
     assert kept.state is JobState.REVIEW
-    assert desk.files() == {"review/a.png": NEW}
+    assert delivery_run.files() == {"review/a.png": NEW}
     assert "all that is left of the picture" in JobResult.of(kept).refused
     assert "retry" not in JobResult.of(kept).refused
     original.write_bytes(JPEG)
-    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
-    assert desk.files() == {}
+    assert decide(delivery_run, job, ReviewDecision.REJECT).state is JobState.FAILED
+    assert delivery_run.files() == {}
 
 
-def test_an_original_that_was_moved_away_by_us_is_there(make: Callable[..., Desk], tmp_path: Path) -> None:
+def test_an_original_that_was_moved_away_by_us_is_there(
+    make: Callable[..., DeliveryRun], tmp_path: Path
+) -> None:
     """Its cutout is rejected, and can be cut again; a file under its name with other bytes is another picture."""
-    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
-    job = doubtful(desk)
-    decide(desk, job)
+    delivery_run = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    job = doubtful(delivery_run)
+    decide(delivery_run, job)
     moved = tmp_path / "originals" / "a.jpg"
     assert moved.exists()
-    hold(desk, job)
+    hold(delivery_run, job)
     moved.write_bytes(b"another picture")
-    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.REVIEW
+    assert decide(delivery_run, job, ReviewDecision.REJECT).state is JobState.REVIEW
     moved.write_bytes(JPEG)
-    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
+    assert decide(delivery_run, job, ReviewDecision.REJECT).state is JobState.FAILED
 
 
 def test_a_picture_cut_again_from_the_folder_for_originals_can_be_corrected(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """Accepted, undone, rejected and undone again: in review, with its original in the folder for originals."""
-    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
-    job = doubtful(desk)
-    decide(desk, job)
-    desk.journal.sources.note_places(NAME, {"a.jpg": 5})
-    hold(desk, job)
-    decide(desk, job, ReviewDecision.REJECT)
-    hold(desk, job)
-    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    delivery_run = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    job = doubtful(delivery_run)
+    decide(delivery_run, job)
+    delivery_run.journal.sources.note_places(NAME, {"a.jpg": 5})
+    hold(delivery_run, job)
+    decide(delivery_run, job, ReviewDecision.REJECT)
+    hold(delivery_run, job)
+    again = delivery_run.journal.queue.next_in(NAME, newest_first=False)
     assert again is not None
-    desk.journal.queue.claim(again)
-    desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
-    desk.settle()
-    held = desk.job(job)
+    delivery_run.journal.queue.claim(again)
+    delivery_run.delivery.deliver(again, delivery_run.cut(again, NEW, review=True))
+    delivery_run.settle()
+    held = delivery_run.job(job)
     assert held.state is JobState.REVIEW
-    assert fixes.why_not(desk.journal, held, FixRequest(job=job.id, action=FixAction.UNDO)) == ""
+    assert fixes.why_not(delivery_run.journal, held, FixRequest(job=job.id, action=FixAction.UNDO)) == ""
 
 
-def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(make: Callable[..., Desk]) -> None:
+def test_a_rejected_one_is_cut_again_and_held_back_whatever_its_score(
+    make: Callable[..., DeliveryRun],
+) -> None:
     """Its files in review were removed, so a worker makes them again."""
-    desk = make()
-    job = doubtful(desk)
-    assert decide(desk, job, ReviewDecision.REJECT).state is JobState.FAILED
-    queued = hold(desk, job)
+    delivery_run = make()
+    job = doubtful(delivery_run)
+    assert decide(delivery_run, job, ReviewDecision.REJECT).state is JobState.FAILED
+    queued = hold(delivery_run, job)
     assert (queued.state, queued.wanted, queued.forced) == (JobState.QUEUED, Wanted.HELD, True)
-    desk.journal.queue.put_back(job.id)  # for a reason that is not its own
-    again = desk.journal.queue.next_in(NAME, newest_first=False)
+    delivery_run.journal.queue.put_back(job.id)  # for a reason that is not its own
+    again = delivery_run.journal.queue.next_in(NAME, newest_first=False)
     assert again is not None
     assert again.wanted is Wanted.HELD
-    desk.journal.queue.claim(again)
-    desk.delivery.deliver(again, desk.cut(again, NEW, review=True))
-    desk.settle()
-    assert desk.job(job).state is JobState.REVIEW
-    assert desk.job(job).wanted is None
-    assert desk.files() == {"review/a.png": NEW}
+    delivery_run.journal.queue.claim(again)
+    delivery_run.delivery.deliver(again, delivery_run.cut(again, NEW, review=True))
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.REVIEW
+    assert delivery_run.job(job).wanted is None
+    assert delivery_run.files() == {"review/a.png": NEW}
 
 
-def test_a_decision_that_was_not_carried_out_is_withdrawn(make: Callable[..., Desk]) -> None:
+def test_a_decision_that_was_not_carried_out_is_withdrawn(make: Callable[..., DeliveryRun]) -> None:
     """Nothing was done, and nothing is done."""
-    desk = make()
-    job = doubtful(desk)
-    before = desk.files()
-    assert desk.journal.review_decisions.decide(job.id, ReviewDecision.REJECT) is not None
-    held = hold(desk, job)
+    delivery_run = make()
+    job = doubtful(delivery_run)
+    before = delivery_run.files()
+    assert delivery_run.journal.review_decisions.decide(job.id, ReviewDecision.REJECT) is not None
+    held = hold(delivery_run, job)
     assert (held.state, JobResult.of(held).decision) == (JobState.REVIEW, "")
-    assert desk.files() == before
+    assert delivery_run.files() == before
 
 
 def test_a_decision_undone_during_publication_is_undone_right_after_it(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """The request survives the end of the publication, and a crash before that."""
-    desk = make(faults=(faults := []))
-    job = doubtful(desk)
+    delivery_run = make(faults=(faults := []))
+    job = doubtful(delivery_run)
     faults.append(
-        lambda plan: desk.journal.review_decisions.decide(job.id, ReviewDecision.HOLD) and None  # noqa: ARG005 -- as a publisher calls
+        lambda plan: delivery_run.journal.review_decisions.decide(job.id, ReviewDecision.HOLD) and None  # noqa: ARG005 -- as a publisher calls
     )
-    held = decide(desk, job)
+    held = decide(delivery_run, job)
     assert held.state is JobState.REVIEW
-    assert desk.files() == {"review/a.png": NEW}
+    assert delivery_run.files() == {"review/a.png": NEW}
 
 
 def test_a_retouched_result_stays_and_the_person_is_notified(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """Nobody's work is moved."""
-    desk = make()
-    job = desk.deliver("a.jpg", NEW)
-    (desk.folder.output / "a.png").write_bytes(b"retouched")
-    held = hold(desk, job)
+    delivery_run = make()
+    job = delivery_run.deliver("a.jpg", NEW)
+    (delivery_run.folder.output / "a.png").write_bytes(b"retouched")
+    held = hold(delivery_run, job)
     assert held.state is JobState.DONE
     assert "changed" in held.detail["refused"]
     assert (held.wanted, JobResult.of(held).decision) == (None, "")
-    assert desk.files() == {"a.png": b"retouched"}
-    assert desk.staged() == []
+    assert delivery_run.files() == {"a.png": b"retouched"}
+    assert delivery_run.staged() == []
 
 
 def test_a_result_whose_original_was_moved_away_goes_back_without_it(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """Nothing is cut; and a later file at the original's path is another picture."""
-    desk = make(originals="move", originals_dir=str(tmp_path / "kept"))
-    job = desk.deliver("a.jpg", NEW)
-    assert not (desk.folder.input / "a.jpg").exists()
-    assert hold(desk, job).state is JobState.REVIEW
-    assert desk.journal.sources.is_put_away(NAME, "a.jpg")
-    assert decide(desk, job).state is JobState.DONE
-    assert desk.files() == {"a.png": NEW}
+    delivery_run = make(originals="move", originals_dir=str(tmp_path / "kept"))
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert not (delivery_run.folder.input / "a.jpg").exists()
+    assert hold(delivery_run, job).state is JobState.REVIEW
+    assert delivery_run.journal.sources.is_put_away(NAME, "a.jpg")
+    assert decide(delivery_run, job).state is JobState.DONE
+    assert delivery_run.files() == {"a.png": NEW}
     assert (tmp_path / "kept" / "a.jpg").read_bytes() == JPEG
 
 
 @pytest.mark.parametrize("when", ["before", "amid", "before the names go", "after the names went"])
 def test_a_crash_at_any_step_is_repaired_by_the_next_start(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, when: str
+    make: Callable[..., DeliveryRun], monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The result is in review once, and nowhere else."""
     faults: list[Any] = []
-    desk = make(faults=faults)
-    job = desk.deliver("a.jpg", NEW)
+    delivery_run = make(faults=faults)
+    job = delivery_run.deliver("a.jpg", NEW)
     clear = reviews.Reviews.clear
 
     def dies(self: reviews.Reviews, *arguments: Any) -> None:  # noqa: ANN401 -- as of clear
@@ -209,13 +215,13 @@ def test_a_crash_at_any_step_is_repaired_by_the_next_start(
         faults.append(Power())
     elif when != "before":
         monkeypatch.setattr(reviews.Reviews, "clear", dies)
-    decided = desk.journal.review_decisions.decide(job.id, ReviewDecision.HOLD)
+    decided = delivery_run.journal.review_decisions.decide(job.id, ReviewDecision.HOLD)
     assert decided is not None
     if when != "before":
-        desk.delivery.carry_out_decision(decided)
-        until(lambda: desk.delivery.failure is not None, "the crash")
+        delivery_run.delivery.carry_out_decision(decided)
+        until(lambda: delivery_run.delivery.failure is not None, "the crash")
     monkeypatch.setattr(reviews.Reviews, "clear", clear)
-    desk.journal.close()
+    delivery_run.journal.close()
     again = make(run="run-2")
     for unfinished in again.journal.queue.recover():
         again.delivery.repair(unfinished)

@@ -16,7 +16,7 @@ from cutoutd.publish import displaced
 from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.staging import STAGING_NAME
-from tests.integration.desk import Desk, Power
+from tests.integration.delivery_run import DeliveryRun, Power
 from tests.integration.parts import NAME, digest, until
 from tests.integration.test_moves_onto_names import (
     SWAP,
@@ -41,95 +41,95 @@ LONG_S = 200.0
 """Longer than the time for which results are kept."""
 
 
-def set_aside(desk: Desk) -> Job:
+def set_aside(delivery_run: DeliveryRun) -> Job:
     """Displace the result of `a`, kept for its picture, which is expected as `x`; `b` is now named `a`."""
-    cut(desk, "a", "b")
-    rename(desk, ("a", "x"), ("b", "a"), when="down")
-    now, own = take(desk, "a", "x")
-    follow(desk, [now])
-    assert desk.files() == {"a.png": cutout("b")}
-    assert len(kept_files(desk)) == 2
+    cut(delivery_run, "a", "b")
+    rename(delivery_run, ("a", "x"), ("b", "a"), when="down")
+    now, own = take(delivery_run, "a", "x")
+    follow(delivery_run, [now])
+    assert delivery_run.files() == {"a.png": cutout("b")}
+    assert len(kept_files(delivery_run)) == 2
     return own
 
 
-def vanish(desk: Desk, job: Job) -> None:
+def vanish(delivery_run: DeliveryRun, job: Job) -> None:
     """Remove a picture before it was read."""
-    (desk.folder.input / job.path).unlink()
-    desk.journal.gone(job, "it vanished")
+    (delivery_run.folder.input / job.path).unlink()
+    delivery_run.journal.gone(job, "it vanished")
 
 
-def wait(desk: Desk) -> None:
+def wait(delivery_run: DeliveryRun) -> None:
     """Advance the time beyond the limit for kept results."""
-    desk.clock.advance(LONG_S)
-    desk.poke()
-    desk.settle()
+    delivery_run.clock.advance(LONG_S)
+    delivery_run.poke()
+    delivery_run.settle()
 
 
-def kept_files(desk: Desk) -> list[Path]:
+def kept_files(delivery_run: DeliveryRun) -> list[Path]:
     """Return the files under private names."""
-    return sorted((desk.folder.output / displaced.DIRECTORY).glob("*"))
+    return sorted((delivery_run.folder.output / displaced.DIRECTORY).glob("*"))
 
 
-def sidecar(desk: Desk, name: str) -> dict[str, Any]:
+def sidecar(delivery_run: DeliveryRun, name: str) -> dict[str, Any]:
     """Return the sidecar of a result, checked to name that result."""
-    found: dict[str, Any] = json.loads((desk.folder.output / f"{name}.json").read_text())
+    found: dict[str, Any] = json.loads((delivery_run.folder.output / f"{name}.json").read_text())
     assert [one["path"] for one in found["outputs"]] == [name]
     return found
 
 
-def lose_journal(desk: Desk) -> None:
+def lose_journal(delivery_run: DeliveryRun) -> None:
     """End a run, and remove its journal."""
-    desk.end()
-    desk.journal.close()
-    for path in desk.root.glob(f"{FILE_NAME}*"):
+    delivery_run.end()
+    delivery_run.journal.close()
+    for path in delivery_run.root.glob(f"{FILE_NAME}*"):
         path.unlink()
 
 
 @pytest.mark.parametrize("own", ["taken", "free"])
 def test_a_result_whose_picture_turns_up_nowhere_gets_a_name_again(
-    make: Callable[..., Desk], own: str
+    make: Callable[..., DeliveryRun], own: str
 ) -> None:
     """Its own, or the next free one. Before, it stayed under its private name for ever."""
-    desk = make()
-    vanish(desk, set_aside(desk))
+    delivery_run = make()
+    vanish(delivery_run, set_aside(delivery_run))
     if own == "free":
-        rename(desk, ("a", "c"))
-        follow(desk, take(desk, "c"))
-    wait(desk)
+        rename(delivery_run, ("a", "c"))
+        follow(delivery_run, take(delivery_run, "c"))
+    wait(delivery_run)
     name, others = ("a.png", {"c.png": cutout("b")}) if own == "free" else ("a-2.png", {"a.png": cutout("b")})
-    assert desk.files() == {name: cutout("a"), **others}
-    assert sidecar(desk, name)["source"]["sha256"] == digest(picture("a"))
-    assert desk.staged() == []
+    assert delivery_run.files() == {name: cutout("a"), **others}
+    assert sidecar(delivery_run, name)["source"]["sha256"] == digest(picture("a"))
+    assert delivery_run.staged() == []
     # Its picture may still turn up, and another one does not get its name.
-    (desk.folder.input / "y.jpg").write_bytes(picture("a"))
-    follow(desk, take(desk, "y"))
-    assert cutouts_by_name(desk) == {"y.png": cutout("a"), **others}
+    (delivery_run.folder.input / "y.jpg").write_bytes(picture("a"))
+    follow(delivery_run, take(delivery_run, "y"))
+    assert cutouts_by_name(delivery_run) == {"y.png": cutout("a"), **others}
 
 
-def test_a_result_whose_path_was_forgotten_gets_a_name_again(make: Callable[..., Desk]) -> None:
+def test_a_result_whose_path_was_forgotten_gets_a_name_again(make: Callable[..., DeliveryRun]) -> None:
     """Before, all rows of its path were removed, and nothing led to the file any more."""
-    desk = make()
-    vanish(desk, set_aside(desk))
-    desk.journal.history.forget(NAME, ["a.jpg"])
-    wait(desk)
-    assert desk.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
-    assert desk.staged() == []
-    desk.journal.history.forget(NAME, ["a.jpg"])
-    assert desk.journal.store.row("SELECT 1 FROM output") is None
+    delivery_run = make()
+    vanish(delivery_run, set_aside(delivery_run))
+    delivery_run.journal.history.forget(NAME, ["a.jpg"])
+    wait(delivery_run)
+    assert delivery_run.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert delivery_run.staged() == []
+    delivery_run.journal.history.forget(NAME, ["a.jpg"])
+    assert delivery_run.journal.store.row("SELECT 1 FROM output") is None
 
 
 @pytest.mark.parametrize("on_conflict", ["overwrite", "skip"])
 def test_a_result_that_gets_a_name_again_overwrites_nothing(
-    make: Callable[..., Desk], on_conflict: str
+    make: Callable[..., DeliveryRun], on_conflict: str
 ) -> None:
     """Neither another file nor its sidecar, whatever `on_conflict` says; and it is never skipped."""
-    desk = make(on_conflict=on_conflict)
-    vanish(desk, set_aside(desk))
-    (desk.folder.output / "a-2.png").write_bytes(b"theirs")
-    (desk.folder.output / "a-3.png.json").write_bytes(b"{}")
-    wait(desk)
-    assert desk.files() == {"a.png": cutout("b"), "a-2.png": b"theirs", "a-4.png": cutout("a")}
-    assert (desk.folder.output / "a-3.png.json").read_bytes() == b"{}"
+    delivery_run = make(on_conflict=on_conflict)
+    vanish(delivery_run, set_aside(delivery_run))
+    (delivery_run.folder.output / "a-2.png").write_bytes(b"theirs")
+    (delivery_run.folder.output / "a-3.png.json").write_bytes(b"{}")
+    wait(delivery_run)
+    assert delivery_run.files() == {"a.png": cutout("b"), "a-2.png": b"theirs", "a-4.png": cutout("a")}
+    assert (delivery_run.folder.output / "a-3.png.json").read_bytes() == b"{}"
 
 
 STEPS: dict[str, tuple[Any, str]] = {
@@ -146,9 +146,9 @@ def test_a_return_that_a_crash_broke_off_is_finished(
     tmp_path: Path, clock: FakeClock, step: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before or after each of its steps, with and without the journal: one result under one name, with its sidecar."""
-    desk = Desk(tmp_path, clock)
-    desk.delivery.start()
-    vanish(desk, set_aside(desk))
+    delivery_run = DeliveryRun(tmp_path, clock)
+    delivery_run.delivery.start()
+    vanish(delivery_run, set_aside(delivery_run))
     owner, name = STEPS[step]
     real = getattr(owner, name)
 
@@ -160,10 +160,10 @@ def test_a_return_that_a_crash_broke_off_is_finished(
     clock.advance(LONG_S)
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, dies)
-        desk.poke()
-        until(lambda: desk.delivery.failure, "the power cut")
-    desk.journal.close()
-    again = Desk(tmp_path, clock, run="run-2")
+        delivery_run.poke()
+        until(lambda: delivery_run.delivery.failure, "the power cut")
+    delivery_run.journal.close()
+    again = DeliveryRun(tmp_path, clock, run="run-2")
     again.delivery.start()
     again.delivery.sweep(frozenset({"run-1"}))
     again.settle()
@@ -177,15 +177,15 @@ def test_a_return_that_a_crash_broke_off_is_finished(
 
 def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, clock: FakeClock) -> None:
     """However long no daemon ran: its picture was renamed, and not read yet. Before, it was removed at once, and cut again."""
-    desk = Desk(tmp_path, clock)
-    desk.delivery.start()
-    cut(desk, "a", "b")
-    rename(desk, ("a", "x"), ("b", "a"))
-    follow(desk, take(desk, "a"))
-    assert desk.files() == {"a.png": cutout("b")}
-    desk.journal.close()
+    delivery_run = DeliveryRun(tmp_path, clock)
+    delivery_run.delivery.start()
+    cut(delivery_run, "a", "b")
+    rename(delivery_run, ("a", "x"), ("b", "a"))
+    follow(delivery_run, take(delivery_run, "a"))
+    assert delivery_run.files() == {"a.png": cutout("b")}
+    delivery_run.journal.close()
     clock.advance(LONG_S)
-    again = Desk(tmp_path, clock, run="run-2")
+    again = DeliveryRun(tmp_path, clock, run="run-2")
     again.delivery.start()
     again.delivery.sweep(frozenset({"run-1"}))
     again.settle()
@@ -199,21 +199,21 @@ def test_a_result_is_kept_until_the_next_run_knows_its_pictures(tmp_path: Path, 
     again.journal.close()
 
 
-def test_results_get_names_again_when_their_folder_is_removed(make: Callable[..., Desk]) -> None:
+def test_results_get_names_again_when_their_folder_is_removed(make: Callable[..., DeliveryRun]) -> None:
     """Nothing would look for them any more. Before, they stayed under private names in the output."""
-    desk = make()
-    set_aside(desk)
-    desk.delivery.stop(for_good=True)
-    assert desk.delivery.join(20.0)
-    assert desk.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
-    assert not (desk.folder.output / STAGING_NAME).exists()
+    delivery_run = make()
+    set_aside(delivery_run)
+    delivery_run.delivery.stop(for_good=True)
+    assert delivery_run.delivery.join(20.0)
+    assert delivery_run.files() == {"a.png": cutout("b"), "a-2.png": cutout("a")}
+    assert not (delivery_run.folder.output / STAGING_NAME).exists()
 
 
-def test_a_result_gets_a_name_again_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
+def test_a_result_gets_a_name_again_although_the_journal_was_lost(make: Callable[..., DeliveryRun]) -> None:
     """Its sidecar has its name. Before, the files and the staging directory stayed."""
-    desk = make()
-    vanish(desk, set_aside(desk))
-    lose_journal(desk)
+    delivery_run = make()
+    vanish(delivery_run, set_aside(delivery_run))
+    lose_journal(delivery_run)
     again = make(run="run-2")
     again.poke()
     again.settle()
@@ -224,11 +224,11 @@ def test_a_result_gets_a_name_again_although_the_journal_was_lost(make: Callable
     assert not (again.folder.output / displaced.DIRECTORY).exists()
 
 
-def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callable[..., Desk]) -> None:
+def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callable[..., DeliveryRun]) -> None:
     """Before, the picture was cut once more."""
-    desk = make()
-    set_aside(desk)
-    lose_journal(desk)
+    delivery_run = make()
+    set_aside(delivery_run)
+    lose_journal(delivery_run)
     again = make(run="run-2")
     again.poke()
     again.settle()
@@ -237,13 +237,15 @@ def test_a_result_follows_its_picture_although_the_journal_was_lost(make: Callab
     assert not (again.folder.output / displaced.DIRECTORY).exists()
 
 
-def test_files_that_others_could_have_put_among_the_kept_ones_get_no_name(make: Callable[..., Desk]) -> None:
+def test_files_that_others_could_have_put_among_the_kept_ones_get_no_name(
+    make: Callable[..., DeliveryRun],
+) -> None:
     """After a lost journal, a directory in which others can write proves nothing, and nothing in it is removed."""
-    desk = make()
-    vanish(desk, set_aside(desk))
-    lose_journal(desk)
-    (desk.folder.output / displaced.DIRECTORY).chmod(0o777)
-    there = kept_files(desk)
+    delivery_run = make()
+    vanish(delivery_run, set_aside(delivery_run))
+    lose_journal(delivery_run)
+    (delivery_run.folder.output / displaced.DIRECTORY).chmod(0o777)
+    there = kept_files(delivery_run)
     again = make(run="run-2")
     again.poke()
     again.settle()
@@ -258,11 +260,11 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
     tmp_path: Path, clock: FakeClock, broken_off: str, journal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And if the renames were undone meanwhile: the copy is removed if the result has its name, otherwise the result gets its name back."""
-    desk = Desk(tmp_path, clock)
-    desk.delivery.start()
-    cut(desk, "a", "b")
-    rename(desk, *SWAP)
-    (job, _) = take(desk, "a", "b")
+    delivery_run = DeliveryRun(tmp_path, clock)
+    delivery_run.delivery.start()
+    cut(delivery_run, "a", "b")
+    rename(delivery_run, *SWAP)
+    (job, _) = take(delivery_run, "a", "b")
     owner, name = {"copied": (Reviews, "_clear"), "cleared": (DisplacedSources, "displace")}[broken_off]
 
     def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
@@ -270,13 +272,13 @@ def test_a_result_is_there_once_if_setting_it_aside_was_broken_off(
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, dies)
-        desk.delivery.deliver_moved(job, digest(picture("b")))
-        until(lambda: desk.delivery.failure, "the power cut")
+        delivery_run.delivery.deliver_moved(job, digest(picture("b")))
+        until(lambda: delivery_run.delivery.failure, "the power cut")
     if journal == "lost":
-        lose_journal(desk)
+        lose_journal(delivery_run)
     else:
-        desk.journal.close()
-    again = Desk(tmp_path, clock, run="run-2")
+        delivery_run.journal.close()
+    again = DeliveryRun(tmp_path, clock, run="run-2")
     again.delivery.start()
     again.delivery.sweep(frozenset({"run-1"}))
     again.settle()
@@ -293,24 +295,24 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, swept: bool
 ) -> None:
     """Before, the sidecar of another file was copied over the kept one, so that the picture was cut again, and files were left over."""
-    desk = Desk(tmp_path, clock)
-    desk.delivery.start()
-    cut(desk, "a", "b")
-    rename(desk, *SWAP)
-    (job, _) = take(desk, "a", "b")
+    delivery_run = DeliveryRun(tmp_path, clock)
+    delivery_run.delivery.start()
+    cut(delivery_run, "a", "b")
+    rename(delivery_run, *SWAP)
+    (job, _) = take(delivery_run, "a", "b")
 
     def dies(*_: Any, **__: Any) -> Any:  # noqa: ANN401 -- as it is
         raise Power
 
     with monkeypatch.context() as patch:
         patch.setattr(DisplacedSources, "displace", dies)
-        desk.delivery.deliver_moved(job, digest(picture("b")))
-        until(lambda: desk.delivery.failure, "the power cut")
-    desk.journal.close()
-    theirs = {name: desk.folder.output / name for name in ("a.png", "a.png.json")}
+        delivery_run.delivery.deliver_moved(job, digest(picture("b")))
+        until(lambda: delivery_run.delivery.failure, "the power cut")
+    delivery_run.journal.close()
+    theirs = {name: delivery_run.folder.output / name for name in ("a.png", "a.png.json")}
     for path in theirs.values():
         path.write_bytes(b"theirs")
-    again = Desk(tmp_path, clock, run="run-2")
+    again = DeliveryRun(tmp_path, clock, run="run-2")
     again.delivery.start()
     again.journal.queue.recover()
     if swept:
@@ -327,12 +329,12 @@ def test_a_kept_result_follows_although_a_stranger_took_its_name_after_a_crash(
     again.journal.close()
 
 
-def test_a_kept_file_without_a_record_is_not_touched(make: Callable[..., Desk]) -> None:
+def test_a_kept_file_without_a_record_is_not_touched(make: Callable[..., DeliveryRun]) -> None:
     """The file may be the only copy, or incomplete: it is neither removed nor published."""
-    desk = make()
-    vanish(desk, set_aside(desk))
-    lose_journal(desk)
-    result, beside = kept_files(desk)
+    delivery_run = make()
+    vanish(delivery_run, set_aside(delivery_run))
+    lose_journal(delivery_run)
+    result, beside = kept_files(delivery_run)
     beside.unlink()
     again = make(run="run-2")
     again.poke()
@@ -342,10 +344,10 @@ def test_a_kept_file_without_a_record_is_not_touched(make: Callable[..., Desk]) 
 
 
 def test_a_power_cut_cannot_take_the_directory_of_kept_results(
-    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., DeliveryRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own name and its parents' are on the disk before any result loses its name. Before, only the names in it were."""
-    desk = make()
+    delivery_run = make()
     done: list[str] = []
     sync, clear = Tree.sync, Reviews._clear  # noqa: SLF001 -- watched
 
@@ -357,28 +359,28 @@ def test_a_power_cut_cannot_take_the_directory_of_kept_results(
         done.append("cleared")
         return clear(*given, **more)
 
-    cut(desk, "a", "b")
+    cut(delivery_run, "a", "b")
     for _ in range(2):  # the directory is made anew for the second
-        rename(desk, *SWAP)
-        jobs = take(desk, "a", "b")
+        rename(delivery_run, *SWAP)
+        jobs = take(delivery_run, "a", "b")
         done.clear()
         with monkeypatch.context() as patch:
             patch.setattr(Tree, "sync", synced)
             patch.setattr(Reviews, "_clear", cleared)
-            follow(desk, jobs)
+            follow(delivery_run, jobs)
         before = done[: done.index("cleared")]
         assert {displaced.DIRECTORY, STAGING_NAME, ""} <= set(before)
 
 
-def test_a_private_result_stays_private_while_it_is_kept(make: Callable[..., Desk]) -> None:
+def test_a_private_result_stays_private_while_it_is_kept(make: Callable[..., DeliveryRun]) -> None:
     """A result that only its owner could read returns with that mode."""
-    desk = make()
-    cut(desk, "a", "b")
-    (desk.folder.output / "a.png").chmod(0o600)
-    rename(desk, ("a", "x"), ("b", "a"), when="down")
-    now, own = take(desk, "a", "x")
-    follow(desk, [now])
-    vanish(desk, own)
-    wait(desk)
-    assert (desk.folder.output / "a-2.png").read_bytes() == cutout("a")
-    assert os.stat(desk.folder.output / "a-2.png").st_mode & 0o777 == 0o600  # noqa: PTH116 -- bits
+    delivery_run = make()
+    cut(delivery_run, "a", "b")
+    (delivery_run.folder.output / "a.png").chmod(0o600)
+    rename(delivery_run, ("a", "x"), ("b", "a"), when="down")
+    now, own = take(delivery_run, "a", "x")
+    follow(delivery_run, [now])
+    vanish(delivery_run, own)
+    wait(delivery_run)
+    assert (delivery_run.folder.output / "a-2.png").read_bytes() == cutout("a")
+    assert os.stat(delivery_run.folder.output / "a-2.png").st_mode & 0o777 == 0o600  # noqa: PTH116 -- bits

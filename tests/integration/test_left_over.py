@@ -12,10 +12,10 @@ import pytest
 from cutoutd.folder.hot_folder import TIDY_S
 from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.publish.staging import STAGING_NAME, Staging, job_directory
-from tests.integration.desk import FAILURE, NEW, Desk
-from tests.integration.hall import Hall
+from tests.integration.delivery_run import FAILURE, NEW, DeliveryRun
 from tests.integration.parts import until
-from tests.integration.test_serve_uploads import KEY, UploadRoom
+from tests.integration.supervisor_run import SupervisorRun
+from tests.integration.test_serve_uploads import KEY, UploadSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,62 +110,62 @@ def test_files_of_a_job_that_cannot_be_listed_are_removed_later(
 
 @pytest.mark.parametrize("number", ERRORS)
 def test_staged_files_of_a_failed_picture_are_removed_when_the_disk_works(
-    make: Callable[..., Desk], number: int
+    make: Callable[..., DeliveryRun], number: int
 ) -> None:
     """The failure is recorded all the same."""
-    desk = make()
-    job = desk.begin()
-    desk.cut(job, NEW)
+    delivery_run = make()
+    job = delivery_run.begin()
+    delivery_run.cut(job, NEW)
     with refusing(number):
-        desk.delivery.fail(job, FAILURE)
-        desk.delivery.tidy()
-        until(lambda: desk.publisher.has_left_over, "the attempt to remove it")
-    desk.settle()
-    desk.delivery.tidy()
-    desk.settle()
-    assert desk.staged() == []
-    assert not desk.publisher.has_left_over
+        delivery_run.delivery.fail(job, FAILURE)
+        delivery_run.delivery.tidy()
+        until(lambda: delivery_run.publisher.has_left_over, "the attempt to remove it")
+    delivery_run.settle()
+    delivery_run.delivery.tidy()
+    delivery_run.settle()
+    assert delivery_run.staged() == []
+    assert not delivery_run.publisher.has_left_over
 
 
 @pytest.mark.parametrize("number", ERRORS)
 def test_leftovers_of_an_ended_session_are_removed_when_the_disk_works(
-    make: Callable[..., Desk], number: int
+    make: Callable[..., DeliveryRun], number: int
 ) -> None:
     """Also where it cannot be removed at the start."""
-    desk = make()
-    left = desk.folder.output / STAGING_NAME / "run-0"
+    delivery_run = make()
+    left = delivery_run.folder.output / STAGING_NAME / "run-0"
     left.mkdir(mode=0o700)
     (left / "1-0.png").touch(mode=0o600)
     with refusing(number):
-        desk.delivery.sweep(frozenset({"run-0"}))
-        desk.settle()
+        delivery_run.delivery.sweep(frozenset({"run-0"}))
+        delivery_run.settle()
         assert left.exists()
-    desk.delivery.tidy()
-    desk.settle()
+    delivery_run.delivery.tidy()
+    delivery_run.settle()
     assert not left.exists()
 
 
 @pytest.fixture
-def hall(tmp_path: Path, clock: FakeClock) -> Iterator[Hall]:
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
     """A supervisor's parts."""
-    made = Hall(tmp_path, clock)
+    made = SupervisorRun(tmp_path, clock)
     yield made
     made.end()
 
 
-def test_a_healthy_folder_is_tidied_now_and_then(hall: Hall) -> None:
+def test_a_healthy_folder_is_tidied_now_and_then(supervisor_run: SupervisorRun) -> None:
     """Not in every turn of the loop, and not while the folder stands by."""
-    left = hall.staging / "9-0.png"
+    left = supervisor_run.staging / "9-0.png"
     left.touch()
-    publisher = hall.hot.delivery.steps.context.publisher
+    publisher = supervisor_run.hot.delivery.steps.context.publisher
     with refusing(errno.EIO), pytest.raises(OSError, match="error"):
         publisher.staging.remove(left.name)
-    hall.monitor.stand_by("away")
-    hall.hot.watch_over(0.0, blocked_on_io=(), left_behind=())
-    until(lambda: hall.hot.delivery.is_idle, "the delivery")
+    supervisor_run.monitor.stand_by("away")
+    supervisor_run.hot.watch_over(0.0, blocked_on_io=(), left_behind=())
+    until(lambda: supervisor_run.hot.delivery.is_idle, "the delivery")
     assert left.exists()
-    hall.monitor.now(status=FolderStatus(watching=FolderState.NATIVE, scanned=True))
-    hall.hot.watch_over(TIDY_S, blocked_on_io=(), left_behind=())
+    supervisor_run.monitor.now(status=FolderStatus(watching=FolderState.NATIVE, scanned=True))
+    supervisor_run.hot.watch_over(TIDY_S, blocked_on_io=(), left_behind=())
     until(lambda: not left.exists(), "the removal")
 
 
@@ -173,12 +173,12 @@ def test_an_upload_that_a_disk_kept_is_removed_later(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the disk works, instead of after a day."""
-    room = UploadRoom(tmp_path, clock, monkeypatch)
-    uploads: Uploads = room.uploads
+    upload_setup = UploadSetup(tmp_path, clock, monkeypatch)
+    uploads: Uploads = upload_setup.uploads
     upload = uploads.begin(KEY, idempotency="", declared=None, record=None)
     with refusing(errno.EROFS):
         uploads.drop(upload)
         uploads.tidy()
-    assert len(room.spooled()) == 1
+    assert len(upload_setup.spooled()) == 1
     uploads.tidy()
-    assert room.spooled() == []
+    assert upload_setup.spooled() == []

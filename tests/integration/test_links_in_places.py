@@ -18,9 +18,9 @@ from cutoutd.publish.faults import NameRefusedError, ResultLostError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.staging import STAGING_NAME
-from tests.integration.desk import NEW, Desk
+from tests.integration.delivery_run import NEW, DeliveryRun
 from tests.integration.parts import JPEG, NAME, until
-from tests.integration.publishing import World, digest, failure
+from tests.integration.publishing import OutputFolder, digest, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,34 +46,34 @@ def move_away(directory: Path, archive: Path) -> None:
 @pytest.mark.parametrize("originals", ["move", "delete"])
 @pytest.mark.parametrize("moved", ["shoot", "year/shoot"])
 def test_an_original_that_was_archived_behind_a_link_stays(
-    make: Callable[..., Desk], tmp_path: Path, originals: str, moved: str
+    make: Callable[..., DeliveryRun], tmp_path: Path, originals: str, moved: str
 ) -> None:
     """Its sub-folder was moved away while it was cut, and a link left in its place."""
     place = {"originals_dir": str(tmp_path / "originals")} if originals == "move" else {}
-    desk = make(originals=originals, **place)
-    job = desk.begin("year/shoot/a.jpg")
-    report = desk.cut(job, NEW)
-    way = desk.folder.input / "year" / "shoot"
+    delivery_run = make(originals=originals, **place)
+    job = delivery_run.begin("year/shoot/a.jpg")
+    report = delivery_run.cut(job, NEW)
+    way = delivery_run.folder.input / "year" / "shoot"
     move_away(way if moved == "year/shoot" else way.parent, tmp_path / "archive")
-    desk.delivery.deliver(job, report)
-    desk.settle()
-    assert desk.job(job).state is JobState.DONE
+    delivery_run.delivery.deliver(job, report)
+    delivery_run.settle()
+    assert delivery_run.job(job).state is JobState.DONE
     assert [path.read_bytes() for path in (tmp_path / "archive").rglob("a.jpg")] == [JPEG]
-    assert desk.journal.queue.cleanup_pending(NAME) == []
+    assert delivery_run.journal.queue.cleanup_pending(NAME) == []
 
 
 def test_an_original_that_is_still_to_be_moved_is_not_taken_through_a_link(
-    make: Callable[..., Desk], tmp_path: Path
+    make: Callable[..., DeliveryRun], tmp_path: Path
 ) -> None:
     """The folder for originals was away; the sub-folder was archived before it came back."""
-    desk = make(originals="move", originals_dir=str(tmp_path / "originals"))
+    delivery_run = make(originals="move", originals_dir=str(tmp_path / "originals"))
     (tmp_path / "originals").rmdir()
-    desk.deliver("shoot/a.jpg", NEW)
-    move_away(desk.folder.input / "shoot", tmp_path / "archive")
+    delivery_run.deliver("shoot/a.jpg", NEW)
+    move_away(delivery_run.folder.input / "shoot", tmp_path / "archive")
     (tmp_path / "originals").mkdir()
-    desk.clock.advance(StorageError.delay_s + 1)
-    desk.poke()
-    until(lambda: not desk.journal.queue.cleanup_pending(NAME), "the original to be given up")
+    delivery_run.clock.advance(StorageError.delay_s + 1)
+    delivery_run.poke()
+    until(lambda: not delivery_run.journal.queue.cleanup_pending(NAME), "the original to be given up")
     assert (tmp_path / "archive" / "a.jpg").read_bytes() == JPEG
     assert everything(tmp_path / "originals") == {}
 
@@ -133,7 +133,7 @@ class Hostile:
     """An output in which another user has put links to a directory of somebody else."""
 
     def __init__(self, root: Path) -> None:
-        self.world = World(root / "ours")
+        self.world = OutputFolder(root / "ours")
         self.victim = root / "victim"
         for name in (
             "a.png",
@@ -202,13 +202,13 @@ def test_no_result_is_published_through_a_link(hostile: Hostile, linked: str, *,
 @pytest.mark.parametrize("linked", ["shoot", STAGING_NAME])
 def test_a_plan_is_not_carried_out_through_a_link_that_came_meanwhile(hostile: Hostile, linked: str) -> None:
     """The plan is not recovered or abandoned through such a link either."""
-    world = hostile.world
-    (world.output / "shoot").mkdir()
-    plan = world.plan(world.results("shoot/a.jpg", [NEW]))
+    output_folder = hostile.world
+    (output_folder.output / "shoot").mkdir()
+    plan = output_folder.plan(output_folder.results("shoot/a.jpg", [NEW]))
     hostile.link(linked)
     with pytest.raises(CutoutdError):
-        world.publisher.carry_out(plan)
-    for deed in (world.publisher.recover, world.publisher.abandon):
+        output_folder.publisher.carry_out(plan)
+    for deed in (output_folder.publisher.recover, output_folder.publisher.abandon):
         with suppress(CutoutdError):
             deed(plan)
     assert hostile.is_spared()
@@ -249,8 +249,8 @@ def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / Path(place).name).symlink_to(tmp_path / place)
     (tmp_path / "ours").symlink_to(tmp_path / "disk" / "ours")
-    world = World(tmp_path / "ours")
-    assert world.publish("sub/a.jpg", NEW) == ("sub/a.png",)
+    output_folder = OutputFolder(tmp_path / "ours")
+    assert output_folder.publish("sub/a.jpg", NEW) == ("sub/a.png",)
     (tmp_path / "in" / "a.jpg").write_bytes(JPEG)
     result = OriginalsFolder(tmp_path / "kept", "run").move(
         Tree(tmp_path / "in"), "a.jpg", digest(JPEG), job=1
@@ -261,11 +261,11 @@ def test_a_root_that_is_a_link_is_the_owners_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lie", ["link", "second name", "other bytes", "larger", "fifo"])
 def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
-    world_with_result: tuple[World, Any], tmp_path: Path, lie: str
+    world_with_result: tuple[OutputFolder, Any], tmp_path: Path, lie: str
 ) -> None:
     """A hostile worker may leave anything there; the supervisor checks it."""
-    world, publication = world_with_result
-    staged = world.publisher.staging.path(publication.staged[0].name)
+    output_folder, publication = world_with_result
+    staged = output_folder.publisher.staging.path(publication.staged[0].name)
     secret = tmp_path / "secret"
     secret.write_bytes(NEW)
     secret.chmod(0o600)
@@ -284,30 +284,30 @@ def test_a_staged_result_that_is_not_one_whole_file_of_its_own_is_not_published(
         case _:
             os.mkfifo(staged)
     with pytest.raises(ResultLostError):
-        world.plan(publication)
+        output_folder.plan(publication)
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert world.files() == {}
+    assert output_folder.files() == {}
 
 
 @pytest.fixture
-def world_with_result(tmp_path: Path) -> tuple[World, Any]:
+def world_with_result(tmp_path: Path) -> tuple[OutputFolder, Any]:
     """A folder with one staged result."""
-    world = World(tmp_path)
-    return world, world.results("a.jpg", [NEW])
+    output_folder = OutputFolder(tmp_path)
+    return output_folder, output_folder.results("a.jpg", [NEW])
 
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", ["a.png", "a.png.json", "failed/a.jpg.error.json"])
 def test_a_sparse_file_in_the_place_of_ours_is_not_read(tmp_path: Path, name: str) -> None:
     """A sparse file uses no space, and could take an hour to read."""
-    world = World(tmp_path)
-    place = world.output / name
+    output_folder = OutputFolder(tmp_path)
+    place = output_folder.output / name
     place.parent.mkdir(exist_ok=True)
     place.touch()
     os.truncate(place, 1 << 40)
-    (published,) = world.publish("a.jpg", NEW)
+    (published,) = output_folder.publish("a.jpg", NEW)
     assert (published == "a.png") == name.startswith("failed")
-    record = world.publisher.failures.publish(failure("a.jpg"))
+    record = output_folder.publisher.failures.publish(failure("a.jpg"))
     assert (record == "failed/a.jpg.error.json") != name.startswith("failed")
     assert place.stat().st_size == 1 << 40
 

@@ -16,7 +16,7 @@ from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.publish.faults import ResultLostError
-from tests.integration.desk import NEW, OLD, Desk
+from tests.integration.delivery_run import NEW, OLD, DeliveryRun
 from tests.integration.parts import JPEG, NAME, digest, until
 from tests.integration.test_moves import follow
 from tests.integration.test_reviews import decide, doubtful
@@ -33,118 +33,126 @@ TWO = [{"format": "png", "suffix": ""}, {"format": "png", "suffix": "_m"}]
 
 
 @pytest.fixture
-def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Desk]]:
+def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., DeliveryRun]]:
     """A function that makes started deliveries; they are ended with the test."""
-    created: list[Desk] = []
+    created: list[DeliveryRun] = []
 
-    def build(**given: Any) -> Desk:  # noqa: ANN401 -- as of Desk
+    def build(**given: Any) -> DeliveryRun:  # noqa: ANN401 -- as of DeliveryRun
         if given.get("originals") == "move":
             given["originals_dir"] = str(tmp_path / "kept")
-        created.append(Desk(tmp_path, clock, **given))
+        created.append(DeliveryRun(tmp_path, clock, **given))
         created[-1].delivery.start()
         return created[-1]
 
     yield build
-    for desk in created:
-        desk.end()
-        desk.journal.close()
+    for delivery_run in created:
+        delivery_run.end()
+        delivery_run.journal.close()
 
 
-def originals(desk: Desk) -> list[str]:
+def originals(delivery_run: DeliveryRun) -> list[str]:
     """Return the files in the input."""
-    return sorted(path.name for path in desk.folder.input.iterdir())
+    return sorted(path.name for path in delivery_run.folder.input.iterdir())
 
 
-def touched(desk: Desk, name: str, content: bytes = JPEG) -> Job:
+def touched(delivery_run: DeliveryRun, name: str, content: bytes = JPEG) -> Job:
     """Report a known picture with a later time and the same bytes, as a worker finds it."""
-    path = desk.folder.input / name
+    path = delivery_run.folder.input / name
     later_ns = path.stat().st_mtime_ns + 10**9
     path.write_bytes(content)
     os.utime(path, ns=(later_ns, later_ns))
     status = path.stat()
-    desk.journal.sources.accept(NAME, [Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)])
-    job = desk.journal.queue.next_in(NAME, newest_first=False)
+    delivery_run.journal.sources.accept(
+        NAME, [Version(path=name, size=status.st_size, mtime_ns=status.st_mtime_ns)]
+    )
+    job = delivery_run.journal.queue.next_in(NAME, newest_first=False)
     assert job is not None
-    desk.journal.queue.claim(job)
-    desk.delivery.deliver_known(job, Unchanged(sha256=digest(content)))
-    desk.settle()
+    delivery_run.journal.queue.claim(job)
+    delivery_run.delivery.deliver_known(job, Unchanged(sha256=digest(content)))
+    delivery_run.settle()
     return job
 
 
-def unsure(desk: Desk, name: str = "a.jpg") -> Job:
+def unsure(delivery_run: DeliveryRun, name: str = "a.jpg") -> Job:
     """Publish a doubtful cutout of a picture."""
-    job = desk.begin(name)
-    desk.delivery.deliver(job, replace(desk.cut(job, NEW), quality=UNSURE))
-    desk.settle()
+    job = delivery_run.begin(name)
+    delivery_run.delivery.deliver(job, replace(delivery_run.cut(job, NEW), quality=UNSURE))
+    delivery_run.settle()
     return job
 
 
 @pytest.mark.parametrize("way", ["delete", "move"])
 def test_an_original_whose_result_is_skipped_stays_and_the_job_has_the_reason(
-    make: Callable[..., Desk], way: str
+    make: Callable[..., DeliveryRun], way: str
 ) -> None:
     """Before, it was moved away without a result, and the job was only reported as done."""
-    desk = make(on_conflict="skip", originals=way)
-    (desk.folder.output / "a.png").write_bytes(b"theirs")
-    job = desk.deliver("a.jpg", NEW)
-    assert originals(desk) == ["a.jpg"]
-    done = desk.job(job)
+    delivery_run = make(on_conflict="skip", originals=way)
+    (delivery_run.folder.output / "a.png").write_bytes(b"theirs")
+    job = delivery_run.deliver("a.jpg", NEW)
+    assert originals(delivery_run) == ["a.jpg"]
+    done = delivery_run.job(job)
     assert (done.state, done.detail["outputs"], done.detail["skipped"]) == (JobState.DONE, [], True)
     assert 'on_conflict = "skip"' in done.detail["why"]
-    assert desk.results[0].why == done.detail["why"]
-    assert desk.journal.queue.cleanup_pending(NAME) == []
-    touched(desk, "a.jpg")
-    assert originals(desk) == ["a.jpg"]
+    assert delivery_run.results[0].why == done.detail["why"]
+    assert delivery_run.journal.queue.cleanup_pending(NAME) == []
+    touched(delivery_run, "a.jpg")
+    assert originals(delivery_run) == ["a.jpg"]
 
 
 @pytest.mark.parametrize("way", ["delete", "move"])
-def test_an_original_of_which_one_rendition_is_skipped_stays(make: Callable[..., Desk], way: str) -> None:
+def test_an_original_of_which_one_rendition_is_skipped_stays(
+    make: Callable[..., DeliveryRun], way: str
+) -> None:
     """The original is needed to make the skipped rendition."""
-    desk = make(on_conflict="skip", originals=way, rendition=TWO)
-    (desk.folder.output / "a_m.png").write_bytes(b"theirs")
-    job = desk.deliver("a.jpg", NEW, OLD)
-    assert desk.files() == {"a.png": NEW, "a_m.png": b"theirs"}
-    assert originals(desk) == ["a.jpg"]
-    assert "a_m.png" in desk.job(job).detail["why"]
+    delivery_run = make(on_conflict="skip", originals=way, rendition=TWO)
+    (delivery_run.folder.output / "a_m.png").write_bytes(b"theirs")
+    job = delivery_run.deliver("a.jpg", NEW, OLD)
+    assert delivery_run.files() == {"a.png": NEW, "a_m.png": b"theirs"}
+    assert originals(delivery_run) == ["a.jpg"]
+    assert "a_m.png" in delivery_run.job(job).detail["why"]
 
 
 def test_a_later_version_that_is_skipped_stays_although_an_earlier_one_was_published(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """The retouched cutout belongs to the version before."""
-    desk = make(on_conflict="skip", originals="delete")
-    desk.folder.input.joinpath("a.jpg").write_bytes(JPEG)
-    desk.deliver("a.jpg", OLD)
-    (desk.folder.output / "a.png").write_bytes(b"retouched")
-    (desk.folder.output / "a.png.json").unlink()
-    (desk.folder.output / "a-2.png").write_bytes(b"theirs")
-    desk.deliver("a.jpg", NEW, source=JPEG * 2)
-    assert originals(desk) == ["a.jpg"]
+    delivery_run = make(on_conflict="skip", originals="delete")
+    delivery_run.folder.input.joinpath("a.jpg").write_bytes(JPEG)
+    delivery_run.deliver("a.jpg", OLD)
+    (delivery_run.folder.output / "a.png").write_bytes(b"retouched")
+    (delivery_run.folder.output / "a.png.json").unlink()
+    (delivery_run.folder.output / "a-2.png").write_bytes(b"theirs")
+    delivery_run.deliver("a.jpg", NEW, source=JPEG * 2)
+    assert originals(delivery_run) == ["a.jpg"]
 
 
-def test_an_original_stays_if_a_crash_comes_between_the_plan_and_its_end(make: Callable[..., Desk]) -> None:
+def test_an_original_stays_if_a_crash_comes_between_the_plan_and_its_end(
+    make: Callable[..., DeliveryRun],
+) -> None:
     """The next start knows from the plan that a result was skipped."""
-    desk = make(on_conflict="skip", originals="delete", rendition=TWO, faults=[ResultLostError("power")])
-    (desk.folder.output / "a_m.png").write_bytes(b"theirs")
-    job = desk.deliver("a.jpg", NEW, OLD)
-    assert desk.files() == {"a.png": NEW, "a_m.png": b"theirs"}
-    assert desk.job(job).detail["skipped"] is True
-    assert originals(desk) == ["a.jpg"]
+    delivery_run = make(
+        on_conflict="skip", originals="delete", rendition=TWO, faults=[ResultLostError("power")]
+    )
+    (delivery_run.folder.output / "a_m.png").write_bytes(b"theirs")
+    job = delivery_run.deliver("a.jpg", NEW, OLD)
+    assert delivery_run.files() == {"a.png": NEW, "a_m.png": b"theirs"}
+    assert delivery_run.job(job).detail["skipped"] is True
+    assert originals(delivery_run) == ["a.jpg"]
 
 
 def test_an_earlier_versions_pending_original_is_not_moved_without_a_result(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """Its journal lists a skipped original among those to be deleted."""
-    desk = make(on_conflict="skip")
-    (desk.folder.output / "a.png").write_bytes(b"theirs")
-    job = desk.deliver("a.jpg", NEW)
-    with desk.journal.store.transaction():
-        desk.journal.store.write(
+    delivery_run = make(on_conflict="skip")
+    (delivery_run.folder.output / "a.png").write_bytes(b"theirs")
+    job = delivery_run.deliver("a.jpg", NEW)
+    with delivery_run.journal.store.transaction():
+        delivery_run.journal.store.write(
             "UPDATE job SET cleanup_pending = 1, detail = json_remove(detail, '$.skipped') WHERE id = ?",
             (job.id,),
         )
-    desk.end()
+    delivery_run.end()
     again = make(on_conflict="skip", originals="delete", run="run-2")
     (owed,) = again.journal.queue.cleanup_pending(NAME)
     again.delivery.clean_up(owed)
@@ -153,70 +161,70 @@ def test_an_earlier_versions_pending_original_is_not_moved_without_a_result(
     assert again.journal.queue.cleanup_pending(NAME) == []
 
 
-def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., Desk]) -> None:
+def test_the_original_of_a_doubtful_cutout_is_not_deleted(make: Callable[..., DeliveryRun]) -> None:
     """Before, it was deleted before anybody could look; if the cutout is wrong, it is the only copy of the picture."""
-    desk = make(originals="delete")
-    job = unsure(desk)
-    assert desk.files() == {"a.png": NEW}
-    assert originals(desk) == ["a.jpg"]
-    assert desk.journal.queue.cleanup_pending(NAME) == []
-    touched(desk, "a.jpg")
-    assert originals(desk) == ["a.jpg"]
-    assert Reader(desk.journal.store).doubtful(NAME) == 1
-    assert desk.job(job).state is JobState.DONE
+    delivery_run = make(originals="delete")
+    job = unsure(delivery_run)
+    assert delivery_run.files() == {"a.png": NEW}
+    assert originals(delivery_run) == ["a.jpg"]
+    assert delivery_run.journal.queue.cleanup_pending(NAME) == []
+    touched(delivery_run, "a.jpg")
+    assert originals(delivery_run) == ["a.jpg"]
+    assert Reader(delivery_run.journal.store).doubtful(NAME) == 1
+    assert delivery_run.job(job).state is JobState.DONE
 
 
-def test_the_original_of_a_doubtful_cutout_is_moved_as_others_are(make: Callable[..., Desk]) -> None:
+def test_the_original_of_a_doubtful_cutout_is_moved_as_others_are(make: Callable[..., DeliveryRun]) -> None:
     """A move loses nothing."""
-    desk = make(originals="move")
-    unsure(desk)
-    assert originals(desk) == []
-    assert (desk.root / "kept" / "a.jpg").read_bytes() == JPEG
+    delivery_run = make(originals="move")
+    unsure(delivery_run)
+    assert originals(delivery_run) == []
+    assert (delivery_run.root / "kept" / "a.jpg").read_bytes() == JPEG
 
 
-def test_after_a_retry_that_is_not_doubtful_the_original_is_removed(make: Callable[..., Desk]) -> None:
+def test_after_a_retry_that_is_not_doubtful_the_original_is_removed(make: Callable[..., DeliveryRun]) -> None:
     """The usual rule applies again."""
-    desk = make(originals="delete")
-    job = unsure(desk)
-    desk.journal.queue.retry(job.id)
-    desk.deliver("a.jpg", b"better")
-    assert desk.files() == {"a.png": b"better"}
-    assert originals(desk) == []
+    delivery_run = make(originals="delete")
+    job = unsure(delivery_run)
+    delivery_run.journal.queue.retry(job.id)
+    delivery_run.deliver("a.jpg", b"better")
+    assert delivery_run.files() == {"a.png": b"better"}
+    assert originals(delivery_run) == []
 
 
 def test_an_accepted_cutouts_original_is_removed_and_one_that_waits_in_review_stays(
-    make: Callable[..., Desk],
+    make: Callable[..., DeliveryRun],
 ) -> None:
     """Even if the picture is touched while it waits."""
-    desk = make(originals="delete")
-    doubtful(desk, "a.jpg")
-    touched(desk, "a.jpg")
-    assert originals(desk) == ["a.jpg"]
-    accepted = doubtful(desk, "b.jpg")
-    decide(desk, accepted, ReviewDecision.ACCEPT)
-    until(lambda: originals(desk) == ["a.jpg"], "the end of the accepted one's original")
+    delivery_run = make(originals="delete")
+    doubtful(delivery_run, "a.jpg")
+    touched(delivery_run, "a.jpg")
+    assert originals(delivery_run) == ["a.jpg"]
+    accepted = doubtful(delivery_run, "b.jpg")
+    decide(delivery_run, accepted, ReviewDecision.ACCEPT)
+    until(lambda: originals(delivery_run) == ["a.jpg"], "the end of the accepted one's original")
 
 
 @pytest.mark.parametrize("moves", ["follow", "keep"])
-def test_a_doubt_follows_a_picture_that_is_moved(make: Callable[..., Desk], moves: str) -> None:
+def test_a_doubt_follows_a_picture_that_is_moved(make: Callable[..., DeliveryRun], moves: str) -> None:
     """Before, the move removed the doubt, and the original was deleted."""
-    desk = make(originals="delete", moves=moves)
-    unsure(desk)
-    follow(desk, "a.jpg", "b.jpg")
-    assert originals(desk) == ["b.jpg"]
+    delivery_run = make(originals="delete", moves=moves)
+    unsure(delivery_run)
+    follow(delivery_run, "a.jpg", "b.jpg")
+    assert originals(delivery_run) == ["b.jpg"]
     name = "b" if moves == "follow" else "a"
-    sidecar = json.loads((desk.folder.output / f"{name}.png.json").read_bytes())
+    sidecar = json.loads((delivery_run.folder.output / f"{name}.png.json").read_bytes())
     assert sidecar["quality"]["doubtful"] is True
-    assert Reader(desk.journal.store).doubtful(NAME) == 1
+    assert Reader(delivery_run.journal.store).doubtful(NAME) == 1
 
 
-def test_a_doubt_is_adopted_after_a_lost_journal(make: Callable[..., Desk]) -> None:
+def test_a_doubt_is_adopted_after_a_lost_journal(make: Callable[..., DeliveryRun]) -> None:
     """From its sidecar. Before, the next touch of the picture deleted the original."""
-    desk = make(originals="delete")
-    unsure(desk)
-    desk.end()
-    desk.journal.close()
-    (desk.root / FILE_NAME).unlink()
+    delivery_run = make(originals="delete")
+    unsure(delivery_run)
+    delivery_run.end()
+    delivery_run.journal.close()
+    (delivery_run.root / FILE_NAME).unlink()
     again = make(originals="delete", run="run-2")
     adoption = Adoption(again.folder, rules=rules_of(again.folder), sources=again.journal.sources)
     adoption.carry_out(lambda: True)

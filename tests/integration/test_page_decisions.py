@@ -17,8 +17,8 @@ from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.webserver.backend.method import RefusedError
-from tests.integration.desk import Power
-from tests.integration.page_room import PageRoom
+from tests.integration.delivery_run import Power
+from tests.integration.page_backend import PageBackend
 from tests.integration.parts import JPEG, NAME, until
 
 if TYPE_CHECKING:
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
 
     from cutoutd.folder.hot_folder import HotFolder
     from tests.conftest import FakeClock
-    from tests.integration.desk import Desk
+    from tests.integration.delivery_run import DeliveryRun
 
 
 @pytest.fixture
-def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageRoom]:
+def page_backend(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[PageBackend]:
     """A room without a daemon; one poll handles all commands, however slow the machine is."""
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
-    opened = PageRoom(tmp_path, clock)
+    opened = PageBackend(tmp_path, clock)
     yield opened
     opened.close()
 
 
-def daemon(room: PageRoom) -> CommandHandler:
+def daemon(page_backend: PageBackend) -> CommandHandler:
     """Return the part of a daemon that records decisions; its folders come later."""
-    return CommandHandler(room.journal, FolderSet.of(room.journal, {}), lambda _: None)
+    return CommandHandler(page_backend.journal, FolderSet.of(page_backend.journal, {}), lambda _: None)
 
 
-def job(room: PageRoom, number: int) -> Job:
+def job(page_backend: PageBackend, number: int) -> Job:
     """Return a job as it is now."""
-    found = Reader(room.journal.store).job(number)
+    found = Reader(page_backend.journal.store).job(number)
     assert found is not None
     return found
 
 
-def decision(room: PageRoom, number: int) -> str:
+def decision(page_backend: PageBackend, number: int) -> str:
     """Return the recorded decision about a job."""
-    return JobResult.of(job(room, number)).decision
+    return JobResult.of(job(page_backend, number)).decision
 
 
-def job_on_page(room: PageRoom, number: int) -> dict[str, Any]:
+def job_on_page(page_backend: PageBackend, number: int) -> dict[str, Any]:
     """Return a job as the page has it."""
-    found: dict[str, Any] = room.ask("job", job=number)
+    found: dict[str, Any] = page_backend.ask("job", job=number)
     return found
 
 
@@ -67,187 +67,195 @@ def codes(answer: dict[str, Any]) -> list[str]:
     return [one["code"] for one in answer["conflicts"]]
 
 
-def held(room: PageRoom, count: int) -> list[int]:
+def held(page_backend: PageBackend, count: int) -> list[int]:
     """Make some cutouts that are held back."""
-    return [room.cut(f"{number}.jpg", JobState.REVIEW) for number in range(count)]
+    return [page_backend.cut(f"{number}.jpg", JobState.REVIEW) for number in range(count)]
 
 
-def test_decisions_are_kept_until_a_daemon_starts(room: PageRoom) -> None:
+def test_decisions_are_kept_until_a_daemon_starts(page_backend: PageBackend) -> None:
     """The page shows the decisions at once, and the daemon records all of them."""
-    a, b = held(room, 2)
-    found = room.ask("decide", verb="accept", items=room.seen(a, b))
+    a, b = held(page_backend, 2)
+    found = page_backend.ask("decide", verb="accept", items=page_backend.seen(a, b))
     assert (found["done"], found["conflicts"]) == (2, [])
-    assert room.events == [("decided", {"batch": found["batch"]})]
-    assert job_on_page(room, a)["decision"] == "accept"
-    daemon(room).poll()
-    assert [decision(room, one) for one in (a, b)] == ["accept", "accept"]
-    assert room.asked() == []
-    assert job_on_page(room, a)["decision"] == "accept"
+    assert page_backend.events == [("decided", {"batch": found["batch"]})]
+    assert job_on_page(page_backend, a)["decision"] == "accept"
+    daemon(page_backend).poll()
+    assert [decision(page_backend, one) for one in (a, b)] == ["accept", "accept"]
+    assert page_backend.asked() == []
+    assert job_on_page(page_backend, a)["decision"] == "accept"
 
 
-def test_the_first_of_two_browsers_wins(room: PageRoom) -> None:
+def test_the_first_of_two_browsers_wins(page_backend: PageBackend) -> None:
     """The second is told what the first has decided, before and after it is recorded; a person who has seen that may change it."""
-    a, b = held(room, 2)
-    items = room.seen(a, b)
-    room.ask("decide", verb="accept", items=items[:1])
-    found = room.ask("decide", verb="reject", items=items)
+    a, b = held(page_backend, 2)
+    items = page_backend.seen(a, b)
+    page_backend.ask("decide", verb="accept", items=items[:1])
+    found = page_backend.ask("decide", verb="reject", items=items)
     assert (found["done"], codes(found), found["conflicts"][0]["job"]) == (1, ["accepted"], a)
     assert "accepted" in found["conflicts"][0]["text"]
-    daemon(room).poll()
-    assert codes(room.ask("decide", verb="reject", items=items[:1])) == ["accepted"]
-    assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
-    assert room.asked() == [("reject", str(a))]
-    daemon(room).poll()
-    assert decision(room, a) == "reject"
+    daemon(page_backend).poll()
+    assert codes(page_backend.ask("decide", verb="reject", items=items[:1])) == ["accepted"]
+    assert page_backend.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
+    assert page_backend.asked() == [("reject", str(a))]
+    daemon(page_backend).poll()
+    assert decision(page_backend, a) == "reject"
 
 
-def test_a_cutout_that_has_changed_since_it_was_shown_is_not_decided(room: PageRoom) -> None:
+def test_a_cutout_that_has_changed_since_it_was_shown_is_not_decided(page_backend: PageBackend) -> None:
     """Replaced by another cutout or a newer version, gone, or in work; the others of the batch are decided."""
-    changed, newer, busy, fine = held(room, 4)
-    room.journal.sources.accept("shop", [Version(path="1.jpg", size=2, mtime_ns=9)])
-    room.journal.queue.retry(busy)
-    items = [[changed, "f" * 64], *room.seen(newer), [busy, "a" * 64], [99, "a" * 64], *room.seen(fine)]
-    found = room.ask("decide", verb="accept", items=items)
+    changed, newer, busy, fine = held(page_backend, 4)
+    page_backend.journal.sources.accept("shop", [Version(path="1.jpg", size=2, mtime_ns=9)])
+    page_backend.journal.queue.retry(busy)
+    items = [
+        [changed, "f" * 64],
+        *page_backend.seen(newer),
+        [busy, "a" * 64],
+        [99, "a" * 64],
+        *page_backend.seen(fine),
+    ]
+    found = page_backend.ask("decide", verb="accept", items=items)
     assert codes(found) == ["changed", "newer", "busy", "gone"]
-    assert room.asked() == [("accept", str(fine))]
+    assert page_backend.asked() == [("accept", str(fine))]
 
 
 def test_a_cutout_that_changes_before_the_daemon_reads_the_decision_is_left_and_reported(
-    room: PageRoom,
+    page_backend: PageBackend,
 ) -> None:
     """The decision was made while no daemon ran, and the picture was cut again when one started."""
-    (a,) = held(room, 1)
-    room.ask("decide", verb="accept", items=room.seen(a))
-    with room.journal.store.transaction():
-        room.journal.store.write("UPDATE output SET sha256 = 'other'")
-    daemon(room).poll()
-    assert decision(room, a) == ""
-    assert "replaced since the decision" in job_on_page(room, a)["refused"]
-    assert room.asked() == []
+    (a,) = held(page_backend, 1)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(a))
+    with page_backend.journal.store.transaction():
+        page_backend.journal.store.write("UPDATE output SET sha256 = 'other'")
+    daemon(page_backend).poll()
+    assert decision(page_backend, a) == ""
+    assert "replaced since the decision" in job_on_page(page_backend, a)["refused"]
+    assert page_backend.asked() == []
 
 
-def test_a_batch_is_undone_before_a_daemon_has_read_it(room: PageRoom) -> None:
+def test_a_batch_is_undone_before_a_daemon_has_read_it(page_backend: PageBackend) -> None:
     """Nothing is left to do; a second undo finds nothing."""
-    numbers = held(room, 3)
-    batch = room.ask("decide", verb="reject", items=room.seen(*numbers))["batch"]
-    found = room.ask("undo", batch=batch)
-    assert (found["done"], room.asked()) == (3, [])
-    assert job_on_page(room, numbers[0])["decision"] == ""
+    numbers = held(page_backend, 3)
+    batch = page_backend.ask("decide", verb="reject", items=page_backend.seen(*numbers))["batch"]
+    found = page_backend.ask("undo", batch=batch)
+    assert (found["done"], page_backend.asked()) == (3, [])
+    assert job_on_page(page_backend, numbers[0])["decision"] == ""
     with pytest.raises(RefusedError) as refused:
-        room.ask("undo", batch=batch)
+        page_backend.ask("undo", batch=batch)
     assert (refused.value.status, refused.value.code) == (409, "undone")
 
 
-def test_recorded_or_completed_decisions_are_undone_by_the_daemon(room: PageRoom) -> None:
+def test_recorded_or_completed_decisions_are_undone_by_the_daemon(page_backend: PageBackend) -> None:
     """Each goes back into review; one that somebody has decided about again stays."""
-    a, b, c = held(room, 3)
-    items = room.seen(a, b, c)
-    batch = room.ask("decide", verb="accept", items=items)["batch"]
-    daemon(room).poll()
-    published(room, b)
-    room.ask("decide", verb="reject", items=[[*items[2], "accept"]])
-    found = room.ask("undo", batch=batch)
+    a, b, c = held(page_backend, 3)
+    items = page_backend.seen(a, b, c)
+    batch = page_backend.ask("decide", verb="accept", items=items)["batch"]
+    daemon(page_backend).poll()
+    published(page_backend, b)
+    page_backend.ask("decide", verb="reject", items=[[*items[2], "accept"]])
+    found = page_backend.ask("undo", batch=batch)
     assert (found["done"], codes(found)) == (2, ["decided_again"])
-    assert room.asked() == [("reject", str(c)), ("hold", str(a)), ("hold", str(b))]
-    daemon(room).poll()
-    assert decision(room, b) == "hold"
+    assert page_backend.asked() == [("reject", str(c)), ("hold", str(a)), ("hold", str(b))]
+    daemon(page_backend).poll()
+    assert decision(page_backend, b) == "hold"
 
 
-def published(room: PageRoom, number: int) -> None:
+def published(page_backend: PageBackend, number: int) -> None:
     """Record that the delivery has carried out an accept."""
-    found = job(room, number)
-    ((_, sha256),) = room.seen(number)
+    found = job(page_backend, number)
+    ((_, sha256),) = page_backend.seen(number)
     result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256, review=False)
-    room.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
+    page_backend.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
 
 
-def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_accept(room: PageRoom) -> None:
+def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_accept(
+    page_backend: PageBackend,
+) -> None:
     """Its bytes are those that were shown in review; so the earlier decision counts, even after it was carried out."""
-    (a,) = held(room, 1)
-    items = room.seen(a)
-    room.ask("decide", verb="accept", items=items)
-    daemon(room).poll()
-    published(room, a)
-    assert codes(room.ask("decide", verb="reject", items=items)) == ["accepted"]
-    assert job_on_page(room, a)["decision_in_force"] == "accept"
-    assert room.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
-    assert room.asked() == [("hold", str(a)), ("reject", str(a))]
+    (a,) = held(page_backend, 1)
+    items = page_backend.seen(a)
+    page_backend.ask("decide", verb="accept", items=items)
+    daemon(page_backend).poll()
+    published(page_backend, a)
+    assert codes(page_backend.ask("decide", verb="reject", items=items)) == ["accepted"]
+    assert job_on_page(page_backend, a)["decision_in_force"] == "accept"
+    assert page_backend.ask("decide", verb="reject", items=[[*items[0], "accept"]])["done"] == 1
+    assert page_backend.asked() == [("hold", str(a)), ("reject", str(a))]
 
 
-def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(room: PageRoom) -> None:
+def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(page_backend: PageBackend) -> None:
     """The picture was cut again, or corrected: nobody has accepted the new cutout."""
-    (a,) = held(room, 1)
-    room.ask("decide", verb="accept", items=room.seen(a))
-    daemon(room).poll()
-    published(room, a)
-    with room.journal.store.transaction():
-        room.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
-    assert job_on_page(room, a)["decision_in_force"] == ""
-    assert room.ask("decide", verb="reject", items=room.seen(a))["done"] == 1
+    (a,) = held(page_backend, 1)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(a))
+    daemon(page_backend).poll()
+    published(page_backend, a)
+    with page_backend.journal.store.transaction():
+        page_backend.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
+    assert job_on_page(page_backend, a)["decision_in_force"] == ""
+    assert page_backend.ask("decide", verb="reject", items=page_backend.seen(a))["done"] == 1
 
 
-def test_a_published_doubtful_cutout_is_accepted_where_it_is(room: PageRoom) -> None:
+def test_a_published_doubtful_cutout_is_accepted_where_it_is(page_backend: PageBackend) -> None:
     """It is then not doubtful any more, and after an undo it is again. One that is not doubtful cannot be accepted."""
-    a, b = room.cut("a.jpg", doubtful=True, why="doubtful"), room.cut("b.jpg")
-    found = room.ask("decide", verb="accept", items=room.seen(a, b))
+    a, b = page_backend.cut("a.jpg", doubtful=True, why="doubtful"), page_backend.cut("b.jpg")
+    found = page_backend.ask("decide", verb="accept", items=page_backend.seen(a, b))
     assert codes(found) == ["no_cutout"]
-    handler = daemon(room)
+    handler = daemon(page_backend)
     handler.poll()
-    assert room.ask("jobs", state="doubtful")["total"] == 0
-    assert job(room, a).state is JobState.DONE
-    room.ask("undo", batch=found["batch"])
+    assert page_backend.ask("jobs", state="doubtful")["total"] == 0
+    assert job(page_backend, a).state is JobState.DONE
+    page_backend.ask("undo", batch=found["batch"])
     handler.poll()
-    assert room.ask("jobs", state="doubtful")["total"] == 1
-    assert room.asked() == []
+    assert page_backend.ask("jobs", state="doubtful")["total"] == 1
+    assert page_backend.asked() == []
 
 
-def test_a_single_decision_is_undone(room: PageRoom) -> None:
+def test_a_single_decision_is_undone(page_backend: PageBackend) -> None:
     """One that was not carried out is withdrawn; an undecided picture is unchanged; and this can be undone as well."""
-    a, b = held(room, 2)
-    room.ask("decide", verb="accept", items=room.seen(a))
-    found = room.ask("decide", verb="undecided", items=room.seen(a, b))
-    assert (found["done"], found["conflicts"], room.asked()) == (2, [], [])
-    room.ask("undo", batch=found["batch"])
-    assert room.asked() == [("accept", str(a))]
+    a, b = held(page_backend, 2)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(a))
+    found = page_backend.ask("decide", verb="undecided", items=page_backend.seen(a, b))
+    assert (found["done"], found["conflicts"], page_backend.asked()) == (2, [], [])
+    page_backend.ask("undo", batch=found["batch"])
+    assert page_backend.asked() == [("accept", str(a))]
 
 
-def test_a_rejected_cutout_comes_back(room: PageRoom) -> None:
+def test_a_rejected_cutout_comes_back(page_backend: PageBackend) -> None:
     """The rejected job has no files to show, and is cut again."""
-    number = room.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
-    assert job_on_page(room, number)["decision_in_force"] == "reject"
-    found = room.ask("decide", verb="undecided", items=[[number, ""]])
-    assert (found["done"], room.asked()) == (1, [("hold", str(number))])
+    number = page_backend.end("a.jpg", JobState.FAILED, failure={"code": "Rejected"})
+    assert job_on_page(page_backend, number)["decision_in_force"] == "reject"
+    found = page_backend.ask("decide", verb="undecided", items=[[number, ""]])
+    assert (found["done"], page_backend.asked()) == (1, [("hold", str(number))])
 
 
 @pytest.mark.parametrize(
     "items",
     [None, [], {}, [1], [[1]], [["1", ""]], [[1, "x"]], [[True, ""]], [[1, "", "maybe"]], [[-1, ""]], [[1, "", "", ""]]],
 )  # fmt: skip
-def test_items_that_are_none_are_refused(room: PageRoom, items: object) -> None:
+def test_items_that_are_none_are_refused(page_backend: PageBackend, items: object) -> None:
     """The process that answers browsers may be compromised."""
     with pytest.raises(RefusedError) as refused:
-        room.ask("decide", verb="accept", items=items)
+        page_backend.ask("decide", verb="accept", items=items)
     assert refused.value.status == 400
 
 
-def test_pictures_are_cut_again_also_by_another_model(room: PageRoom) -> None:
+def test_pictures_are_cut_again_also_by_another_model(page_backend: PageBackend) -> None:
     """Except those in work."""
-    a, b = held(room, 2)
-    room.end("c.jpg", JobState.QUEUED)
-    room.journal.queue.retry(b)
-    found = room.ask("retry", jobs=[a, b, a], model="other")
+    a, b = held(page_backend, 2)
+    page_backend.end("c.jpg", JobState.QUEUED)
+    page_backend.journal.queue.retry(b)
+    found = page_backend.ask("retry", jobs=[a, b, a], model="other")
     assert (found["done"], codes(found)) == (1, ["busy"])
-    assert room.asked() == [("retry", f"{a} model=other")]
+    assert page_backend.asked() == [("retry", f"{a} model=other")]
     with pytest.raises(RefusedError):
-        room.ask("retry", jobs=[a], model="../x")
+        page_backend.ask("retry", jobs=[a], model="../x")
 
 
-def test_nothing_but_requests_is_written(room: PageRoom) -> None:
+def test_nothing_but_requests_is_written(page_backend: PageBackend) -> None:
     """The rest of the journal belongs to the daemon."""
-    numbers = held(room, 3)
+    numbers = held(page_backend, 3)
 
     def rest() -> dict[str, list[tuple[Any, ...]]]:
-        store = room.journal.store
+        store = page_backend.journal.store
         tables = [row["name"] for row in store.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
             name: [tuple(row) for row in store.rows(f"SELECT * FROM {name}")]  # noqa: S608 -- names of ours
@@ -256,35 +264,35 @@ def test_nothing_but_requests_is_written(room: PageRoom) -> None:
         }
 
     before = rest()
-    batch = room.ask("decide", verb="accept", items=room.seen(*numbers))["batch"]
-    room.ask("decide", verb="undecided", items=room.seen(numbers[0]))
-    room.ask("undo", batch=batch)
-    room.ask("retry", jobs=numbers)
-    room.ask("pause", paused=True)
+    batch = page_backend.ask("decide", verb="accept", items=page_backend.seen(*numbers))["batch"]
+    page_backend.ask("decide", verb="undecided", items=page_backend.seen(numbers[0]))
+    page_backend.ask("undo", batch=batch)
+    page_backend.ask("retry", jobs=numbers)
+    page_backend.ask("pause", paused=True)
     assert rest() == before
 
 
-def test_work_is_paused_and_resumed(room: PageRoom) -> None:
+def test_work_is_paused_and_resumed(page_backend: PageBackend) -> None:
     """As with the commands."""
-    assert room.ask("pause", paused=True) == {"paused": True}
-    handler = daemon(room)
+    assert page_backend.ask("pause", paused=True) == {"paused": True}
+    handler = daemon(page_backend)
     handler.poll()
     assert handler.paused
-    assert room.ask("overview")["paused"]
-    room.ask("pause", paused=False)
+    assert page_backend.ask("overview")["paused"]
+    page_backend.ask("pause", paused=False)
     handler.poll()
-    assert not room.ask("session")["paused"]
+    assert not page_backend.ask("session")["paused"]
 
 
 def test_a_portion_is_written_down_whole_or_not_at_all(
-    room: PageRoom, monkeypatch: pytest.MonkeyPatch
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the disk refuses in the middle, it is repeated; nothing is lost or done twice."""
     monkeypatch.setattr(handler_module, "PORTION", 4)
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 60.0)
-    numbers = held(room, 10)
-    room.ask("decide", verb="accept", items=room.seen(*numbers))
-    handler = daemon(room)
+    numbers = held(page_backend, 10)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(*numbers))
+    handler = daemon(page_backend)
     folders, decided = handler._folders, []  # noqa: SLF001 -- where a fault comes in
 
     class Faulty:
@@ -299,38 +307,40 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
     monkeypatch.setattr(handler, "_folders", Faulty())
     with pytest.raises(JournalError):
         handler.poll()
-    assert [decision(room, one) for one in numbers] == ["accept"] * 4 + [""] * 6
-    assert len(room.asked()) == 6
+    assert [decision(page_backend, one) for one in numbers] == ["accept"] * 4 + [""] * 6
+    assert len(page_backend.asked()) == 6
     handler.poll()
-    assert {decision(room, one) for one in numbers} == {"accept"}
-    assert room.asked() == []
+    assert {decision(page_backend, one) for one in numbers} == {"accept"}
+    assert page_backend.asked() == []
 
 
-def test_the_main_loop_is_not_held_up_by_many(room: PageRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_main_loop_is_not_held_up_by_many(
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The main loop continues with the next portion in its next turn."""
     monkeypatch.setattr(handler_module, "PORTION", 3)
     monkeypatch.setattr(handler_module, "AT_ONCE_S", 0.0)
-    numbers = held(room, 8)
-    room.ask("decide", verb="accept", items=room.seen(*numbers))
-    handler = daemon(room)
+    numbers = held(page_backend, 8)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(*numbers))
+    handler = daemon(page_backend)
     left = []
     for _ in range(4):
         handler.poll()
-        left.append(len(room.asked()))
+        left.append(len(page_backend.asked()))
     assert left == [5, 2, 0, 0]
-    assert {decision(room, one) for one in numbers} == {"accept"}
+    assert {decision(page_backend, one) for one in numbers} == {"accept"}
 
 
 def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
-    make: Callable[..., Desk], clock: FakeClock
+    make: Callable[..., DeliveryRun], clock: FakeClock
 ) -> None:
     """Some are published, one has half of its names, some are recorded, the rest not even read."""
     faults: list[Any] = []
-    desk = make(faults=faults)
+    delivery_run = make(faults=faults)
     jobs = []
     for number in range(9):
-        job = desk.begin(f"{number}.jpg", JPEG + str(number).encode())
-        cut = desk.cut(
+        job = delivery_run.begin(f"{number}.jpg", JPEG + str(number).encode())
+        cut = delivery_run.cut(
             job,
             b"veiled %d" % number,
             b"cut %d" % number,
@@ -338,24 +348,24 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
             review=True,
             rendition=-1,
         )
-        desk.delivery.deliver(job, cut)
-        desk.settle()
+        delivery_run.delivery.deliver(job, cut)
+        delivery_run.settle()
         jobs.append(job)
     numbers = [job.id for job in jobs]
-    seen = Listing(desk.journal.store).first_results(numbers)
+    seen = Listing(delivery_run.journal.store).first_results(numbers)
     items = [BatchItem(job=number, seen=seen[number]) for number in numbers]
-    assert Batches(desk.journal.store).decide(Decision.ACCEPT, items, clock).done == 9
-    for command in desk.journal.commands.pending(limit=6):  # the daemon has come to the sixth
-        decided = desk.journal.review_decisions.decide(int(command.argument), ReviewDecision.ACCEPT)
+    assert Batches(delivery_run.journal.store).decide(Decision.ACCEPT, items, clock).done == 9
+    for command in delivery_run.journal.commands.pending(limit=6):  # the daemon has come to the sixth
+        decided = delivery_run.journal.review_decisions.decide(int(command.argument), ReviewDecision.ACCEPT)
         assert decided is not None
-        desk.journal.commands.done(command)
-        if len(desk.journal.commands.pending()) == 6:
-            desk.settle()
+        delivery_run.journal.commands.done(command)
+        if len(delivery_run.journal.commands.pending()) == 6:
+            delivery_run.settle()
             faults.append(Power())
-        if desk.delivery.failure is None:
-            desk.delivery.carry_out_decision(decided)
-    until(lambda: desk.delivery.failure is not None, "the crash")
-    desk.journal.close()
+        if delivery_run.delivery.failure is None:
+            delivery_run.delivery.carry_out_decision(decided)
+    until(lambda: delivery_run.delivery.failure is not None, "the crash")
+    delivery_run.journal.close()
     again = make(run="run-2")
     for unfinished in again.journal.queue.recover():
         again.delivery.repair(unfinished)
@@ -372,54 +382,56 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
     assert again.staged() == []
 
 
-def test_undecided_leaves_published_cutouts_without_a_decision_unchanged(room: PageRoom) -> None:
+def test_undecided_leaves_published_cutouts_without_a_decision_unchanged(page_backend: PageBackend) -> None:
     """Doubtful or not, it stays in the output. A decision that was not started is withdrawn."""
-    doubtful, plain = room.cut("a.jpg", doubtful="score 0.3"), room.cut("b.jpg")
-    found = room.ask("decide", verb="undecided", items=room.seen(doubtful, plain))
-    assert (found["done"], room.asked()) == (2, [])
-    assert room.ask("undo", batch=found["batch"])["done"] == 2
-    assert room.asked() == []
-    room.ask("decide", verb="reject", items=room.seen(doubtful))
-    assert [verb for verb, _ in room.asked()] == ["hold", "reject"]
-    room.ask("decide", verb="undecided", items=room.seen(doubtful))
-    assert room.asked() == []
+    doubtful, plain = page_backend.cut("a.jpg", doubtful="score 0.3"), page_backend.cut("b.jpg")
+    found = page_backend.ask("decide", verb="undecided", items=page_backend.seen(doubtful, plain))
+    assert (found["done"], page_backend.asked()) == (2, [])
+    assert page_backend.ask("undo", batch=found["batch"])["done"] == 2
+    assert page_backend.asked() == []
+    page_backend.ask("decide", verb="reject", items=page_backend.seen(doubtful))
+    assert [verb for verb, _ in page_backend.asked()] == ["hold", "reject"]
+    page_backend.ask("decide", verb="undecided", items=page_backend.seen(doubtful))
+    assert page_backend.asked() == []
 
 
-def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(room: PageRoom) -> None:
+def test_undecided_makes_a_published_cutout_that_was_accepted_doubtful_again(
+    page_backend: PageBackend,
+) -> None:
     """At its place; and this can be undone like any decision."""
-    number = room.cut("a.jpg", doubtful="score 0.3")
-    handler = daemon(room)
-    room.ask("decide", verb="accept", items=room.seen(number))
+    number = page_backend.cut("a.jpg", doubtful="score 0.3")
+    handler = daemon(page_backend)
+    page_backend.ask("decide", verb="accept", items=page_backend.seen(number))
     handler.poll()
-    assert room.ask("jobs", state="doubtful")["total"] == 0
-    cleared = room.ask("decide", verb="undecided", items=room.seen(number))
-    assert room.asked() == [("doubt", str(number))]
+    assert page_backend.ask("jobs", state="doubtful")["total"] == 0
+    cleared = page_backend.ask("decide", verb="undecided", items=page_backend.seen(number))
+    assert page_backend.asked() == [("doubt", str(number))]
     handler.poll()
-    assert room.ask("jobs", state="doubtful")["total"] == 1
-    assert job(room, number).state is JobState.DONE
-    room.ask("undo", batch=cleared["batch"])
+    assert page_backend.ask("jobs", state="doubtful")["total"] == 1
+    assert job(page_backend, number).state is JobState.DONE
+    page_backend.ask("undo", batch=cleared["batch"])
     handler.poll()
-    assert room.ask("jobs", state="doubtful")["total"] == 0
+    assert page_backend.ask("jobs", state="doubtful")["total"] == 0
 
 
-def test_undecided_puts_back_into_review_what_was_accepted_from_there(room: PageRoom) -> None:
+def test_undecided_puts_back_into_review_what_was_accepted_from_there(page_backend: PageBackend) -> None:
     """That is where it was before the decision."""
-    number = room.cut("a.jpg", accepted=True)
-    room.ask("decide", verb="undecided", items=room.seen(number))
-    assert room.asked() == [("hold", str(number))]
+    number = page_backend.cut("a.jpg", accepted=True)
+    page_backend.ask("decide", verb="undecided", items=page_backend.seen(number))
+    assert page_backend.asked() == [("hold", str(number))]
 
 
-def test_undecided_publishes_a_rejected_cutout_again_that_was_published(room: PageRoom) -> None:
+def test_undecided_publishes_a_rejected_cutout_again_that_was_published(page_backend: PageBackend) -> None:
     """It is cut again, and is as doubtful as before."""
-    number = room.cut("a.jpg", doubtful="score 0.3")
-    room.ask("decide", verb="reject", items=room.seen(number))
-    store = room.journal.store
+    number = page_backend.cut("a.jpg", doubtful="score 0.3")
+    page_backend.ask("decide", verb="reject", items=page_backend.seen(number))
+    store = page_backend.journal.store
     with store.transaction():
         store.write("DELETE FROM command")
         rejected = '{"failure": {"code": "Rejected"}}'
         store.write(
             "UPDATE job SET state = 'failed', detail = :detail WHERE id = :job", detail=rejected, job=number
         )
-    found = room.ask("decide", verb="undecided", items=[[number, ""]])
+    found = page_backend.ask("decide", verb="undecided", items=[[number, ""]])
     assert found["done"] == 1
-    assert [verb for verb, _ in room.asked()] == ["hold", "accept", "doubt"]
+    assert [verb for verb, _ in page_backend.asked()] == ["hold", "accept", "doubt"]

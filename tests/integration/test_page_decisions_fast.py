@@ -17,15 +17,15 @@ from tests.integration.test_page_decisions import (
     held,
     job,
     job_on_page,
+    page_backend,
     published,
-    room,
 )
 
 if TYPE_CHECKING:
     from cutoutd.journal.commands import Command
-    from tests.integration.page_room import PageRoom
+    from tests.integration.page_backend import PageBackend
 
-__all__ = ["room"]
+__all__ = ["page_backend"]
 
 REJECTED = Failure(
     code=FailureCode.REJECTED,
@@ -36,45 +36,50 @@ REJECTED = Failure(
 )
 
 
-def decide(room: PageRoom, verb: str, item: list[Any], over: str = "") -> dict[str, Any]:
+def decide(page_backend: PageBackend, verb: str, item: list[Any], over: str = "") -> dict[str, Any]:
     """Decide about one picture, which was shown with an earlier decision."""
-    found: dict[str, Any] = room.ask("decide", verb=verb, items=[[*item, over]])
+    found: dict[str, Any] = page_backend.ask("decide", verb=verb, items=[[*item, over]])
     return found
 
 
-def coming_back(room: PageRoom) -> tuple[int, list[Any]]:
+def coming_back(page_backend: PageBackend) -> tuple[int, list[Any]]:
     """Return a picture whose rejection was undone and that is being cut again."""
-    (number,) = held(room, 1)
-    (item,) = room.seen(number)
-    room.journal.fail(job(room, number), REJECTED)
-    room.journal.queue.hold_rejected(number)
+    (number,) = held(page_backend, 1)
+    (item,) = page_backend.seen(number)
+    page_backend.journal.fail(job(page_backend, number), REJECTED)
+    page_backend.journal.queue.hold_rejected(number)
     return number, item
 
 
-def publishing(room: PageRoom) -> tuple[int, list[Any]]:
+def publishing(page_backend: PageBackend) -> tuple[int, list[Any]]:
     """Return an accepted picture that is being published."""
-    (number,) = held(room, 1)
-    (item,) = room.seen(number)
-    decide(room, "accept", item)
-    daemon(room).poll()
+    (number,) = held(page_backend, 1)
+    (item,) = page_backend.seen(number)
+    decide(page_backend, "accept", item)
+    daemon(page_backend).poll()
     plan = f'{{"published": [{{"rendition": 0, "sha256": "{item[1]}"}}]}}'
-    room.journal.begin_publishing(job(room, number), sha256="s", claims=(), detail={"plan": plan})
+    page_backend.journal.begin_publishing(
+        job(page_backend, number), sha256="s", claims=(), detail={"plan": plan}
+    )
     return number, item
 
 
 def test_a_rejection_is_in_the_journal_whole_or_not_at_all(
-    room: PageRoom, monkeypatch: pytest.MonkeyPatch
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the page never shows a cutout in review of which it knows no files."""
-    (number,) = held(room, 1)
-    before = job_on_page(room, number)
+    (number,) = held(page_backend, 1)
+    before = job_on_page(page_backend, number)
     with monkeypatch.context() as faulty:
-        faulty.setattr(room.journal.queue, "finish", raising)
+        faulty.setattr(page_backend.journal.queue, "finish", raising)
         with pytest.raises(JournalError):
-            room.journal.fail(job(room, number), REJECTED)
-    assert job_on_page(room, number) == before
-    room.journal.fail(job(room, number), REJECTED)
-    assert (job_on_page(room, number)["state"], job_on_page(room, number)["seen"]) == ("rejected", "")
+            page_backend.journal.fail(job(page_backend, number), REJECTED)
+    assert job_on_page(page_backend, number) == before
+    page_backend.journal.fail(job(page_backend, number), REJECTED)
+    assert (job_on_page(page_backend, number)["state"], job_on_page(page_backend, number)["seen"]) == (
+        "rejected",
+        "",
+    )
 
 
 def raising(*_: object, **__: object) -> None:
@@ -83,119 +88,121 @@ def raising(*_: object, **__: object) -> None:
 
 
 def test_a_decision_undone_while_the_daemon_waits_for_the_journal_is_not_carried_out(
-    room: PageRoom, monkeypatch: pytest.MonkeyPatch
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon has read the command, and the person undoes the decision before its transaction begins."""
-    (number,) = held(room, 1)
-    (item,) = room.seen(number)
-    batch = decide(room, "reject", item)["batch"]
-    handler, pending = daemon(room), Commands.pending
+    (number,) = held(page_backend, 1)
+    (item,) = page_backend.seen(number)
+    batch = decide(page_backend, "reject", item)["batch"]
+    handler, pending = daemon(page_backend), Commands.pending
 
     def read_then_undone(self: Commands, **limits: int) -> list[Command]:
         read = pending(self, **limits)
         if read:
-            room.ask("undo", batch=batch)
+            page_backend.ask("undo", batch=batch)
         return read
 
     monkeypatch.setattr(Commands, "pending", read_then_undone)
     handler.poll()
-    assert decision(room, number) == ""
-    assert room.asked() == []
+    assert decision(page_backend, number) == ""
+    assert page_backend.asked() == []
 
 
 @pytest.mark.parametrize("verb", ["accept", "reject"])
-def test_a_picture_that_is_cut_again_for_review_is_decided_about_meanwhile(room: PageRoom, verb: str) -> None:
+def test_a_picture_that_is_cut_again_for_review_is_decided_about_meanwhile(
+    page_backend: PageBackend, verb: str
+) -> None:
     """The decision waits, and counts if the new cutout is the one that was shown."""
-    number, item = coming_back(room)
-    handler = daemon(room)
-    found = decide(room, verb, item)
+    number, item = coming_back(page_backend)
+    handler = daemon(page_backend)
+    found = decide(page_backend, verb, item)
     assert (found["done"], found["conflicts"]) == (1, [])
     handler.poll()
-    assert room.asked() == [(verb, str(number))]
-    assert room.ask("undo", batch=found["batch"])["done"] == 1
+    assert page_backend.asked() == [(verb, str(number))]
+    assert page_backend.ask("undo", batch=found["batch"])["done"] == 1
     handler.poll()
-    assert room.asked() == []
-    assert job(room, number).wanted is Wanted.HELD
-    decide(room, verb, item)
+    assert page_backend.asked() == []
+    assert job(page_backend, number).wanted is Wanted.HELD
+    decide(page_backend, verb, item)
     result = Published(rendition=0, path="review/0.jpg.png", sha256=item[1], review=True)
-    room.journal.finish_publishing(
-        job(room, number), JobState.REVIEW, sha256="s", published=[result], detail={}
+    page_backend.journal.finish_publishing(
+        job(page_backend, number), JobState.REVIEW, sha256="s", published=[result], detail={}
     )
     handler.poll()
-    assert decision(room, number) == verb
+    assert decision(page_backend, number) == verb
 
 
-def test_undecided_leaves_a_picture_in_review_that_was_on_its_way_there(room: PageRoom) -> None:
+def test_undecided_leaves_a_picture_in_review_that_was_on_its_way_there(page_backend: PageBackend) -> None:
     """An earlier decision about the picture was undone."""
-    number, item = coming_back(room)
-    decide(room, "accept", item)
-    decide(room, "undecided", item, "accept")
-    assert room.asked() == []
-    assert job(room, number).wanted is Wanted.HELD
+    number, item = coming_back(page_backend)
+    decide(page_backend, "accept", item)
+    decide(page_backend, "undecided", item, "accept")
+    assert page_backend.asked() == []
+    assert job(page_backend, number).wanted is Wanted.HELD
 
 
 @pytest.mark.parametrize(
     ("verb", "asked"), [("undecided", ["hold"]), ("reject", ["hold", "reject"]), ("accept", [])]
 )
 def test_a_picture_that_is_being_published_can_be_decided_again(
-    room: PageRoom, verb: str, asked: list[str]
+    page_backend: PageBackend, verb: str, asked: list[str]
 ) -> None:
     """A person who has not seen the recent accept gets a conflict."""
-    number, item = publishing(room)
-    assert codes(decide(room, "reject", [number, "f" * 64], "accept")) == ["busy"]
-    assert codes(decide(room, "reject", item)) == ["accepted"]
-    assert decide(room, verb, item, "accept")["done"] == 1
-    assert [one for one, _ in room.asked()] == asked
+    number, item = publishing(page_backend)
+    assert codes(decide(page_backend, "reject", [number, "f" * 64], "accept")) == ["busy"]
+    assert codes(decide(page_backend, "reject", item)) == ["accepted"]
+    assert decide(page_backend, verb, item, "accept")["done"] == 1
+    assert [one for one, _ in page_backend.asked()] == asked
 
 
-def test_a_rejection_after_an_acceptance_counts_however_far_that_one_is(room: PageRoom) -> None:
+def test_a_rejection_after_an_acceptance_counts_however_far_that_one_is(page_backend: PageBackend) -> None:
     """An accept that is carried out between the page's read and the daemon's is undone first."""
-    (number,) = held(room, 1)
-    (item,) = room.seen(number)
-    decide(room, "accept", item)
-    handler = daemon(room)
+    (number,) = held(page_backend, 1)
+    (item,) = page_backend.seen(number)
+    decide(page_backend, "accept", item)
+    handler = daemon(page_backend)
     handler.poll()
-    decide(room, "reject", item, "accept")
-    assert room.asked() == [("reject", str(number))]
-    published(room, number)
+    decide(page_backend, "reject", item, "accept")
+    assert page_backend.asked() == [("reject", str(number))]
+    published(page_backend, number)
     handler.poll()
-    assert decision(room, number) == "hold"
-    assert room.asked() == [("reject", str(number))]
-    with room.journal.store.transaction():  # it does not: somebody has retouched it
-        room.journal.review_decisions.refuse(number, "it was retouched")
+    assert decision(page_backend, number) == "hold"
+    assert page_backend.asked() == [("reject", str(number))]
+    with page_backend.journal.store.transaction():  # it does not: somebody has retouched it
+        page_backend.journal.review_decisions.refuse(number, "it was retouched")
     handler.poll()
-    assert (room.asked(), job(room, number).state) == ([], JobState.DONE)
+    assert (page_backend.asked(), job(page_backend, number).state) == ([], JobState.DONE)
 
 
-def test_an_acceptance_after_a_rejection_counts_however_far_that_one_is(room: PageRoom) -> None:
+def test_an_acceptance_after_a_rejection_counts_however_far_that_one_is(page_backend: PageBackend) -> None:
     """A second rejection finds the picture rejected."""
-    a, b = held(room, 2)
-    items = room.seen(a, b)
-    room.ask("decide", verb="reject", items=items)
-    handler = daemon(room)
+    a, b = held(page_backend, 2)
+    items = page_backend.seen(a, b)
+    page_backend.ask("decide", verb="reject", items=items)
+    handler = daemon(page_backend)
     handler.poll()
-    decide(room, "accept", items[0], "reject")
-    decide(room, "reject", items[1], "reject")
+    decide(page_backend, "accept", items[0], "reject")
+    decide(page_backend, "reject", items[1], "reject")
     for number in (a, b):
-        room.journal.fail(job(room, number), REJECTED)
+        page_backend.journal.fail(job(page_backend, number), REJECTED)
     handler.poll()
-    assert room.asked() == [("accept", str(a))]
-    assert [decision(room, one) for one in (a, b)] == ["hold", ""]
+    assert page_backend.asked() == [("accept", str(a))]
+    assert [decision(page_backend, one) for one in (a, b)] == ["hold", ""]
 
 
-def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(room: PageRoom) -> None:
+def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(page_backend: PageBackend) -> None:
     """Requests about one picture are carried out in their order."""
-    (number,) = held(room, 1)
-    (item,) = room.seen(number)
-    decide(room, "accept", item)
-    handler = daemon(room)
+    (number,) = held(page_backend, 1)
+    (item,) = page_backend.seen(number)
+    decide(page_backend, "accept", item)
+    handler = daemon(page_backend)
     handler.poll()
-    room.ask("retry", jobs=[number])
+    page_backend.ask("retry", jobs=[number])
     handler.poll()
-    assert room.asked() == [("retry", str(number))]
-    Batches(room.journal.store).decide(
-        Decision.REJECT, [BatchItem(job=number, seen=item[1], over="accept")], room.clock
+    assert page_backend.asked() == [("retry", str(number))]
+    Batches(page_backend.journal.store).decide(
+        Decision.REJECT, [BatchItem(job=number, seen=item[1], over="accept")], page_backend.clock
     )
     handler.poll()
-    assert [one for one, _ in room.asked()] == ["retry", "reject"]
-    assert decision(room, number) == ReviewDecision.ACCEPT
+    assert [one for one, _ in page_backend.asked()] == ["retry", "reject"]
+    assert decision(page_backend, number) == ReviewDecision.ACCEPT

@@ -21,7 +21,7 @@ from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import brush_sessions
-from tests.integration.shoot import Shoot, jpeg, png
+from tests.integration.served_folder import ServedFolder, jpeg, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,11 +56,11 @@ PAINT = {"kind": "paint", "points": [[10.0, 10.0], [60.0, 60.0]], "radius": 20.0
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Iterator[Shoot]:
+def served_folder(tmp_path: Path) -> Iterator[ServedFolder]:
     """A folder for one test."""
-    shoot = Shoot(tmp_path)
-    yield shoot
-    shoot.close()
+    served_folder = ServedFolder(tmp_path)
+    yield served_folder
+    served_folder.close()
 
 
 @pytest.fixture
@@ -69,27 +69,29 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brush_sessions, "COMMAND", (sys.executable, "-c", DRAWS))
 
 
-def _pid(shoot: Shoot, fix: str) -> int:
+def _pid(served_folder: ServedFolder, fix: str) -> int:
     """Return the process id of a session's worker, from its preview."""
-    body = shoot.write("fix_preview", fix=fix, strokes=[KEEP]).body
+    body = served_folder.write("fix_preview", fix=fix, strokes=[KEEP]).body
     return int(json.loads(body.removeprefix(b"\x89PNG"))[0])
 
 
-def _asked(shoot: Shoot) -> list[dict[str, object]]:
+def _asked(served_folder: ServedFolder) -> list[dict[str, object]]:
     """Return the corrections that wait for the daemon."""
-    commands = Commands(shoot.journal.store, shoot.backend.clock).pending()
+    commands = Commands(served_folder.journal.store, served_folder.backend.clock).pending()
     assert all(one.verb == Verb.FIX for one in commands)
     return [json.loads(one.argument) for one in commands]
 
 
-def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
+def test_strokes_are_tried_and_saved_as_a_request(served_folder: ServedFolder) -> None:
     """By the real worker with the embedded model: the preview is a small grey PNG."""
-    job = shoot.cut("a.jpg", _two_discs(), png(1500, 1200), model=PACKAGED)
-    begun = shoot.write("fix_start", job=job).data
+    job = served_folder.cut("a.jpg", _two_discs(), png(1500, 1200), model=PACKAGED)
+    begun = served_folder.write("fix_start", job=job).data
     assert (begun["width"], begun["height"], begun["strokes"]) == (1500, 1200, [])
 
     def preview(*drawn: object, suggestion: int = 0) -> tuple[NDArray[np.uint8], bool]:
-        reply = shoot.write("fix_preview", fix=begun["fix"], strokes=list(drawn), suggestion=suggestion)
+        reply = served_folder.write(
+            "fix_preview", fix=begun["fix"], strokes=list(drawn), suggestion=suggestion
+        )
         assert reply.media_type == "image/png"
         with Image.open(io.BytesIO(reply.body)) as image:
             assert (image.mode, image.size) == ("L", (1024, 819))
@@ -106,9 +108,9 @@ def test_strokes_are_tried_and_saved_as_a_request(shoot: Shoot) -> None:
         assert changed
         assert kept[410, 307] == 0
         assert kept[410, 717] == 255
-    seen = shoot.seen(job)
-    shoot.write("fix_save", fix=begun["fix"], strokes=[PAINT, KEEP], seen=seen, suggestion=1)
-    assert _asked(shoot) == [
+    seen = served_folder.seen(job)
+    served_folder.write("fix_save", fix=begun["fix"], strokes=[PAINT, KEEP], seen=seen, suggestion=1)
+    assert _asked(served_folder) == [
         {"job": job, "action": "draw", "seen": seen, "strokes": [PAINT, KEEP], "suggestion": 1}
     ]
 
@@ -136,134 +138,145 @@ def _click(kind: str, x: float) -> dict[str, object]:
 
 @pytest.mark.usefixtures("quick")
 def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rests(
-    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has its own process; a session that lost its process gets another one with its next stroke."""
-    jobs = [shoot.cut(f"{number}.jpg", jpeg(60 + number, 40)) for number in range(3)]
-    first, second = (shoot.write("fix_start", job=job).data["fix"] for job in jobs[:2])
-    pids = [_pid(shoot, one) for one in (first, second)]
+    jobs = [served_folder.cut(f"{number}.jpg", jpeg(60 + number, 40)) for number in range(3)]
+    first, second = (served_folder.write("fix_start", job=job).data["fix"] for job in jobs[:2])
+    pids = [_pid(served_folder, one) for one in (first, second)]
     assert len(set(pids)) == 2
-    refused = shoot.refused_write("fix_start", job=jobs[2])
+    refused = served_folder.refused_write("fix_start", job=jobs[2])
     assert (refused.status, refused.code) == (503, "too_many_fixes")
-    shoot.write("fix_end", fix=first)
-    third = shoot.write("fix_start", job=jobs[2]).data["fix"]
-    assert _pid(shoot, third) == pids[0]
-    assert shoot.refused_write("fix_preview", fix=first, strokes=[]).code == "fix_ended"
+    served_folder.write("fix_end", fix=first)
+    third = served_folder.write("fix_start", job=jobs[2]).data["fix"]
+    assert _pid(served_folder, third) == pids[0]
+    assert served_folder.refused_write("fix_preview", fix=first, strokes=[]).code == "fix_ended"
     monkeypatch.setattr(brush_sessions, "REST_S", 0.0)
-    again = shoot.write("fix_start", job=jobs[0]).data["fix"]
-    assert _pid(shoot, again) == pids[1]
-    assert _pid(shoot, second) == pids[0]
-    assert _pid(shoot, third) == pids[1]
+    again = served_folder.write("fix_start", job=jobs[0]).data["fix"]
+    assert _pid(served_folder, again) == pids[1]
+    assert _pid(served_folder, second) == pids[0]
+    assert _pid(served_folder, third) == pids[1]
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_worker_that_dies_costs_one_preview(shoot: Shoot) -> None:
+def test_a_worker_that_dies_costs_one_preview(served_folder: ServedFolder) -> None:
     """The next worker gets the picture again, and all strokes."""
-    job = shoot.cut("a.jpg", jpeg(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
-    first = _pid(shoot, fix)
-    assert shoot.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=1).code == "cannot_show"
-    assert _pid(shoot, fix) != first
+    job = served_folder.cut("a.jpg", jpeg(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
+    first = _pid(served_folder, fix)
+    assert (
+        served_folder.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=1).code
+        == "cannot_show"
+    )
+    assert _pid(served_folder, fix) != first
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_idle_worker_of_a_session_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_of_a_session_is_ended(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The session is not: its next stroke starts another one."""
     monkeypatch.setattr(brush_sessions, "IDLE_S", 0.1)
-    job = shoot.cut("a.jpg", jpeg(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
+    job = served_folder.cut("a.jpg", jpeg(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
     for _ in range(1000):
-        if not shoot.backend.parts["fixing"].pids:
+        if not served_folder.backend.parts["fixing"].pids:
             break
         threading.Event().wait(0.02)
-    assert not shoot.backend.parts["fixing"].pids
-    assert _pid(shoot, fix)
+    assert not served_folder.backend.parts["fixing"].pids
+    assert _pid(served_folder, fix)
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("model", "files"), [(PACKAGED, 1), ("isnet", 2)])
-def test_the_cutout_of_another_model_is_what_strokes_correct(shoot: Shoot, model: str, files: int) -> None:
+def test_the_cutout_of_another_model_is_what_strokes_correct(
+    served_folder: ServedFolder, model: str, files: int
+) -> None:
     """For the packaged model, the matte is computed again instead."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40), model=model)
-    assert shoot.write("fix_start", job=job).data["width"] == files
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40), model=model)
+    assert served_folder.write("fix_start", job=job).data["width"] == files
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
-    shoot: Shoot, tmp_path: Path
+    served_folder: ServedFolder, tmp_path: Path
 ) -> None:
     """Neither previewed nor saved, since the strokes belong to another picture. A removed one is reported as gone."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
     (tmp_path / "in" / "a.jpg").write_bytes(jpeg(61, 40))
-    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
     assert (refused.status, refused.code) == (409, "source_changed")
-    assert shoot.refused_write("fix_start", job=job).code == "source_changed"
-    newer = shoot.cut("a.jpg", jpeg(61, 40), png(60, 40))
-    assert shoot.refused_write("fix_save", fix=fix, strokes=[KEEP]).code == "source_changed"
-    assert shoot.write("fix_start", job=newer).data["fix"]
+    assert served_folder.refused_write("fix_start", job=job).code == "source_changed"
+    newer = served_folder.cut("a.jpg", jpeg(61, 40), png(60, 40))
+    assert served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP]).code == "source_changed"
+    assert served_folder.write("fix_start", job=newer).data["fix"]
     (tmp_path / "in" / "a.jpg").unlink()
-    assert shoot.refused_write("fix_start", job=newer).code == "original_gone"
-    assert not _asked(shoot)
+    assert served_folder.refused_write("fix_start", job=newer).code == "original_gone"
+    assert not _asked(served_folder)
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_correction_is_of_the_cutout_that_was_shown(shoot: Shoot) -> None:
+def test_a_correction_is_of_the_cutout_that_was_shown(served_folder: ServedFolder) -> None:
     """Not of one that has replaced it meanwhile."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
-    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64)
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
+    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64)
     assert (refused.status, refused.code) == (409, "cutout_changed")
-    shoot.write("fix_save", fix=fix, strokes=[KEEP], seen=shoot.seen(job))
-    assert len(_asked(shoot)) == 1
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job))
+    assert len(_asked(served_folder)) == 1
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_disk_that_is_full_loses_no_strokes(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_loses_no_strokes(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message says that they are not saved, and where they still are."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
 
     def full(*_: object) -> int:
         raise JournalError("SQLite says: database or disk is full")
 
     with monkeypatch.context() as patched:
         patched.setattr(Commands, "post", full)
-        refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+        refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
     assert (refused.status, refused.code) == (503, "disk_full")
     assert "still in this window" in refused.text
-    shoot.write("fix_save", fix=fix, strokes=[KEEP])
-    assert len(_asked(shoot)) == 1
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP])
+    assert len(_asked(served_folder)) == 1
 
 
 @pytest.mark.usefixtures("quick")
-def test_earlier_strokes_are_shown_again_and_can_be_undone(shoot: Shoot) -> None:
+def test_earlier_strokes_are_shown_again_and_can_be_undone(served_folder: ServedFolder) -> None:
     """With and without a running daemon; without strokes there is nothing to undo, and saving none removes all."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    assert shoot.refused_write("fix_undo", job=job).code == "nothing_drawn"
-    row = Reader(shoot.journal.store).job(job)
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    assert served_folder.refused_write("fix_undo", job=job).code == "nothing_drawn"
+    row = Reader(served_folder.journal.store).job(job)
     assert row is not None
-    corrections = Corrections(shoot.journal.store, shoot.backend.clock)
-    begun = shoot.write("fix_start", job=job).data
-    shoot.write("fix_save", fix=begun["fix"], strokes=[KEEP], suggestion=1)
-    (asked,) = _asked(shoot)
-    with shoot.journal.store.transaction():
+    corrections = Corrections(served_folder.journal.store, served_folder.backend.clock)
+    begun = served_folder.write("fix_start", job=job).data
+    served_folder.write("fix_save", fix=begun["fix"], strokes=[KEEP], suggestion=1)
+    (asked,) = _asked(served_folder)
+    with served_folder.journal.store.transaction():
         corrections.add_within(row, strokes.parse(asked["strokes"]), suggestion=1)
     assert isinstance(corrections.of(row), Correction)
-    begun = shoot.write("fix_start", job=job).data
+    begun = served_folder.write("fix_start", job=job).data
     assert (begun["strokes"], begun["suggestion"]) == ([KEEP], 1)
-    shoot.write("fix_undo", job=job)
-    shoot.write("fix_save", fix=begun["fix"], strokes=[])
-    assert [one["action"] for one in _asked(shoot)] == ["draw", "undo", "clear"]
+    served_folder.write("fix_undo", job=job)
+    served_folder.write("fix_save", fix=begun["fix"], strokes=[])
+    assert [one["action"] for one in _asked(served_folder)] == ["draw", "undo", "clear"]
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_refusal_by_the_daemon_is_reported_at_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_by_the_daemon_is_reported_at_once(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message has the daemon's reason."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
     monkeypatch.setattr(Commands, "answer", lambda _self, _number: "the folder is leaving")
-    refused = shoot.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
     assert (refused.status, refused.code, refused.named) == (
         409,
         "fix_refused",
@@ -276,21 +289,23 @@ def test_a_refusal_by_the_daemon_is_reported_at_once(shoot: Shoot, monkeypatch: 
     "drawn",
     [None, "x", [{}], [KEEP] * 501, [{**KEEP, "radius": -1}], [{**KEEP, "points": [[1e9, 0]]}]],
 )
-def test_invalid_strokes_are_refused_before_a_worker_gets_them(shoot: Shoot, drawn: object) -> None:
+def test_invalid_strokes_are_refused_before_a_worker_gets_them(
+    served_folder: ServedFolder, drawn: object
+) -> None:
     """For a preview and for saving."""
-    job = shoot.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = shoot.write("fix_start", job=job).data["fix"]
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
     for method in ("fix_preview", "fix_save"):
-        assert shoot.refused_write(method, fix=fix, strokes=drawn).status == 400
+        assert served_folder.refused_write(method, fix=fix, strokes=drawn).status == 400
     for suggestion in (2, -1, "x", 0.5):
-        wrong = shoot.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=suggestion)
+        wrong = served_folder.refused_write("fix_preview", fix=fix, strokes=[KEEP], suggestion=suggestion)
         assert wrong.status == 400
-    assert not _asked(shoot)
+    assert not _asked(served_folder)
 
 
-def test_a_picture_that_was_not_cut_cannot_be_corrected(shoot: Shoot) -> None:
+def test_a_picture_that_was_not_cut_cannot_be_corrected(served_folder: ServedFolder) -> None:
     """Neither can a missing one; each has its message."""
-    (tmp,) = shoot.waiting("b.jpg")
-    assert shoot.refused_write("fix_start", job=tmp).code == "not_cut"
-    assert shoot.refused_write("fix_start", job=99).code == "no_job"
-    assert shoot.refused_write("fix_undo", job="x").status == 400
+    (tmp,) = served_folder.waiting("b.jpg")
+    assert served_folder.refused_write("fix_start", job=tmp).code == "not_cut"
+    assert served_folder.refused_write("fix_start", job=99).code == "no_job"
+    assert served_folder.refused_write("fix_undo", job="x").status == 400

@@ -25,7 +25,7 @@ from cutoutd.page.backend.folder_condition import condition_of
 from cutoutd.page.backend.news import News, NewsWatch
 from cutoutd.webserver.backend.method import RefusedError
 from cutoutd.webserver.backend.open_journal import OpenJournal
-from tests.integration.page_room import PageRoom
+from tests.integration.page_backend import PageBackend
 from tests.unit.test_hosted_ledger import CONTENT, entry, request
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def room(tmp_path: Path, clock: FakeClock) -> Iterator[PageRoom]:
+def page_backend(tmp_path: Path, clock: FakeClock) -> Iterator[PageBackend]:
     """A room without a daemon."""
-    opened = PageRoom(tmp_path, clock)
+    opened = PageBackend(tmp_path, clock)
     yield opened
     opened.close()
 
 
-def test_a_list_has_what_a_person_needs(room: PageRoom) -> None:
+def test_a_list_has_what_a_person_needs(page_backend: PageBackend) -> None:
     """The reasons as codes, the version that is shown, and its size."""
-    number = room.cut(
+    number = page_backend.cut(
         "a/b.jpg",
         JobState.REVIEW,
         score=0.4,
@@ -54,7 +54,7 @@ def test_a_list_has_what_a_person_needs(room: PageRoom) -> None:
         width=30,
         height=20,
     )
-    found = room.ask("jobs", state=["review"])
+    found = page_backend.ask("jobs", state=["review"])
     assert found["total"] == 1
     (job,) = found["jobs"]
     assert job == {
@@ -65,36 +65,36 @@ def test_a_list_has_what_a_person_needs(room: PageRoom) -> None:
     }  # fmt: skip
 
 
-def test_a_cutout_that_a_person_corrected_is_called_so(room: PageRoom) -> None:
+def test_a_cutout_that_a_person_corrected_is_called_so(page_backend: PageBackend) -> None:
     """Its score is that of the model's result before."""
-    room.cut("a.jpg", score=0.2, corrected=2)
-    (job,) = room.ask("jobs", state=["done"])["jobs"]
+    page_backend.cut("a.jpg", score=0.2, corrected=2)
+    (job,) = page_backend.ask("jobs", state=["done"])["jobs"]
     assert (job["corrected"], job["score"]) == (True, 0.2)
 
 
-def test_lists_are_selected_by_name(room: PageRoom) -> None:
+def test_lists_are_selected_by_name(page_backend: PageBackend) -> None:
     """Each word selects what the overview counts under it."""
-    room.cut("a.jpg")
-    room.cut("b.jpg", doubtful=True, score=0.3)
-    room.cut("c.jpg", JobState.REVIEW)
-    room.end(
+    page_backend.cut("a.jpg")
+    page_backend.cut("b.jpg", doubtful=True, score=0.3)
+    page_backend.cut("c.jpg", JobState.REVIEW)
+    page_backend.end(
         "d.jpg", JobState.FAILED, failure={"code": "Unreadable", "cause": "cut off", "advice": "Copy it."}
     )
-    room.end("e.jpg", JobState.FAILED, failure={"code": "Rejected"})
-    room.end("f.jpg", JobState.QUEUED)
-    room.end("g.jpg", JobState.SKIPPED, folder="studio")
+    page_backend.end("e.jpg", JobState.FAILED, failure={"code": "Rejected"})
+    page_backend.end("f.jpg", JobState.QUEUED)
+    page_backend.end("g.jpg", JobState.SKIPPED, folder="studio")
     expected = {"done": 2, "doubtful": 1, "review": 1, "failed": 1, "rejected": 1, "waiting": 1, "skipped": 0}
-    (shop, _) = room.ask("overview")["folders"]
+    (shop, _) = page_backend.ask("overview")["folders"]
     for word, number in expected.items():
-        assert room.ask("jobs", state=word, folder="shop")["total"] == shop[word] == number
-    assert room.ask("jobs")["total"] == 7
-    assert [job["state"] for job in room.ask("jobs", sort="oldest")["jobs"]][3:] == [
+        assert page_backend.ask("jobs", state=word, folder="shop")["total"] == shop[word] == number
+    assert page_backend.ask("jobs")["total"] == 7
+    assert [job["state"] for job in page_backend.ask("jobs", sort="oldest")["jobs"]][3:] == [
         "failed",
         "rejected",
         "waiting",
         "skipped",
     ]
-    failed = room.ask("jobs", state="failed")["jobs"][0]
+    failed = page_backend.ask("jobs", state="failed")["jobs"][0]
     assert (failed["why"], failed["advice"], failed["seen"], failed["fixable"]) == (
         "cut off",
         "Copy it.",
@@ -103,10 +103,10 @@ def test_lists_are_selected_by_name(room: PageRoom) -> None:
     )
 
 
-def test_all_matches_are_numbered_with_the_shown_versions(room: PageRoom) -> None:
+def test_all_matches_are_numbered_with_the_shown_versions(page_backend: PageBackend) -> None:
     """In the order of the list."""
-    numbers = [room.cut(f"{number}.jpg", JobState.REVIEW, score=number / 10) for number in (5, 3, 4)]
-    found = room.ask("job_ids", state="review", sort="score")
+    numbers = [page_backend.cut(f"{number}.jpg", JobState.REVIEW, score=number / 10) for number in (5, 3, 4)]
+    found = page_backend.ask("job_ids", state="review", sort="score")
     assert found["ids"] == [numbers[1], numbers[2], numbers[0]]
     assert found["seen"] == [f"{number:064x}" for number in found["ids"]]
 
@@ -125,24 +125,24 @@ def test_all_matches_are_numbered_with_the_shown_versions(room: PageRoom) -> Non
         {"folder": [1]},
     ],
 )
-def test_invalid_parameters_are_refused(room: PageRoom, params: dict[str, object]) -> None:
+def test_invalid_parameters_are_refused(page_backend: PageBackend, params: dict[str, object]) -> None:
     """The process that answers browsers may be compromised."""
     with pytest.raises(RefusedError) as refused:
-        room.ask("jobs", **params)
+        page_backend.ask("jobs", **params)
     assert refused.value.status == 400
 
 
-def test_half_a_character_is_in_no_name(room: PageRoom) -> None:
+def test_half_a_character_is_in_no_name(page_backend: PageBackend) -> None:
     """JSON can contain a lone surrogate, and the journal cannot."""
-    room.cut("a.jpg")
-    assert room.ask("jobs", q="\ud800")["total"] == 0
-    assert sum(room.ask("throughput", folder="\ud800")["minutes"]) == 0
-    assert room.ask("jobs", folder="\ud800")["total"] == 0
+    page_backend.cut("a.jpg")
+    assert page_backend.ask("jobs", q="\ud800")["total"] == 0
+    assert sum(page_backend.ask("throughput", folder="\ud800")["minutes"]) == 0
+    assert page_backend.ask("jobs", folder="\ud800")["total"] == 0
 
 
-def test_no_answer_holds_the_journal_open(room: PageRoom) -> None:
+def test_no_answer_holds_the_journal_open(page_backend: PageBackend) -> None:
     """Otherwise the daemon could not commit."""
-    number = room.cut("a.jpg")
+    number = page_backend.cut("a.jpg")
     asked: dict[str, dict[str, Any]] = {
         "session": {},
         "overview": {},
@@ -153,16 +153,16 @@ def test_no_answer_holds_the_journal_open(room: PageRoom) -> None:
         "egress": {},
     }
     for method, params in asked.items():
-        room.ask(method, **params)
-        with closing(sqlite3.connect(room.state_dir / FILE_NAME, timeout=0.0)) as connection:
+        page_backend.ask(method, **params)
+        with closing(sqlite3.connect(page_backend.state_dir / FILE_NAME, timeout=0.0)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
             connection.rollback()
 
 
-def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -> None:
+def test_one_picture_is_shown_with_its_sidecar_and_its_history(page_backend: PageBackend) -> None:
     """Only of its own source; also without a sidecar."""
-    number = room.cut("a.jpg", model="m", warnings=["w"])
-    shown = room.ask("job", job=number)
+    number = page_backend.cut("a.jpg", model="m", warnings=["w"])
+    shown = page_backend.ask("job", job=number)
     assert (shown["model"], shown["warnings"], shown["sidecar"], shown["timings_ms"]) == (
         "m",
         ["w"],
@@ -175,67 +175,69 @@ def test_one_picture_is_shown_with_its_sidecar_and_its_history(room: PageRoom) -
         "timings_ms": {"total": 5},
         "outputs": [{"path": "a.jpg.png", "bytes": 9, "width": 3, "height": 2, "format": "png"}],
     }
-    (room.root / "out").mkdir()
-    (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
-    shown = room.ask("job", job=str(number))
+    (page_backend.root / "out").mkdir()
+    (page_backend.root / "out/a.jpg.png.json").write_text(json.dumps(document))
+    shown = page_backend.ask("job", job=str(number))
     assert (shown["sidecar"], shown["timings_ms"], shown["sizes"][0]["bytes"]) == (True, {"total": 5}, 9)
     assert (shown["width"], shown["height"]) == (40, 30)
     document["source"] = {"path": "b.jpg"}
-    (room.root / "out/a.jpg.png.json").write_text(json.dumps(document))
-    assert not room.ask("job", job=number)["sidecar"]
-    room.ask("decide", verb="undecided", items=room.seen(number))
-    assert [one["what"] for one in room.ask("job", job=number)["history"]] == ["undecided"]
+    (page_backend.root / "out/a.jpg.png.json").write_text(json.dumps(document))
+    assert not page_backend.ask("job", job=number)["sidecar"]
+    page_backend.ask("decide", verb="undecided", items=page_backend.seen(number))
+    assert [one["what"] for one in page_backend.ask("job", job=number)["history"]] == ["undecided"]
     with pytest.raises(RefusedError) as refused:
-        room.ask("job", job=77)
+        page_backend.ask("job", job=77)
     assert refused.value.status == 404
 
 
-def test_the_models_of_this_machine_are_named(room: PageRoom) -> None:
+def test_the_models_of_this_machine_are_named(page_backend: PageBackend) -> None:
     """To cut a picture again with another model than its folder's."""
-    named = room.ask("models")
+    named = page_backend.ask("models")
     assert named["chosen"] == "u2net-int8"
     assert named["chosen"] in named["models"]
 
 
-def test_names_that_are_no_text_are_shown(room: PageRoom) -> None:
+def test_names_that_are_no_text_are_shown(page_backend: PageBackend) -> None:
     """JSON carries them in ASCII; the page decides how to show them."""
     name = os.fsdecode(b"bad-\xff\xe2\x80\xae<b>.jpg")
-    room.cut(name)
-    (job,) = room.ask("jobs", q="bad")["jobs"]
+    page_backend.cut(name)
+    (job,) = page_backend.ask("jobs", q="bad")["jobs"]
     assert job["name"] == name
     assert json.loads(json.dumps(job))["name"] == name
 
 
-def test_an_hour_is_listed_by_minutes(room: PageRoom) -> None:
+def test_an_hour_is_listed_by_minutes(page_backend: PageBackend) -> None:
     """The oldest first, over all folders or for one."""
-    room.cut("a.jpg")
-    room.clock.advance(120.0)
-    room.cut("b.jpg", folder="studio")
-    room.end("c.jpg", JobState.FAILED)
-    found = room.ask("throughput")
+    page_backend.cut("a.jpg")
+    page_backend.clock.advance(120.0)
+    page_backend.cut("b.jpg", folder="studio")
+    page_backend.end("c.jpg", JobState.FAILED)
+    found = page_backend.ask("throughput")
     assert (len(found["minutes"]), sum(found["minutes"]), sum(found["failed"])) == (60, 2, 1)
     assert found["minutes"][-1] == 1
-    assert sum(room.ask("throughput", folder="studio")["minutes"]) == 1
+    assert sum(page_backend.ask("throughput", folder="studio")["minutes"]) == 1
 
 
 def test_a_running_daemon_reports_the_states_of_its_folders(tmp_path: Path, clock: FakeClock) -> None:
     """In its words, with a code and advice; without a daemon, that it does not run."""
-    room = PageRoom(tmp_path, clock)
-    assert {one["trouble"] for one in room.ask("overview")["folders"]} == {"down"}
-    assert not room.ask("session")["running"]
-    with StateDirectory(room.state_dir) as state:
+    page_backend = PageBackend(tmp_path, clock)
+    assert {one["trouble"] for one in page_backend.ask("overview")["folders"]} == {"down"}
+    assert not page_backend.ask("session")["running"]
+    with StateDirectory(page_backend.state_dir) as state:
         status = FolderStatus(
             watching=FolderState.STANDING_BY, why=describe_refusal(FileNotFoundError(errno.ENOENT, ""), "/in")
         )
-        StatusFile(room.state_dir, state.session).show({"shop": status}, workers=2, facts=None, paused=False)
-        found = room.ask("overview")
+        StatusFile(page_backend.state_dir, state.session).show(
+            {"shop": status}, workers=2, facts=None, paused=False
+        )
+        found = page_backend.ask("overview")
         assert (found["running"], found["workers"]) == (True, 2)
         shop, studio = found["folders"]
         assert (shop["watching"], shop["trouble"]) == ("standing by", "away")
         assert "Connect" in shop["advice"]
         assert (studio["watching"], studio["trouble"]) == (None, "unheard")
-        assert room.ask("session")["running"]
-    room.close()
+        assert page_backend.ask("session")["running"]
+    page_backend.close()
 
 
 @pytest.mark.parametrize(
@@ -265,73 +267,73 @@ def test_each_trouble_has_a_code_and_an_advice(watching: str, why: str, trouble:
     assert (found.trouble, found.why, bool(found.advice)) == (trouble, why, bool(trouble))
 
 
-def test_without_a_journal_there_is_nothing_and_no_fault(room: PageRoom) -> None:
+def test_without_a_journal_there_is_nothing_and_no_fault(page_backend: PageBackend) -> None:
     """As before the first start; a decision is refused, since it cannot be stored."""
-    (room.state_dir / FILE_NAME).unlink()
-    assert room.ask("jobs") == {"total": 0, "jobs": []}
-    assert room.ask("job_ids") == {"ids": [], "seen": []}
-    assert room.ask("overview")["folders"][0]["done"] == 0
-    assert sum(room.ask("throughput")["minutes"]) == 0
-    assert room.ask("egress")["bytes"] == 0
+    (page_backend.state_dir / FILE_NAME).unlink()
+    assert page_backend.ask("jobs") == {"total": 0, "jobs": []}
+    assert page_backend.ask("job_ids") == {"ids": [], "seen": []}
+    assert page_backend.ask("overview")["folders"][0]["done"] == 0
+    assert sum(page_backend.ask("throughput")["minutes"]) == 0
+    assert page_backend.ask("egress")["bytes"] == 0
     for method, params in (
         ("job", {"job": 1}),
         ("decide", {"verb": "accept", "items": [[1, ""]]}),
         ("pause", {"paused": True}),
     ):
         with pytest.raises(RefusedError) as refused:
-            room.ask(method, **params)
+            page_backend.ask(method, **params)
         assert (refused.value.status, refused.value.code) == (503, "no_journal")
 
 
-def test_a_recreated_journal_is_read_as_soon_as_it_exists(room: PageRoom) -> None:
+def test_a_recreated_journal_is_read_as_soon_as_it_exists(page_backend: PageBackend) -> None:
     """With its own counts, whatever those of the former one were."""
-    room.cut("a.jpg")
-    assert room.ask("jobs")["total"] == 1
-    room.journal.close()
-    (room.state_dir / FILE_NAME).unlink()
-    room.journal = Journal(room.state_dir, session="s", clock=room.clock)
-    assert room.ask("jobs")["total"] == 0
-    room.cut("b.jpg")
-    assert [job["name"] for job in room.ask("jobs")["jobs"]] == ["b.jpg"]
+    page_backend.cut("a.jpg")
+    assert page_backend.ask("jobs")["total"] == 1
+    page_backend.journal.close()
+    (page_backend.state_dir / FILE_NAME).unlink()
+    page_backend.journal = Journal(page_backend.state_dir, session="s", clock=page_backend.clock)
+    assert page_backend.ask("jobs")["total"] == 0
+    page_backend.cut("b.jpg")
+    assert [job["name"] for job in page_backend.ask("jobs")["jobs"]] == ["b.jpg"]
 
 
 @pytest.mark.parametrize(("version", "code"), [(SCHEMA_VERSION + 1, "journal_newer"), (1, "journal_older")])
-def test_a_journal_of_another_version_is_named(room: PageRoom, version: int, code: str) -> None:
+def test_a_journal_of_another_version_is_named(page_backend: PageBackend, version: int, code: str) -> None:
     """After an upgrade with the page open; the first query is answered all the same."""
-    with closing(sqlite3.connect(room.state_dir / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(page_backend.state_dir / FILE_NAME)) as connection:
         connection.execute("CREATE TABLE later (x)")
         connection.execute(f"PRAGMA user_version = {version}")
         connection.commit()
     with pytest.raises(RefusedError) as refused:
-        room.ask("jobs")
+        page_backend.ask("jobs")
     assert (refused.value.status, refused.value.code) == (503, code)
-    assert room.ask("session")["trouble"]["code"] == code
+    assert page_backend.ask("session")["trouble"]["code"] == code
 
 
-def test_a_damaged_journal_is_named(room: PageRoom) -> None:
+def test_a_damaged_journal_is_named(page_backend: PageBackend) -> None:
     """The answer is no internal error."""
-    (room.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
+    (page_backend.state_dir / FILE_NAME).write_bytes(b"no journal at all" * 1000)
     with pytest.raises(RefusedError) as refused:
-        room.ask("jobs")
+        page_backend.ask("jobs")
     assert refused.value.code == "journal_damaged"
 
 
-def test_uploads_are_listed_from_the_ledger(room: PageRoom) -> None:
+def test_uploads_are_listed_from_the_ledger(page_backend: PageBackend) -> None:
     """Nothing since the first folder was watched; then what its rows say."""
-    found = room.ask("egress")
+    found = page_backend.ask("egress")
     assert (found["bytes"], found["uploads"], found["ledger"], found["trouble"]) == (0, 0, [], "")
     assert [one["code"] for one in found["questions"]] == ["where_runs", "where_stored", "offline", "workers"]
     assert "SHA-256" in found["questions"][1]["evidence"][0]
-    hosted = room.state_dir / "hosted"
+    hosted = page_backend.state_dir / "hosted"
     hosted.mkdir(mode=0o700)
     with Ledger(hosted / "ledger.sqlite", create=True) as ledger:
         row = ledger.begin(entry(request(folder="shop")))
-        found = room.ask("egress")
+        found = page_backend.ask("egress")
         assert (found["uploads"], found["bytes"]) == (1, len(CONTENT))
         assert (found["ledger"][0]["status"], found["ledger"][0]["folder"]) == ("under_way", "shop")
         end = AttemptEnd(end=AttemptOutcome.OK, status=200, sent=7, credits=1.5, took_ms=1)
         ledger.close(row, end)
-        (last,) = room.ask("egress")["ledger"]
+        (last,) = page_backend.ask("egress")["ledger"]
         assert (last["status"], last["bytes"], last["credits"], last["host"]) == ("done", 7, 1.5, "h")
         message = WebhookMessage(
             id="1" * 32,
@@ -348,65 +350,65 @@ def test_uploads_are_listed_from_the_ledger(room: PageRoom) -> None:
             settings="",
         )
         ledger.begin_webhook(message, host="cms.example", now_us=2_000_000_000_000_000)
-        found = room.ask("egress")
+        found = page_backend.ask("egress")
         assert (found["uploads"], found["messages"], found["bytes"]) == (1, 1, 18)
         first, _ = found["ledger"]
         assert (first["host"], first["why"]) == ("cms.example", "picture.done, result")
     (hosted / "ledger.sqlite").unlink()
-    assert "uploads were recorded" in room.ask("egress")["trouble"]
+    assert "uploads were recorded" in page_backend.ask("egress")["trouble"]
     (hosted / "ledger.sqlite").write_bytes(b"no ledger" * 500)
-    assert "ledger" in room.ask("egress")["trouble"].lower()
+    assert "ledger" in page_backend.ask("egress")["trouble"].lower()
 
 
 def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is_another(
-    room: PageRoom,
+    page_backend: PageBackend,
 ) -> None:
     """With advice. Before, it counted as one that never existed, and a tab showed its last state as if it were current."""
-    room.backend.open_store = OpenJournal(room.state_dir).open
-    watch = NewsWatch(room.backend)
+    page_backend.backend.open_store = OpenJournal(page_backend.state_dir).open
+    watch = NewsWatch(page_backend.backend)
     watch.poll()
-    assert [event for event, _ in room.events] == ["jobs", "overview"]
-    room.events.clear()
-    room.journal.close()
-    (room.state_dir / FILE_NAME).unlink()
+    assert [event for event, _ in page_backend.events] == ["jobs", "overview"]
+    page_backend.events.clear()
+    page_backend.journal.close()
+    (page_backend.state_dir / FILE_NAME).unlink()
     for _ in range(2):
         watch.poll()
-    ((event, data),) = room.events
+    ((event, data),) = page_backend.events
     assert (event, data["code"]) == ("trouble", "journal_damaged")
     assert "cutoutd makes it anew when it starts" in data["text"]
     for method, params in (("jobs", {}), ("decide", {"verb": "accept", "items": [[1, ""]]})):
         with pytest.raises(RefusedError) as refused:
-            room.ask(method, **params)
+            page_backend.ask(method, **params)
         assert (refused.value.status, refused.value.code) == (503, "journal_damaged")
-    assert room.ask("session")["trouble"]["code"] == "journal_damaged"
-    room.events.clear()
-    room.journal = Journal(room.state_dir, session="s", clock=room.clock)
+    assert page_backend.ask("session")["trouble"]["code"] == "journal_damaged"
+    page_backend.events.clear()
+    page_backend.journal = Journal(page_backend.state_dir, session="s", clock=page_backend.clock)
     watch.poll()
-    assert room.events[-1] == ("trouble", None)
-    assert room.ask("session")["trouble"] is None
+    assert page_backend.events[-1] == ("trouble", None)
+    assert page_backend.ask("session")["trouble"] is None
 
 
-def test_news_are_sent_once_they_exist(room: PageRoom) -> None:
+def test_news_are_sent_once_they_exist(page_backend: PageBackend) -> None:
     """Ended jobs with all that a list shows of them, and an overview; nothing if nothing has changed."""
-    news = News(room.backend)
+    news = News(page_backend.backend)
     news.poll()
-    assert [event for event, _ in room.events] == ["jobs", "overview"]
-    room.events.clear()
+    assert [event for event, _ in page_backend.events] == ["jobs", "overview"]
+    page_backend.events.clear()
     news.poll()
-    assert room.events == []
-    number = room.cut("a.jpg", score=0.5)
-    failed = room.end("b.jpg", JobState.FAILED, failure={"cause": "odd"})
+    assert page_backend.events == []
+    number = page_backend.cut("a.jpg", score=0.5)
+    failed = page_backend.end("b.jpg", JobState.FAILED, failure={"cause": "odd"})
     news.poll()
-    (event, data) = room.events[0]
+    (event, data) = page_backend.events[0]
     assert (event, data["folders"], data["more"]) == ("jobs", ["shop"], False)
     assert [job["job"] for job in data["ended"]] == [number, failed]
-    room.events.clear()
+    page_backend.events.clear()
     for name in range(60):
-        room.cut(f"{name}.jpg")
+        page_backend.cut(f"{name}.jpg")
     news.poll()
-    assert (len(room.events[0][1]["ended"]), room.events[0][1]["more"]) == (50, True)
-    assert room.events[0][1]["ended"][-1]["name"] == "59.jpg"
-    room.events.clear()
-    room.cut("z.jpg")
+    assert (len(page_backend.events[0][1]["ended"]), page_backend.events[0][1]["more"]) == (50, True)
+    assert page_backend.events[0][1]["ended"][-1]["name"] == "59.jpg"
+    page_backend.events.clear()
+    page_backend.cut("z.jpg")
     news.poll()
-    assert [job["name"] for job in room.events[0][1]["ended"]] == ["z.jpg"]
+    assert [job["name"] for job in page_backend.events[0][1]["ended"]] == ["z.jpg"]

@@ -22,8 +22,8 @@ from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import pictures, shown_files
 from cutoutd.pipeline.preview import ReducedRendition
 from cutoutd.settings.schema import PoolSettings
+from tests.integration.served_folder import ServedFolder, jpeg, png
 from tests.integration.share import Share
-from tests.integration.shoot import Shoot, jpeg, png
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,11 +51,11 @@ request_worker.serve(work)
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Iterator[Shoot]:
+def served_folder(tmp_path: Path) -> Iterator[ServedFolder]:
     """A folder for one test."""
-    shoot = Shoot(tmp_path)
-    yield shoot
-    shoot.close()
+    served_folder = ServedFolder(tmp_path)
+    yield served_folder
+    served_folder.close()
 
 
 def read(body: bytes) -> Image.Image:
@@ -66,133 +66,139 @@ def read(body: bytes) -> Image.Image:
     return image
 
 
-def test_original_cutout_and_matte_are_shown_in_tiles(shoot: Shoot) -> None:
+def test_original_cutout_and_matte_are_shown_in_tiles(served_folder: ServedFolder) -> None:
     """Each level, to its last tile; browsers may cache a request for an exact version for ever."""
-    job = shoot.cut("a.jpg", jpeg(), png())
+    job = served_folder.cut("a.jpg", jpeg(), png())
     for kind in ("source", "cutout", "matte"):
-        seen = shoot.ask("look", job, kind).data
+        seen = served_folder.ask("look", job, kind).data
         assert (seen["width"], seen["height"], seen["tile"], seen["levels"]) == (2400, 1600, 256, 5)
-        first = shoot.ask("tile", job, kind, level=4, x=0, y=0, v=seen["version"])
+        first = served_folder.ask("tile", job, kind, level=4, x=0, y=0, v=seen["version"])
         assert (read(first.body).size, first.immutable, first.media_type) == ((150, 100), True, "image/webp")
-        last = shoot.ask("tile", job, kind, level="0", x="9", y="6")
+        last = served_folder.ask("tile", job, kind, level="0", x="9", y="6")
         assert (read(last.body).size, last.immutable) == ((96, 64), False)
-        small = shoot.ask("thumb", job, kind, v=seen["version"])
+        small = served_folder.ask("thumb", job, kind, v=seen["version"])
         assert (read(small.body).size, small.immutable) == ((320, 213), True)
-    middle = read(shoot.ask("tile", job, "cutout", level=1, x=1, y=0).body)
+    middle = read(served_folder.ask("tile", job, "cutout", level=1, x=1, y=0).body)
     assert middle.mode == "RGBA"
     for level, x, y in ((0, 10, 0), (0, 0, 7), (5, 0, 0), (10**9, 0, 0)):
-        assert shoot.refused("tile", job, "cutout", level=level, x=x, y=y).code == "no_such_tile"
-    assert read(shoot.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (256, 256)
+        assert served_folder.refused("tile", job, "cutout", level=level, x=x, y=y).code == "no_such_tile"
+    assert read(served_folder.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (256, 256)
 
 
-def test_a_cached_picture_is_shown_again_without_a_worker(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_cached_picture_is_shown_again_without_a_worker(
+    served_folder: ServedFolder, tmp_path: Path
+) -> None:
     """Also by the next process; a large view starts with the levels that its small picture has left in the cache."""
-    job = shoot.cut("a.jpg", jpeg(), png())
-    shoot.ask("look", shoot.cut("b.jpg", jpeg(60, 40)), "source")
-    small = shoot.ask("thumb", job, "cutout").body
-    shoot.backend.parts.pop("pictures").close()
+    job = served_folder.cut("a.jpg", jpeg(), png())
+    served_folder.ask("look", served_folder.cut("b.jpg", jpeg(60, 40)), "source")
+    small = served_folder.ask("thumb", job, "cutout").body
+    served_folder.backend.parts.pop("pictures").close()
     (tmp_path / "out" / "a.jpg.png").unlink()
-    assert shoot.ask("thumb", job, "cutout").body == small
-    seen = shoot.ask("look", job, "cutout").data
+    assert served_folder.ask("thumb", job, "cutout").body == small
+    seen = served_folder.ask("look", job, "cutout").data
     assert seen["levels"] == 5
     for level, x, y in ((2, 0, 0), (2, 1, 0), (3, 0, 0)):
-        assert shoot.ask("tile", job, "cutout", level=level, x=x, y=y, v=seen["version"]).immutable
-    assert shoot.refused("tile", job, "cutout", level=0, x=0, y=0).code == "cutout_gone"
+        assert served_folder.ask("tile", job, "cutout", level=level, x=x, y=y, v=seen["version"]).immutable
+    assert served_folder.refused("tile", job, "cutout", level=0, x=0, y=0).code == "cutout_gone"
 
 
-def test_another_cutout_of_a_picture_is_another_version(shoot: Shoot) -> None:
+def test_another_cutout_of_a_picture_is_another_version(served_folder: ServedFolder) -> None:
     """Nothing cached of the former one is shown for it."""
-    job = shoot.cut("a.jpg", jpeg(), png())
-    before = shoot.ask("look", job, "cutout").data
-    again = shoot.cut("a.jpg", jpeg(2401), png(1200, 800))
-    after = shoot.ask("look", again, "cutout").data
+    job = served_folder.cut("a.jpg", jpeg(), png())
+    before = served_folder.ask("look", job, "cutout").data
+    again = served_folder.cut("a.jpg", jpeg(2401), png(1200, 800))
+    after = served_folder.ask("look", again, "cutout").data
     assert (after["width"], after["version"] != before["version"]) == (1200, True)
-    reply = shoot.ask("tile", again, "cutout", level=0, x=4, y=3, v=before["version"])
+    reply = served_folder.ask("tile", again, "cutout", level=0, x=4, y=3, v=before["version"])
     assert (read(reply.body).size, reply.immutable) == ((176, 32), False)
 
 
-def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(
+    served_folder: ServedFolder, tmp_path: Path
+) -> None:
     """Its bytes are not those that were published."""
-    job = shoot.cut("a.jpg", jpeg(), png())
+    job = served_folder.cut("a.jpg", jpeg(), png())
     (tmp_path / "out" / "a.jpg.png").write_bytes(png(600, 400))
-    seen = shoot.ask("look", job, "cutout").data
+    seen = served_folder.ask("look", job, "cutout").data
     assert seen["width"] == 600
-    assert not shoot.ask("tile", job, "cutout", level=0, x=0, y=0, v=seen["version"]).immutable
-    assert not shoot.ask("thumb", job, "cutout", v=seen["version"]).immutable
-    shoot.backend.parts.pop("pictures").close()
+    assert not served_folder.ask("tile", job, "cutout", level=0, x=0, y=0, v=seen["version"]).immutable
+    assert not served_folder.ask("thumb", job, "cutout", v=seen["version"]).immutable
+    served_folder.backend.parts.pop("pictures").close()
     (tmp_path / "out" / "a.jpg.png").write_bytes(png())
-    assert shoot.ask("look", job, "cutout").data["width"] == 2400
+    assert served_folder.ask("look", job, "cutout").data["width"] == 2400
 
 
-def test_a_cutout_that_is_held_back_is_shown_from_review(shoot: Shoot) -> None:
+def test_a_cutout_that_is_held_back_is_shown_from_review(served_folder: ServedFolder) -> None:
     """In review/."""
-    job = shoot.cut("a.jpg", jpeg(), png(), state=JobState.REVIEW)
-    assert shoot.ask("look", job, "cutout").data["width"] == 2400
+    job = served_folder.cut("a.jpg", jpeg(), png(), state=JobState.REVIEW)
+    assert served_folder.ask("look", job, "cutout").data["width"] == 2400
 
 
 def test_an_original_that_was_moved_away_is_found(tmp_path: Path) -> None:
     """By its bytes, among those that had its name; a deleted one is reported as deleted."""
     (tmp_path / "originals").mkdir()
-    shoot = Shoot(tmp_path, originals="move", originals_dir=tmp_path / "originals")
+    served_folder = ServedFolder(tmp_path, originals="move", originals_dir=tmp_path / "originals")
     first, second = jpeg(600, 400, "red"), jpeg(800, 600, "blue")
     jobs = []
     for number, source in enumerate((first, second), 1):
-        jobs.append(shoot.cut("a.jpg", source, png(600, 400)))
-        job = Reader(shoot.journal.store).job(jobs[-1])
+        jobs.append(served_folder.cut("a.jpg", source, png(600, 400)))
+        job = Reader(served_folder.journal.store).job(jobs[-1])
         assert job is not None
-        shoot.journal.removed_original(job)
+        served_folder.journal.removed_original(job)
         (tmp_path / "in" / "a.jpg").rename(tmp_path / "originals" / f"a{'-2' * (number > 1)}.jpg")
-    assert [shoot.ask("look", job, "source").data["width"] for job in jobs] == [600, 800]
+    assert [served_folder.ask("look", job, "source").data["width"] for job in jobs] == [600, 800]
     (tmp_path / "originals" / "a.jpg").unlink()
-    assert shoot.refused("thumb", jobs[0], "source").code == "original_gone"
-    assert shoot.ask("thumb", jobs[1], "source", v="x").immutable is False
-    shoot.close()
+    assert served_folder.refused("thumb", jobs[0], "source").code == "original_gone"
+    assert served_folder.ask("thumb", jobs[1], "source", v="x").immutable is False
+    served_folder.close()
 
 
 def test_an_original_that_was_deleted_is_reported_as_deleted(tmp_path: Path) -> None:
     """As the folder's settings say."""
-    shoot = Shoot(tmp_path, originals="delete")
-    job = shoot.cut("a.jpg", jpeg(), png())
+    served_folder = ServedFolder(tmp_path, originals="delete")
+    job = served_folder.cut("a.jpg", jpeg(), png())
     (tmp_path / "in" / "a.jpg").unlink()
-    assert shoot.refused("look", job, "source").code == "original_deleted"
-    assert shoot.ask("look", job, "cutout").data["width"] == 2400
-    shoot.close()
+    assert served_folder.refused("look", job, "source").code == "original_deleted"
+    assert served_folder.ask("look", job, "cutout").data["width"] == 2400
+    served_folder.close()
 
 
-def test_a_picture_that_cannot_be_shown_has_a_reason(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_shown_has_a_reason(served_folder: ServedFolder, tmp_path: Path) -> None:
     """Each reason has a code; the next picture is shown."""
-    good = shoot.cut("good.jpg", jpeg(600, 400), jpeg(600, 400))
-    torn = shoot.cut("torn.jpg", jpeg()[:20_000], None, state=JobState.FAILED)
-    assert shoot.refused("look", good, "matte").code == "no_matte"
-    assert shoot.refused("thumb", good, "matte").code == "no_matte"
+    good = served_folder.cut("good.jpg", jpeg(600, 400), jpeg(600, 400))
+    torn = served_folder.cut("torn.jpg", jpeg()[:20_000], None, state=JobState.FAILED)
+    assert served_folder.refused("look", good, "matte").code == "no_matte"
+    assert served_folder.refused("thumb", good, "matte").code == "no_matte"
     for method in ("look", "thumb", "thumb"):
-        refused = shoot.refused(method, torn, "source")
+        refused = served_folder.refused(method, torn, "source")
         assert (refused.code, refused.status) == ("cannot_show", 422)
         assert "ends too early" in refused.text
-    assert shoot.refused("look", torn, "cutout").code == "no_cutout"
-    assert shoot.refused("look", 999, "source").code == "no_job"
-    assert shoot.ask("thumb", good, "source").body
+    assert served_folder.refused("look", torn, "cutout").code == "no_cutout"
+    assert served_folder.refused("look", 999, "source").code == "no_job"
+    assert served_folder.ask("thumb", good, "source").body
     (tmp_path / "in" / "good.jpg").unlink()
     (tmp_path / "in" / "good.jpg").symlink_to("/etc/hostname")
-    shoot.backend.cache = tmp_path / "another"
-    shoot.backend.parts.pop("pictures").close()
-    assert shoot.refused("thumb", good, "source").code == "cannot_show"
+    served_folder.backend.cache = tmp_path / "another"
+    served_folder.backend.parts.pop("pictures").close()
+    assert served_folder.refused("thumb", good, "source").code == "cannot_show"
     (tmp_path / "in").rename(tmp_path / "away")
-    assert shoot.refused("thumb", good, "source").code == "folder_away"
+    assert served_folder.refused("thumb", good, "source").code == "folder_away"
 
 
 @pytest.mark.parametrize("job", [-1, 1.5, True, None, "1x", "", [1], 1 << 80, "9" * 30, "\u0661"])
-def test_an_invalid_number_is_refused(shoot: Shoot, job: object) -> None:
+def test_an_invalid_number_is_refused(served_folder: ServedFolder, job: object) -> None:
     """Before anything is looked up."""
-    assert shoot.refused("look", job, "source").status == 400
-    number = shoot.cut("a.jpg", jpeg(60, 40))
-    assert shoot.refused("tile", number, "source", level=job, x=0, y=0).status == 400
-    assert shoot.refused("look", number, "../source").status == 400
+    assert served_folder.refused("look", job, "source").status == 400
+    number = served_folder.cut("a.jpg", jpeg(60, 40))
+    assert served_folder.refused("tile", number, "source", level=job, x=0, y=0).status == 400
+    assert served_folder.refused("look", number, "../source").status == 400
 
 
-def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_at_once_open_a_picture_once(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As when a browser requests the tiles of a view."""
-    job = shoot.cut("a.jpg", jpeg(), png())
+    job = served_folder.cut("a.jpg", jpeg(), png())
     reads: list[object] = []
     real = shown_files.read
 
@@ -204,7 +210,7 @@ def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.Monk
     bodies: list[bytes] = []
     threads = [
         threading.Thread(
-            target=lambda x=x: bodies.append(shoot.ask("tile", job, "source", level=0, x=x, y=0).body)
+            target=lambda x=x: bodies.append(served_folder.ask("tile", job, "source", level=0, x=x, y=0).body)
         )
         for x in range(5)
     ]
@@ -217,57 +223,64 @@ def test_many_at_once_open_a_picture_once(shoot: Shoot, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("how", ["hang", "die", "lie", "flood"])
 def test_a_worker_that_hangs_dies_or_lies_costs_one_picture(
-    shoot: Shoot, monkeypatch: pytest.MonkeyPatch, how: str
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """No worker gets that picture again for a while, and a new worker makes the next."""
     monkeypatch.setattr(pictures, "ANSWER_S", 2.0)
     monkeypatch.setattr(pictures, "BACKGROUND_S", 2.0)
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
-    bad, good = shoot.cut("bad.jpg", how.encode()), shoot.cut("good.jpg", b"good")
-    assert shoot.refused("thumb", bad, "source").code == "cannot_show"
-    assert shoot.refused("look", bad, "source").code == "cannot_show"
-    assert shoot.ask("thumb", good, "source").body == b"RIFFx"
+    bad, good = served_folder.cut("bad.jpg", how.encode()), served_folder.cut("good.jpg", b"good")
+    assert served_folder.refused("thumb", bad, "source").code == "cannot_show"
+    assert served_folder.refused("look", bad, "source").code == "cannot_show"
+    assert served_folder.ask("thumb", good, "source").body == b"RIFFx"
 
 
-def test_an_idle_worker_of_the_page_is_ended(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_worker_of_the_page_is_ended(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next request starts another one."""
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
-    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
-    shoot.ask("thumb", job, "source")
-    views = shoot.backend.parts["pictures"]
+    job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    served_folder.ask("thumb", job, "source")
+    views = served_folder.backend.parts["pictures"]
     end_s = time.monotonic() + 20
     while views.pids:
         assert time.monotonic() < end_s
         threading.Event().wait(0.02)
-    assert shoot.ask("thumb", job, "cutout").body
+    assert served_folder.ask("thumb", job, "cutout").body
 
 
-def test_a_share_that_hangs_delays_no_other_folder(shoot: Shoot, tmp_path: Path) -> None:
+def test_a_share_that_hangs_delays_no_other_folder(served_folder: ServedFolder, tmp_path: Path) -> None:
     """A request for it is answered after seconds, the next one at once; pictures of another folder are served all the while."""
     share = Share(tmp_path)
     share.attach()
     try:
-        shoot.also("far", share.mount)
+        served_folder.also("far", share.mount)
         names = [f"{number}.jpg" for number in range(6)]
-        far = [shoot.cut(name, jpeg(60 + int(name[0]), 40), folder="far", far=share.far) for name in names]
-        near = shoot.cut("near.jpg", jpeg(), png())
-        assert shoot.ask("thumb", far[0], "source").body
+        far = [
+            served_folder.cut(name, jpeg(60 + int(name[0]), 40), folder="far", far=share.far)
+            for name in names
+        ]
+        near = served_folder.cut("near.jpg", jpeg(), png())
+        assert served_folder.ask("thumb", far[0], "source").body
         share.hang("open,read")
         refused: list[RefusedError] = []
         waiting = [
-            threading.Thread(target=lambda job=job: refused.append(shoot.refused("thumb", job, "source")))
+            threading.Thread(
+                target=lambda job=job: refused.append(served_folder.refused("thumb", job, "source"))
+            )
             for job in far[1:5]
         ]
         for thread in waiting:
             thread.start()
         for kind in ("source", "cutout"):
-            assert shoot.ask("look", near, kind).data["width"] == 2400
-            assert shoot.ask("tile", near, kind, level=0, x=0, y=0).body
+            assert served_folder.ask("look", near, kind).data["width"] == 2400
+            assert served_folder.ask("tile", near, kind, level=0, x=0, y=0).body
         for thread in waiting:
             thread.join(20)
         assert [one.code for one in refused] == ["share_hangs"] * 4
         started_s = time.monotonic()
-        refused.append(shoot.refused("thumb", far[5], "source"))
+        refused.append(served_folder.refused("thumb", far[5], "source"))
         assert time.monotonic() < started_s + 1
         assert (refused[-1].status, refused[-1].named) == (503, {"folder": "far"})
         assert sum(thread.name == "reads" for thread in threading.enumerate()) <= 2 * shown_files.AT_ONCE
@@ -276,44 +289,48 @@ def test_a_share_that_hangs_delays_no_other_folder(shoot: Shoot, tmp_path: Path)
         while any(thread.name == "reads" for thread in threading.enumerate()):
             assert time.monotonic() < end_s
             threading.Event().wait(0.02)
-        assert shoot.ask("thumb", far[5], "source").body
+        assert served_folder.ask("thumb", far[5], "source").body
     finally:
         share.detach()
 
 
 def test_an_inbox_that_fills_holds_no_more_than_some_connections(
-    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Further small pictures are refused, and large ones are served all the while."""
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
     monkeypatch.setattr(pictures, "BACKGROUND_S", 5.0)
     monkeypatch.setattr(pictures, "BACKGROUND_WAIT_S", 0.1)
-    jobs = [shoot.cut(f"{number}.jpg", f"hang{number}".encode()) for number in range(6)]
+    jobs = [served_folder.cut(f"{number}.jpg", f"hang{number}".encode()) for number in range(6)]
     refused: list[RefusedError] = []
     threads = [
-        threading.Thread(target=lambda job=job: refused.append(shoot.refused("thumb", job, "source")))
+        threading.Thread(target=lambda job=job: refused.append(served_folder.refused("thumb", job, "source")))
         for job in jobs
     ]
     for thread in threads:
         thread.start()
-    good = shoot.cut("good.jpg", b"good")
+    good = served_folder.cut("good.jpg", b"good")
     while len(refused) < len(jobs) - 1:
         threading.Event().wait(0.01)
-    assert shoot.ask("look", good, "source").data["width"] == 9
+    assert served_folder.ask("look", good, "source").data["width"] == 9
     for thread in threads:
         thread.join()
     assert sorted(one.code for one in refused) == ["busy"] * 5 + ["cannot_show"]
 
 
-def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_ends_waits_for_no_picture(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Waiting requests are answered, and no worker is started any more."""
     monkeypatch.setattr(pictures, "COMMAND", (sys.executable, "-c", HANGS))
-    jobs = [shoot.cut(name, name.encode()) for name in ("hang", "good")]
-    shoot.ask("thumb", jobs[1], "source")
+    jobs = [served_folder.cut(name, name.encode()) for name in ("hang", "good")]
+    served_folder.ask("thumb", jobs[1], "source")
     refused: list[RefusedError] = []
-    waiting = threading.Thread(target=lambda: refused.append(shoot.refused("thumb", jobs[0], "source")))
+    waiting = threading.Thread(
+        target=lambda: refused.append(served_folder.refused("thumb", jobs[0], "source"))
+    )
     waiting.start()
-    views = shoot.backend.parts["pictures"]
+    views = served_folder.backend.parts["pictures"]
     while not views.is_busy:
         threading.Event().wait(0.01)
     started_s = time.monotonic()
@@ -322,16 +339,16 @@ def test_a_page_that_ends_waits_for_no_picture(shoot: Shoot, monkeypatch: pytest
     assert time.monotonic() < started_s + 20
     assert [one.status for one in refused] == [422]
     assert not views.pids
-    job = shoot.cut("other", b"other")
-    assert shoot.refused("thumb", job, "source").code == "busy"
+    job = served_folder.cut("other", b"other")
+    assert served_folder.refused("thumb", job, "source").code == "busy"
 
 
-def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
+def test_the_workers_are_locked_in_and_few(served_folder: ServedFolder) -> None:
     """At most two, with lower priority than the others, which cannot open files."""
-    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
-    shoot.ask("thumb", job, "source")
-    shoot.ask("look", job, "cutout")
-    pictures = shoot.backend.parts["pictures"]
+    job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    served_folder.ask("thumb", job, "source")
+    served_folder.ask("look", job, "cutout")
+    pictures = served_folder.backend.parts["pictures"]
     assert len(pictures.pids) == 2
     assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in pictures.pids) == [
         PoolSettings().nice,
@@ -342,13 +359,13 @@ def test_the_workers_are_locked_in_and_few(shoot: Shoot) -> None:
         assert any("nice 15" in one for one in groups)
 
 
-def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
+def _left_in_small(served_folder: ServedFolder, cutout: bytes) -> CutoutPreview:
     """Return the preview that the worker of a cutout leaves."""
     pixels = np.asarray(Image.open(io.BytesIO(cutout)))
     reduced = ReducedRendition((pixels.shape[1], pixels.shape[0]))
     assert len([*reduced.watched([pixels])]) == 1
     preview = reduced.preview(None)
-    store = PreviewStore(shoot.root / "state", min_free_mb=0)
+    store = PreviewStore(served_folder.root / "state", min_free_mb=0)
     draft = store.open_draft("1-a")
     assert draft is not None
     os.write(draft, preview.packed())
@@ -357,44 +374,44 @@ def _left_in_small(shoot: Shoot, cutout: bytes) -> CutoutPreview:
     return preview
 
 
-def test_a_workers_preview_is_shown_without_the_cutout_itself(shoot: Shoot) -> None:
+def test_a_workers_preview_is_shown_without_the_cutout_itself(served_folder: ServedFolder) -> None:
     """At once, in tiles of the coarse levels; the cutout is read for the fine ones only."""
-    job = shoot.cut("a.jpg", jpeg(), png())
-    preview = _left_in_small(shoot, png())
+    job = served_folder.cut("a.jpg", jpeg(), png())
+    preview = _left_in_small(served_folder, png())
     assert preview.alpha
-    (shoot.root / "out" / "a.jpg.png").rename(shoot.root / "away.png")
-    small = shoot.ask("thumb", job, "cutout", v=shoot.seen(job))
+    (served_folder.root / "out" / "a.jpg.png").rename(served_folder.root / "away.png")
+    small = served_folder.ask("thumb", job, "cutout", v=served_folder.seen(job))
     assert (small.body, small.immutable) == (preview.small, True)
-    assert shoot.backend.parts["pictures"].pids == []  # nothing was decoded
+    assert served_folder.backend.parts["pictures"].pids == []  # nothing was decoded
     for kind in ("cutout", "matte"):
-        seen = shoot.ask("look", job, kind).data
+        seen = served_folder.ask("look", job, kind).data
         assert (seen["width"], seen["height"], seen["levels"]) == (2400, 1600, 5)
         for level, x, y, size in ((2, 2, 1, (88, 144)), (3, 0, 0, (256, 200)), (4, 0, 0, (150, 100))):
-            reply = shoot.ask("tile", job, kind, level=level, x=x, y=y, v=seen["version"])
+            reply = served_folder.ask("tile", job, kind, level=level, x=x, y=y, v=seen["version"])
             assert (read(reply.body).size, reply.immutable) == (size, True)
-        assert read(shoot.ask("thumb", job, kind).body).size == (320, 213)
-        assert shoot.refused("tile", job, kind, level=2, x=9, y=0).code == "no_such_tile"
-        assert shoot.refused("tile", job, kind, level=1, x=0, y=0).code == "cutout_gone"
-    (shoot.root / "away.png").rename(shoot.root / "out" / "a.jpg.png")
-    assert read(shoot.ask("tile", job, "cutout", level=1, x=0, y=0).body).size == (256, 256)
-    assert read(shoot.ask("tile", job, "matte", level=0, x=9, y=6).body).size == (96, 64)
+        assert read(served_folder.ask("thumb", job, kind).body).size == (320, 213)
+        assert served_folder.refused("tile", job, kind, level=2, x=9, y=0).code == "no_such_tile"
+        assert served_folder.refused("tile", job, kind, level=1, x=0, y=0).code == "cutout_gone"
+    (served_folder.root / "away.png").rename(served_folder.root / "out" / "a.jpg.png")
+    assert read(served_folder.ask("tile", job, "cutout", level=1, x=0, y=0).body).size == (256, 256)
+    assert read(served_folder.ask("tile", job, "matte", level=0, x=9, y=6).body).size == (96, 64)
 
 
-def test_a_process_is_ready_before_anything_is_requested(shoot: Shoot) -> None:
+def test_a_process_is_ready_before_anything_is_requested(served_folder: ServedFolder) -> None:
     """Its start takes longer than a first tile."""
-    shoot.write("prepare")
-    while not (started := shoot.backend.parts["pictures"].pids):
+    served_folder.write("prepare")
+    while not (started := served_folder.backend.parts["pictures"].pids):
         threading.Event().wait(0.02)
-    job = shoot.cut("a.jpg", jpeg(600, 400), png(600, 400))
-    assert shoot.ask("look", job, "cutout").data["width"] == 600
-    assert shoot.backend.parts["pictures"].pids == started
+    job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
+    assert served_folder.ask("look", job, "cutout").data["width"] == 600
+    assert served_folder.backend.parts["pictures"].pids == started
 
 
-def test_a_preview_that_is_damaged_costs_itself(shoot: Shoot) -> None:
+def test_a_preview_that_is_damaged_costs_itself(served_folder: ServedFolder) -> None:
     """A hostile worker may write such a preview."""
-    job = shoot.cut("a.jpg", jpeg(), png())
-    kept = _left_in_small(shoot, png())
-    store = PreviewStore(shoot.root / "state", min_free_mb=0)
+    job = served_folder.cut("a.jpg", jpeg(), png())
+    kept = _left_in_small(served_folder, png())
+    store = PreviewStore(served_folder.root / "state", min_free_mb=0)
     for wrong in (
         replace(kept, width=240),
         replace(kept, colours=kept.colours[:300]),
@@ -405,7 +422,7 @@ def test_a_preview_that_is_damaged_costs_itself(shoot: Shoot) -> None:
         assert draft is not None
         os.write(draft, wrong.packed())
         os.close(draft)
-        store.keep("2-a", shoot.seen(job))
-        error = shoot.refused("tile", job, "cutout", level=4, x=0, y=0)
+        store.keep("2-a", served_folder.seen(job))
+        error = served_folder.refused("tile", job, "cutout", level=4, x=0, y=0)
         assert error.code in ("cannot_show", "no_such_tile")
-        shoot.backend.parts.pop("pictures").close()
+        served_folder.backend.parts.pop("pictures").close()

@@ -27,7 +27,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
-from tests.integration.desk import NEW, OLD, Desk
+from tests.integration.delivery_run import NEW, OLD, DeliveryRun
 from tests.integration.parts import JPEG, digest
 
 if TYPE_CHECKING:
@@ -46,170 +46,180 @@ def faults() -> list[BaseException | Callable[[Plan], None]]:
 
 
 @pytest.fixture
-def desk(
+def delivery_run(
     tmp_path: Path, clock: FakeClock, faults: list[BaseException | Callable[[Plan], None]]
-) -> Iterator[Desk]:
+) -> Iterator[DeliveryRun]:
     """A delivery whose thread is not started."""
-    created = Desk(tmp_path, clock, faults=faults)
+    created = DeliveryRun(tmp_path, clock, faults=faults)
     yield created
     created.journal.close()
 
 
-def delivery_step(desk: Desk, name: str = "a.jpg", *contents: bytes, review: bool = False) -> Deliver:
+def delivery_step(
+    delivery_run: DeliveryRun, name: str = "a.jpg", *contents: bytes, review: bool = False
+) -> Deliver:
     """Return the delivery step of a job that a worker has cut."""
-    job = desk.begin(name)
+    job = delivery_run.begin(name)
     first = -1 if review else 0  # an overlay comes before what is held back
-    return Deliver(job=job, cut=desk.cut(job, *(contents or (NEW,)), review=review, rendition=first))
+    return Deliver(job=job, cut=delivery_run.cut(job, *(contents or (NEW,)), review=review, rendition=first))
 
 
-def take(desk: Desk, step: Step, *kinds: type) -> Any:  # noqa: ANN401 -- the last of the kinds
+def take(delivery_run: DeliveryRun, step: Step, *kinds: type) -> Any:  # noqa: ANN401 -- the last of the kinds
     """Take a step and those that follow it, which must be of these kinds; return the last one."""
     following: Any = step
     for kind in kinds:
-        following = desk.delivery.steps.advance(following)
+        following = delivery_run.delivery.steps.advance(following)
         assert type(following) is kind
     return following
 
 
-def state(desk: Desk, step: Step) -> JobState:
+def state(delivery_run: DeliveryRun, step: Step) -> JobState:
     """Return the state of a step's job in the journal."""
-    return desk.job(step.job).state
+    return delivery_run.job(step.job).state
 
 
-def test_a_cutout_goes_from_its_worker_to_the_commit_mark(desk: Desk) -> None:
+def test_a_cutout_goes_from_its_worker_to_the_commit_mark(delivery_run: DeliveryRun) -> None:
     """The plan is recorded before any rename, and the commit mark is written after all of them."""
-    first = delivery_step(desk)
-    planned = take(desk, first, MakePlan)
-    assert (state(desk, first), desk.files()) == (JobState.WORKING, {})
-    written = take(desk, planned, CarryOut)
-    assert (state(desk, first), desk.files()) == (JobState.PUBLISHING, {})
-    renamed = take(desk, written, Commit)
-    assert (state(desk, first), desk.files()) == (JobState.PUBLISHING, {"a.png": NEW})
-    assert not desk.results
-    take(desk, renamed, Done)
-    assert state(desk, first) is JobState.DONE
-    assert [result.state for result in desk.results] == [JobState.DONE]
+    first = delivery_step(delivery_run)
+    planned = take(delivery_run, first, MakePlan)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.WORKING, {})
+    written = take(delivery_run, planned, CarryOut)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.PUBLISHING, {})
+    renamed = take(delivery_run, written, Commit)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.PUBLISHING, {"a.png": NEW})
+    assert not delivery_run.results
+    take(delivery_run, renamed, Done)
+    assert state(delivery_run, first) is JobState.DONE
+    assert [result.state for result in delivery_run.results] == [JobState.DONE]
 
 
-def test_every_step_can_be_taken_again_after_a_crash(desk: Desk) -> None:
+def test_every_step_can_be_taken_again_after_a_crash(delivery_run: DeliveryRun) -> None:
     """Only from the job's row in the journal."""
-    first = delivery_step(desk)
-    committing = take(desk, first, MakePlan, CarryOut, Commit)
-    again = Repair.of_job(desk.job(first.job))
+    first = delivery_step(delivery_run)
+    committing = take(delivery_run, first, MakePlan, CarryOut, Commit)
+    again = Repair.of_job(delivery_run.job(first.job))
     assert (again.plan, again.facts.sha256) == (committing.plan, committing.facts.sha256)
-    take(desk, again, Commit, Done)
-    assert (state(desk, first), desk.files()) == (JobState.DONE, {"a.png": NEW})
+    take(delivery_run, again, Commit, Done)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.DONE, {"a.png": NEW})
 
 
 def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
-    desk: Desk, faults: list[BaseException]
+    delivery_run: DeliveryRun, faults: list[BaseException]
 ) -> None:
     """After the tasks that wait already."""
     faults.append(TargetTakenError("a stranger's"))
-    retry = take(desk, delivery_step(desk), MakePlan, CarryOut, Retry)
+    retry = take(delivery_run, delivery_step(delivery_run), MakePlan, CarryOut, Retry)
     assert retry.delay_s == 0.0
-    take(desk, retry.step, CarryOut, Commit, Done)
-    assert desk.files() == {"a.png": NEW}
+    take(delivery_run, retry.step, CarryOut, Commit, Done)
+    assert delivery_run.files() == {"a.png": NEW}
 
 
-def test_a_disk_that_refuses_has_the_same_step_taken_again(desk: Desk, faults: list[BaseException]) -> None:
+def test_a_disk_that_refuses_has_the_same_step_taken_again(
+    delivery_run: DeliveryRun, faults: list[BaseException]
+) -> None:
     """The circuit breaker opens once, and closes with the commit."""
     faults += [StorageError("the share is away"), StorageError("the share is away")]
-    written = take(desk, delivery_step(desk), MakePlan, CarryOut)
+    written = take(delivery_run, delivery_step(delivery_run), MakePlan, CarryOut)
     for _ in range(2):
-        retry = take(desk, written, Retry)
+        retry = take(delivery_run, written, Retry)
         assert (retry.step, retry.delay_s) == (written, StorageError.delay_s)
-    assert desk.delivery.breaker.why
-    take(desk, retry.step, Commit, Done)
-    assert not desk.delivery.breaker.why
+    assert delivery_run.delivery.breaker.why
+    take(delivery_run, retry.step, Commit, Done)
+    assert not delivery_run.delivery.breaker.why
 
 
-def test_a_result_that_is_lost_is_repaired_or_cut_again(desk: Desk, faults: list[BaseException]) -> None:
+def test_a_result_that_is_lost_is_repaired_or_cut_again(
+    delivery_run: DeliveryRun, faults: list[BaseException]
+) -> None:
     """In this case it is still there."""
     faults.append(ResultLostError("it is gone"))
-    take(desk, delivery_step(desk), MakePlan, CarryOut, Repair, Commit, Done)
-    assert desk.files() == {"a.png": NEW}
+    take(delivery_run, delivery_step(delivery_run), MakePlan, CarryOut, Repair, Commit, Done)
+    assert delivery_run.files() == {"a.png": NEW}
 
 
-def test_a_result_that_stays_lost_goes_back_to_the_queue(desk: Desk) -> None:
+def test_a_result_that_stays_lost_goes_back_to_the_queue(delivery_run: DeliveryRun) -> None:
     """Nothing is under its name, and nothing is staged."""
-    first = delivery_step(desk)
-    written = take(desk, first, MakePlan, CarryOut)
-    desk.publisher.discard(first.job.id)
-    take(desk, written, Repair, Done)
-    assert (state(desk, first), desk.files()) == (JobState.QUEUED, {})
+    first = delivery_step(delivery_run)
+    written = take(delivery_run, first, MakePlan, CarryOut)
+    delivery_run.publisher.discard(first.job.id)
+    take(delivery_run, written, Repair, Done)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.QUEUED, {})
 
 
-def test_a_folder_that_another_machine_has_is_left_to_it(desk: Desk) -> None:
+def test_a_folder_that_another_machine_has_is_left_to_it(delivery_run: DeliveryRun) -> None:
     """Staged files are removed, and the job goes back to the queue."""
-    first = delivery_step(desk)
-    written = take(desk, first, MakePlan, CarryOut)
+    first = delivery_step(delivery_run)
+    written = take(delivery_run, first, MakePlan, CarryOut)
 
     def refuse() -> None:
         raise NotOwnerError("another has it")
 
-    desk.prove = refuse
-    abandoning = take(desk, written, Abandon)
-    take(desk, abandoning, Done)
-    assert (state(desk, first), desk.files(), desk.staged()) == (JobState.QUEUED, {}, [])
+    delivery_run.prove = refuse
+    abandoning = take(delivery_run, written, Abandon)
+    take(delivery_run, abandoning, Done)
+    assert (state(delivery_run, first), delivery_run.files(), delivery_run.staged()) == (
+        JobState.QUEUED,
+        {},
+        [],
+    )
 
 
 def test_a_name_that_the_disk_refuses_fails_its_picture_alone(
-    desk: Desk, faults: list[BaseException]
+    delivery_run: DeliveryRun, faults: list[BaseException]
 ) -> None:
     """With a record beside the results, and without the circuit breaker."""
     faults.append(NameRefusedError("no file of this name"))
-    first = delivery_step(desk)
-    take(desk, first, MakePlan, CarryOut, Abandon, Done)
-    assert state(desk, first) is JobState.FAILED
-    assert not desk.delivery.breaker.why
+    first = delivery_step(delivery_run)
+    take(delivery_run, first, MakePlan, CarryOut, Abandon, Done)
+    assert state(delivery_run, first) is JobState.FAILED
+    assert not delivery_run.delivery.breaker.why
 
 
 def test_a_result_that_another_program_keeps_open_is_given_up_in_the_end(
-    desk: Desk, faults: list[BaseException]
+    delivery_run: DeliveryRun, faults: list[BaseException]
 ) -> None:
     """After the allowed number of attempts, and not before."""
     faults += [TargetHeldError("held")] * (HELD_TRIES + 1)
-    step = take(desk, delivery_step(desk), MakePlan, CarryOut)
+    step = take(delivery_run, delivery_step(delivery_run), MakePlan, CarryOut)
     for _ in range(HELD_TRIES):
-        take(desk, step, Retry)
-    take(desk, step, Abandon, Done)
+        take(delivery_run, step, Retry)
+    take(delivery_run, step, Abandon, Done)
 
 
-def test_a_report_that_cannot_be_true_ends_at_once(desk: Desk) -> None:
+def test_a_report_that_cannot_be_true_ends_at_once(delivery_run: DeliveryRun) -> None:
     """Nothing is planned for it."""
-    first = delivery_step(desk, "a.jpg", NEW, OLD)
-    take(desk, first, Done)
-    assert state(desk, first) is JobState.FAILED
+    first = delivery_step(delivery_run, "a.jpg", NEW, OLD)
+    take(delivery_run, first, Done)
+    assert state(delivery_run, first) is JobState.FAILED
 
 
-def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(desk: Desk) -> None:
+def test_an_unchanged_picture_and_one_that_is_no_move_need_no_plan(delivery_run: DeliveryRun) -> None:
     """The first emits its event, the second is queued to be cut."""
-    take(desk, delivery_step(desk), MakePlan, CarryOut, Commit, Done)
-    source = desk.folder.input / "a.jpg"
+    take(delivery_run, delivery_step(delivery_run), MakePlan, CarryOut, Commit, Done)
+    source = delivery_run.folder.input / "a.jpg"
     source.touch()
-    again = desk.begin()
-    take(desk, DeliverUnchanged(job=again, sha256=digest(JPEG)), Done)
-    assert desk.results[-1].state is JobState.UNCHANGED
-    other = desk.begin("b.jpg", JPEG + b"other")
-    take(desk, DeliverMoved(job=other, sha256=digest(JPEG)), Done)
-    assert state(desk, DeliverMoved(job=other, sha256="")) is JobState.QUEUED
+    again = delivery_run.begin()
+    take(delivery_run, DeliverUnchanged(job=again, sha256=digest(JPEG)), Done)
+    assert delivery_run.results[-1].state is JobState.UNCHANGED
+    other = delivery_run.begin("b.jpg", JPEG + b"other")
+    take(delivery_run, DeliverMoved(job=other, sha256=digest(JPEG)), Done)
+    assert state(delivery_run, DeliverMoved(job=other, sha256="")) is JobState.QUEUED
 
 
-def test_an_accepted_result_is_planned_in_the_step_that_stages_it(desk: Desk) -> None:
+def test_an_accepted_result_is_planned_in_the_step_that_stages_it(delivery_run: DeliveryRun) -> None:
     """If no plan is possible, nothing stays staged."""
-    first = delivery_step(desk, "a.jpg", OLD, NEW, review=True)
-    take(desk, first, MakePlan, CarryOut, Commit, Done)
-    assert state(desk, first) is JobState.REVIEW
-    desk.journal.review_decisions.decide(first.job.id, ReviewDecision.ACCEPT)
-    take(desk, Decide(job=first.job), CarryOut, Commit, Done)
-    assert (state(desk, first), desk.files()) == (JobState.DONE, {"a.png": NEW})
-    take(desk, Decide(job=first.job), Done)  # it waits for nothing any more
+    first = delivery_step(delivery_run, "a.jpg", OLD, NEW, review=True)
+    take(delivery_run, first, MakePlan, CarryOut, Commit, Done)
+    assert state(delivery_run, first) is JobState.REVIEW
+    delivery_run.journal.review_decisions.decide(first.job.id, ReviewDecision.ACCEPT)
+    take(delivery_run, Decide(job=first.job), CarryOut, Commit, Done)
+    assert (state(delivery_run, first), delivery_run.files()) == (JobState.DONE, {"a.png": NEW})
+    take(delivery_run, Decide(job=first.job), Done)  # it waits for nothing any more
 
 
-def test_the_record_of_a_result_is_read_back(desk: Desk) -> None:
+def test_the_record_of_a_result_is_read_back(delivery_run: DeliveryRun) -> None:
     """All that a repair needs."""
     facts = ResultFacts(sha256="0" * 64, model="m", review=False, doubtful="doubtful, score 0.30", score=0.3)
-    job = replace(desk.begin(), sha256="0" * 64, detail=facts.to_detail())
+    job = replace(delivery_run.begin(), sha256="0" * 64, detail=facts.to_detail())
     assert ResultFacts.of_job(job) == facts
     assert facts.figures == {"score": 0.3}

@@ -24,7 +24,7 @@ from cutoutd.publish.staging import STAGING_NAME, Staging, sweep
 from cutoutd.publish.writing import Permissions, Sink, write_whole
 from cutoutd.recipe import Format, Rendition
 from cutoutd.settings.types import OnConflict
-from tests.integration.publishing import World, digest, failure
+from tests.integration.publishing import OutputFolder, digest, failure
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
@@ -34,139 +34,141 @@ OLD, NEW, THEIRS = b"old cutout", b"new cutout", b"a stranger's"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def output_folder(tmp_path: Path) -> OutputFolder:
     """A folder that avoids names of other files."""
-    return World(tmp_path)
+    return OutputFolder(tmp_path)
 
 
-def test_a_result_gets_its_name_and_a_sidecar_that_matches(world: World) -> None:
+def test_a_result_gets_its_name_and_a_sidecar_that_matches(output_folder: OutputFolder) -> None:
     """Sub-folders are mirrored, and nothing stays staged."""
-    assert world.publish("sub/deep/a.jpg", NEW) == ("sub/deep/a.png",)
-    assert world.files() == {"sub/deep/a.png": NEW}
-    sidecar = world.sidecar("sub/deep/a.png")
+    assert output_folder.publish("sub/deep/a.jpg", NEW) == ("sub/deep/a.png",)
+    assert output_folder.files() == {"sub/deep/a.png": NEW}
+    sidecar = output_folder.sidecar("sub/deep/a.png")
     assert sidecar["outputs"][0]["path"] == "sub/deep/a.png"
     assert sidecar["outputs"][0]["sha256"] == digest(NEW)
-    assert world.staged() == []
-    world.publisher.close()
-    assert not (world.output / STAGING_NAME).exists()
+    assert output_folder.staged() == []
+    output_folder.publisher.close()
+    assert not (output_folder.output / STAGING_NAME).exists()
 
 
 def test_sidecars_go_to_a_folder_of_their_own(tmp_path: Path) -> None:
     """Mirrored there too, and staged there, since it may be another file system."""
-    world = World(tmp_path, sidecars=True)
-    plan = world.plan(world.results("sub/a.jpg", [NEW]))
-    assert plan.moves[-1].staged.startswith(str(world.sidecars))
-    world.publisher.carry_out(plan)
-    assert sorted(path.name for path in world.output.rglob("*.*") if path.is_file()) == ["a.png"]
-    assert world.sidecar("sub/a.png")["outputs"][0]["sha256"] == digest(NEW)
+    output_folder = OutputFolder(tmp_path, sidecars=True)
+    plan = output_folder.plan(output_folder.results("sub/a.jpg", [NEW]))
+    assert plan.moves[-1].staged.startswith(str(output_folder.sidecars))
+    output_folder.publisher.carry_out(plan)
+    assert sorted(path.name for path in output_folder.output.rglob("*.*") if path.is_file()) == ["a.png"]
+    assert output_folder.sidecar("sub/a.png")["outputs"][0]["sha256"] == digest(NEW)
 
 
-def test_two_sources_of_one_name_get_two_results_and_two_sidecars(world: World) -> None:
+def test_two_sources_of_one_name_get_two_results_and_two_sidecars(output_folder: OutputFolder) -> None:
     """`a.jpg` and `a.tif` and `A.JPG`, also on a file system that would confuse them."""
-    names = [world.publish(source, NEW, job=job) for job, source in enumerate(["a.jpg", "a.tif", "A.JPG"])]
+    names = [
+        output_folder.publish(source, NEW, job=job) for job, source in enumerate(["a.jpg", "a.tif", "A.JPG"])
+    ]
     assert names == [("a.png",), ("a-tif.png",), ("A-jpg.png",)]
     assert all(
-        world.sidecar(name)["source"]["path"] == source
+        output_folder.sidecar(name)["source"]["path"] == source
         for (name,), source in zip(names, ["a.jpg", "a.tif", "A.JPG"], strict=True)
     )
 
 
-def test_two_renditions_of_one_source_never_get_one_name(world: World) -> None:
+def test_two_renditions_of_one_source_never_get_one_name(output_folder: OutputFolder) -> None:
     """If `a.png` belongs to another picture, the first result of `a.jpg` gets the same name that the second's suffix makes."""
-    world.publish("a.tif", OLD)
-    publication = world.results("a.jpg", (NEW, b"second"), job=2)
+    output_folder.publish("a.tif", OLD)
+    publication = output_folder.results("a.jpg", (NEW, b"second"), job=2)
     renditions = (Rendition(format=Format.PNG, suffix=""), Rendition(format=Format.PNG, suffix="-jpg"))
-    plan = world.plan(replace(publication, renditions=renditions))
-    world.publisher.carry_out(plan)
-    assert world.files() == {"a.png": OLD, "a-jpg.png": NEW, "a-jpg-jpg.png": b"second"}
+    plan = output_folder.plan(replace(publication, renditions=renditions))
+    output_folder.publisher.carry_out(plan)
+    assert output_folder.files() == {"a.png": OLD, "a-jpg.png": NEW, "a-jpg-jpg.png": b"second"}
 
 
-def test_a_new_version_replaces_our_own_result(world: World) -> None:
+def test_a_new_version_replaces_our_own_result(output_folder: OutputFolder) -> None:
     """One name for all versions of a source."""
-    world.publish("a.jpg", OLD)
-    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
-    assert world.files() == {"a.png": NEW}
-    assert world.sidecar("a.png")["job"] == 2
+    output_folder.publish("a.jpg", OLD)
+    assert output_folder.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert output_folder.files() == {"a.png": NEW}
+    assert output_folder.sidecar("a.png")["job"] == 2
 
 
-def test_a_new_version_is_published_where_the_old_result_was_deleted(world: World) -> None:
+def test_a_new_version_is_published_where_the_old_result_was_deleted(output_folder: OutputFolder) -> None:
     """Deleting an output does not mean that the next one is not wanted."""
-    world.publish("a.jpg", OLD)
-    (world.output / "a.png").unlink()
-    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
-    assert world.files() == {"a.png": NEW}
+    output_folder.publish("a.jpg", OLD)
+    (output_folder.output / "a.png").unlink()
+    assert output_folder.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert output_folder.files() == {"a.png": NEW}
 
 
-def test_a_result_is_known_by_its_sidecar_when_the_journal_was_lost(world: World) -> None:
+def test_a_result_is_known_by_its_sidecar_when_the_journal_was_lost(output_folder: OutputFolder) -> None:
     """Without any memory of earlier publications."""
-    world.publish("a.jpg", OLD)
-    world.published.clear()
-    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
+    output_folder.publish("a.jpg", OLD)
+    output_folder.published.clear()
+    assert output_folder.publish("a.jpg", NEW, job=2) == ("a.png",)
 
 
-def test_a_retouched_result_is_never_replaced(world: World) -> None:
+def test_a_retouched_result_is_never_replaced(output_folder: OutputFolder) -> None:
     """Its sidecar is not replaced either; a third version replaces the result of the second."""
-    world.publish("a.jpg", OLD)
-    before = (world.output / "a.png.json").read_bytes()
-    (world.output / "a.png").write_bytes(THEIRS)
-    assert world.publish("a.jpg", NEW, job=2) == ("a-jpg.png",)
-    assert world.publish("a.jpg", b"newer", job=3) == ("a-jpg.png",)
-    assert world.files() == {"a.png": THEIRS, "a-jpg.png": b"newer"}
-    assert (world.output / "a.png.json").read_bytes() == before
+    output_folder.publish("a.jpg", OLD)
+    before = (output_folder.output / "a.png.json").read_bytes()
+    (output_folder.output / "a.png").write_bytes(THEIRS)
+    assert output_folder.publish("a.jpg", NEW, job=2) == ("a-jpg.png",)
+    assert output_folder.publish("a.jpg", b"newer", job=3) == ("a-jpg.png",)
+    assert output_folder.files() == {"a.png": THEIRS, "a-jpg.png": b"newer"}
+    assert (output_folder.output / "a.png.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
-def test_a_strangers_file_keeps_its_name(world: World, name: str) -> None:
+def test_a_strangers_file_keeps_its_name(output_folder: OutputFolder, name: str) -> None:
     """Whether it has the name of the output or of the sidecar."""
-    (world.output / name).write_bytes(THEIRS)
-    assert world.publish("a.jpg", NEW) == ("a-jpg.png",)
-    assert world.files() == {name: THEIRS, "a-jpg.png": NEW}
+    (output_folder.output / name).write_bytes(THEIRS)
+    assert output_folder.publish("a.jpg", NEW) == ("a-jpg.png",)
+    assert output_folder.files() == {name: THEIRS, "a-jpg.png": NEW}
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
 def test_a_strangers_file_is_replaced_if_the_folder_says_so(tmp_path: Path, name: str) -> None:
     """`on_conflict = "overwrite"`."""
-    world = World(tmp_path, on_conflict=OnConflict.OVERWRITE)
-    (world.output / name).write_bytes(THEIRS)
-    assert world.publish("a.jpg", NEW) == ("a.png",)
-    assert world.files() == {"a.png": NEW}
+    output_folder = OutputFolder(tmp_path, on_conflict=OnConflict.OVERWRITE)
+    (output_folder.output / name).write_bytes(THEIRS)
+    assert output_folder.publish("a.jpg", NEW) == ("a.png",)
+    assert output_folder.files() == {"a.png": NEW}
 
 
 def test_another_sources_result_is_not_overwritten_even_then(tmp_path: Path) -> None:
     """The setting is about files that cutoutd has not made."""
-    world = World(tmp_path, on_conflict=OnConflict.OVERWRITE)
-    world.publish("a.jpg", OLD)
-    assert world.publish("a.tif", NEW, job=2) == ("a-tif.png",)
+    output_folder = OutputFolder(tmp_path, on_conflict=OnConflict.OVERWRITE)
+    output_folder.publish("a.jpg", OLD)
+    assert output_folder.publish("a.tif", NEW, job=2) == ("a-tif.png",)
 
 
 def test_a_result_is_not_published_if_the_folder_says_skip(tmp_path: Path) -> None:
     """`on_conflict = "skip"`: with a warning, and nothing left staged."""
-    world = World(tmp_path, on_conflict=OnConflict.SKIP)
-    (world.output / "a.png").write_bytes(THEIRS)
-    plan = world.plan(world.results("a.jpg", [NEW]))
-    world.publisher.carry_out(plan)
+    output_folder = OutputFolder(tmp_path, on_conflict=OnConflict.SKIP)
+    (output_folder.output / "a.png").write_bytes(THEIRS)
+    plan = output_folder.plan(output_folder.results("a.jpg", [NEW]))
+    output_folder.publisher.carry_out(plan)
     assert plan.published == ()
     assert "a.png" in plan.warnings[0]
-    assert world.files() == {"a.png": THEIRS}
-    assert world.staged() == []
+    assert output_folder.files() == {"a.png": THEIRS}
+    assert output_folder.staged() == []
 
 
 def test_the_other_results_are_published_when_one_is_skipped(tmp_path: Path) -> None:
     """The sidecar is beside the first published one, and repeats the warning."""
-    world = World(tmp_path, on_conflict=OnConflict.SKIP)
-    (world.output / "a.png").write_bytes(THEIRS)
-    assert world.publish("a.jpg", OLD, NEW) == ("a_1.png",)
-    assert world.files() == {"a.png": THEIRS, "a_1.png": NEW}
-    assert "a.png" in world.sidecar("a_1.png")["warnings"][0]
-    assert world.staged() == []
+    output_folder = OutputFolder(tmp_path, on_conflict=OnConflict.SKIP)
+    (output_folder.output / "a.png").write_bytes(THEIRS)
+    assert output_folder.publish("a.jpg", OLD, NEW) == ("a_1.png",)
+    assert output_folder.files() == {"a.png": THEIRS, "a_1.png": NEW}
+    assert "a.png" in output_folder.sidecar("a_1.png")["warnings"][0]
+    assert output_folder.staged() == []
 
 
 @pytest.mark.parametrize("on_conflict", [OnConflict.SUFFIX, OnConflict.OVERWRITE])
 @pytest.mark.parametrize("kind", ["directory", "fifo", "link", "dangling link"])
 def test_an_entry_that_is_no_file_is_not_touched(tmp_path: Path, kind: str, on_conflict: OnConflict) -> None:
     """A FIFO does not block, and nothing is written through a link."""
-    world = World(tmp_path, on_conflict=on_conflict)
-    taken, precious = world.output / "a.png", tmp_path / "precious"
+    output_folder = OutputFolder(tmp_path, on_conflict=on_conflict)
+    taken, precious = output_folder.output / "a.png", tmp_path / "precious"
     precious.write_bytes(THEIRS)
     match kind:
         case "directory":
@@ -177,33 +179,35 @@ def test_an_entry_that_is_no_file_is_not_touched(tmp_path: Path, kind: str, on_c
             taken.symlink_to(precious)
         case _:
             taken.symlink_to("nowhere")
-    assert world.publish("a.jpg", NEW) == ("a-jpg.png",)
+    assert output_folder.publish("a.jpg", NEW) == ("a-jpg.png",)
     assert precious.read_bytes() == THEIRS
     assert os.path.lexists(taken)
 
 
-def test_a_doubtful_result_is_in_review_with_its_overlay(world: World) -> None:
+def test_a_doubtful_result_is_in_review_with_its_overlay(output_folder: OutputFolder) -> None:
     """The good result of an earlier version stays."""
-    world.publish("sub/a.jpg", OLD)
-    plan = world.plan(world.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True))
-    world.publisher.carry_out(plan)
+    output_folder.publish("sub/a.jpg", OLD)
+    plan = output_folder.plan(
+        output_folder.results("sub/a.jpg", [NEW, b"overlay"], job=2, review=True, overlay=True)
+    )
+    output_folder.publisher.carry_out(plan)
     assert [one.path for one in plan.published] == ["review/sub/a.png", "review/sub/a-overlay.png"]
-    assert world.files() == {
+    assert output_folder.files() == {
         "sub/a.png": OLD,
         "review/sub/a.png": NEW,
         "review/sub/a-overlay.png": b"overlay",
     }
-    assert len(world.sidecar("review/sub/a.png")["outputs"]) == 2
+    assert len(output_folder.sidecar("review/sub/a.png")["outputs"]) == 2
 
 
 def test_two_folders_with_one_output_do_not_meet(tmp_path: Path) -> None:
     """Not even if one of them reaches it through a link."""
-    world = World(tmp_path)
+    output_folder = OutputFolder(tmp_path)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "out").symlink_to(world.output)
-    other = World(tmp_path / "other", run="run-2")
-    other.ledger = world.ledger
-    first = world.plan(world.results("a.jpg", [OLD]))
+    (tmp_path / "other" / "out").symlink_to(output_folder.output)
+    other = OutputFolder(tmp_path / "other", run="run-2")
+    other.ledger = output_folder.ledger
+    first = output_folder.plan(output_folder.results("a.jpg", [OLD]))
     second = other.plan(other.results("A.tif", [NEW]))
     assert not {*first.claims} & {*second.claims}
     assert [one.path for one in second.published] == ["A-tif.png"]
@@ -221,180 +225,182 @@ def test_two_folders_with_one_output_do_not_meet(tmp_path: Path) -> None:
         b"-rf",
     ],
 )
-def test_any_name_is_published_with_a_valid_sidecar(world: World, raw: bytes) -> None:
+def test_any_name_is_published_with_a_valid_sidecar(output_folder: OutputFolder, raw: bytes) -> None:
     """Spaces, emoji, newlines, bytes that are not text, 255 bytes."""
     source = os.fsdecode(raw)
-    (output,) = world.publish(source, NEW)
-    assert (world.output / output).read_bytes() == NEW
-    (sidecar,) = world.everything().keys() - {output}
-    assert json.loads((world.output / sidecar).read_bytes())["outputs"][0]["sha256"] == digest(NEW)
-    assert world.publish(source, b"newer", job=2) == (output,)
-    assert world.everything().keys() == {output, sidecar}
+    (output,) = output_folder.publish(source, NEW)
+    assert (output_folder.output / output).read_bytes() == NEW
+    (sidecar,) = output_folder.everything().keys() - {output}
+    assert json.loads((output_folder.output / sidecar).read_bytes())["outputs"][0]["sha256"] == digest(NEW)
+    assert output_folder.publish(source, b"newer", job=2) == (output,)
+    assert output_folder.everything().keys() == {output, sidecar}
 
 
-def test_a_file_that_appears_in_between_causes_another_plan(world: World) -> None:
+def test_a_file_that_appears_in_between_causes_another_plan(output_folder: OutputFolder) -> None:
     """Results that have their names keep them; nothing is published twice."""
-    publication = world.results("a.jpg", [OLD, NEW])
-    plan = world.plan(publication)
-    (world.output / "a_1.png").write_bytes(THEIRS)
+    publication = output_folder.results("a.jpg", [OLD, NEW])
+    plan = output_folder.plan(publication)
+    (output_folder.output / "a_1.png").write_bytes(THEIRS)
     with pytest.raises(TargetTakenError):
-        world.publisher.carry_out(plan)
-    plan = world.plan(publication)
-    world.publisher.carry_out(plan)
-    assert world.files() == {"a.png": OLD, "a_1.png": THEIRS, "a-jpg_1.png": NEW}
-    assert [one["path"] for one in world.sidecar("a.png")["outputs"]] == ["a.png", "a-jpg_1.png"]
-    assert world.staged() == []
+        output_folder.publisher.carry_out(plan)
+    plan = output_folder.plan(publication)
+    output_folder.publisher.carry_out(plan)
+    assert output_folder.files() == {"a.png": OLD, "a_1.png": THEIRS, "a-jpg_1.png": NEW}
+    assert [one["path"] for one in output_folder.sidecar("a.png")["outputs"]] == ["a.png", "a-jpg_1.png"]
+    assert output_folder.staged() == []
 
 
-def test_a_result_retouched_in_between_is_not_replaced(world: World) -> None:
+def test_a_result_retouched_in_between_is_not_replaced(output_folder: OutputFolder) -> None:
     """Its hash is checked again right before the rename."""
-    world.publish("a.jpg", OLD)
-    publication = world.results("a.jpg", [NEW], job=2)
-    plan = world.plan(publication)
-    (world.output / "a.png").write_bytes(THEIRS)
+    output_folder.publish("a.jpg", OLD)
+    publication = output_folder.results("a.jpg", [NEW], job=2)
+    plan = output_folder.plan(publication)
+    (output_folder.output / "a.png").write_bytes(THEIRS)
     with pytest.raises(TargetTakenError):
-        world.publisher.carry_out(plan)
-    world.publisher.carry_out(world.plan(publication))
-    assert world.files() == {"a.png": THEIRS, "a-jpg.png": NEW}
+        output_folder.publisher.carry_out(plan)
+    output_folder.publisher.carry_out(output_folder.plan(publication))
+    assert output_folder.files() == {"a.png": THEIRS, "a-jpg.png": NEW}
 
 
-def test_a_sidecars_name_taken_in_between_does_not_publish_twice(world: World) -> None:
+def test_a_sidecars_name_taken_in_between_does_not_publish_twice(output_folder: OutputFolder) -> None:
     """The result stays, and the job's warnings say that its sidecar is missing."""
-    publication = world.results("a.jpg", [NEW])
-    plan = world.plan(publication)
-    (world.output / "a.png.json").write_bytes(THEIRS)
+    publication = output_folder.results("a.jpg", [NEW])
+    plan = output_folder.plan(publication)
+    (output_folder.output / "a.png.json").write_bytes(THEIRS)
     with pytest.raises(TargetTakenError):
-        world.publisher.carry_out(plan)
-    plan = world.plan(publication)
-    world.publisher.carry_out(plan)
-    assert world.everything() == {"a.png": NEW, "a.png.json": THEIRS}
+        output_folder.publisher.carry_out(plan)
+    plan = output_folder.plan(publication)
+    output_folder.publisher.carry_out(plan)
+    assert output_folder.everything() == {"a.png": NEW, "a.png.json": THEIRS}
     assert "sidecar" in plan.warnings[0]
-    world.publisher.discard(1)
-    assert world.staged() == []
+    output_folder.publisher.discard(1)
+    assert output_folder.staged() == []
 
 
-def test_a_result_deleted_in_between_is_published_all_the_same(world: World) -> None:
+def test_a_result_deleted_in_between_is_published_all_the_same(output_folder: OutputFolder) -> None:
     """The name is free then."""
-    world.publish("a.jpg", OLD)
-    plan = world.plan(world.results("a.jpg", [NEW], job=2))
-    (world.output / "a.png").unlink()
-    world.publisher.carry_out(plan)
-    assert world.files() == {"a.png": NEW}
+    output_folder.publish("a.jpg", OLD)
+    plan = output_folder.plan(output_folder.results("a.jpg", [NEW], job=2))
+    (output_folder.output / "a.png").unlink()
+    output_folder.publisher.carry_out(plan)
+    assert output_folder.files() == {"a.png": NEW}
 
 
-def test_the_same_bytes_once_more_leave_one_result(world: World) -> None:
+def test_the_same_bytes_once_more_leave_one_result(output_folder: OutputFolder) -> None:
     """`cutoutd retry` of an unchanged picture."""
-    world.publish("a.jpg", NEW)
-    assert world.publish("a.jpg", NEW, job=2) == ("a.png",)
-    assert world.files() == {"a.png": NEW}
-    assert world.sidecar("a.png")["job"] == 2
-    assert world.staged() == []
+    output_folder.publish("a.jpg", NEW)
+    assert output_folder.publish("a.jpg", NEW, job=2) == ("a.png",)
+    assert output_folder.files() == {"a.png": NEW}
+    assert output_folder.sidecar("a.png")["job"] == 2
+    assert output_folder.staged() == []
 
 
-def test_a_staged_result_that_is_gone_or_torn_is_not_planned(world: World) -> None:
+def test_a_staged_result_that_is_gone_or_torn_is_not_planned(output_folder: OutputFolder) -> None:
     """The result is computed again instead."""
-    publication = world.results("a.jpg", [NEW])
-    staged = world.publisher.staging.path("1-0.png")
+    publication = output_folder.results("a.jpg", [NEW])
+    staged = output_folder.publisher.staging.path("1-0.png")
     for spoil in (lambda: staged.write_bytes(NEW[:-1]), staged.unlink):
         spoil()
         with pytest.raises(ResultLostError):
-            world.plan(publication)
+            output_folder.plan(publication)
 
 
-def test_a_result_that_is_lost_after_planning_is_reported(world: World) -> None:
+def test_a_result_that_is_lost_after_planning_is_reported(output_folder: OutputFolder) -> None:
     """The file is neither staged nor under its name."""
-    plan = world.plan(world.results("a.jpg", [NEW]))
-    world.publisher.discard(1)
+    plan = output_folder.plan(output_folder.results("a.jpg", [NEW]))
+    output_folder.publisher.discard(1)
     with pytest.raises(ResultLostError):
-        world.publisher.carry_out(plan)
+        output_folder.publisher.carry_out(plan)
 
 
-def test_an_output_folder_that_is_not_there_is_not_made(world: World) -> None:
+def test_an_output_folder_that_is_not_there_is_not_made(output_folder: OutputFolder) -> None:
     """The output may be a share that is not mounted: the disk below must not fill up."""
-    plan = world.plan(world.results("a.jpg", [NEW]))
-    shutil.rmtree(world.output)
+    plan = output_folder.plan(output_folder.results("a.jpg", [NEW]))
+    shutil.rmtree(output_folder.output)
     with pytest.raises(StorageError, match="output folder"):
-        world.publisher.carry_out(plan)
+        output_folder.publisher.carry_out(plan)
     with pytest.raises(StorageError):
-        world.publisher.open()
-    assert not world.output.exists()
+        output_folder.publisher.open()
+    assert not output_folder.output.exists()
 
 
-def test_a_file_in_place_of_a_sub_folder_is_reported(world: World) -> None:
+def test_a_file_in_place_of_a_sub_folder_is_reported(output_folder: OutputFolder) -> None:
     """With the advice to remove it; work goes on when it is gone."""
-    plan = world.plan(world.results("sub/a.jpg", [NEW]))
-    (world.output / "sub").write_bytes(THEIRS)
+    plan = output_folder.plan(output_folder.results("sub/a.jpg", [NEW]))
+    (output_folder.output / "sub").write_bytes(THEIRS)
     with pytest.raises(NameRefusedError, match="sub-folder"):
-        world.publisher.carry_out(plan)
-    (world.output / "sub").unlink()
-    world.publisher.carry_out(plan)
-    assert world.files() == {"sub/a.png": NEW}
+        output_folder.publisher.carry_out(plan)
+    (output_folder.output / "sub").unlink()
+    output_folder.publisher.carry_out(plan)
+    assert output_folder.files() == {"sub/a.png": NEW}
 
 
 def test_results_belong_to_whom_the_folder_says(tmp_path: Path) -> None:
     """Default: everybody whom the umask allows; never the 0600 of a temporary file."""
     umask = os.umask(0o022)
     try:
-        plain = World(tmp_path / "plain")
+        plain = OutputFolder(tmp_path / "plain")
         plain.publish("a.jpg", NEW)
     finally:
         os.umask(umask)
     assert stat.S_IMODE((plain.output / "a.png").stat().st_mode) == 0o644
     group = os.getgid()
-    shared = World(tmp_path / "shared", permissions=Permissions(mode=0o660, group=group))
+    shared = OutputFolder(tmp_path / "shared", permissions=Permissions(mode=0o660, group=group))
     shared.publish("a.jpg", NEW)
     sidecar = (shared.output / "a.png.json").stat()
     assert (stat.S_IMODE(sidecar.st_mode), sidecar.st_gid) == (0o660, group)
     assert stat.S_IMODE(shared.publisher.staging.directory.stat().st_mode) == 0o700
 
 
-def test_a_failure_leaves_a_record_until_it_is_over(world: World) -> None:
+def test_a_failure_leaves_a_record_until_it_is_over(output_folder: OutputFolder) -> None:
     """A later one replaces it; clearing it twice does no harm."""
-    failures = world.publisher.failures
+    failures = output_folder.publisher.failures
     assert failures.publish(failure("sub/a.jpg")) == "failed/sub/a.jpg.error.json"
     assert failures.publish(failure("sub/a.jpg", "no picture")) == "failed/sub/a.jpg.error.json"
-    ((name, content),) = world.everything().items()
+    ((name, content),) = output_folder.everything().items()
     assert (name, json.loads(content)["cause"]) == ("failed/sub/a.jpg.error.json", "no picture")
     assert (failures.clear("sub/a.jpg"), failures.clear("sub/a.jpg")) == (True, False)
-    assert world.everything() == {}
-    assert world.staged() == []
+    assert output_folder.everything() == {}
+    assert output_folder.staged() == []
 
 
-def test_a_record_spares_files_that_are_not_its_own(world: World) -> None:
+def test_a_record_spares_files_that_are_not_its_own(output_folder: OutputFolder) -> None:
     """The record gets a further name, or is refused if all are in use."""
-    target = world.output / "failed" / "a.jpg.error.json"
+    target = output_folder.output / "failed" / "a.jpg.error.json"
     target.parent.mkdir()
     target.write_bytes(THEIRS)
-    failures = world.publisher.failures
+    failures = output_folder.publisher.failures
     own = failures.publish(failure("a.jpg"))
     assert own.startswith("failed/a.jpg~")
     assert failures.publish(failure("a.jpg")) == own
     assert failures.clear("a.jpg")
-    (world.output / own).write_bytes(THEIRS)
+    (output_folder.output / own).write_bytes(THEIRS)
     last = failures.publish(failure("a.jpg"))
     assert failures.clear("a.jpg")
-    (world.output / last).write_bytes(THEIRS)
+    (output_folder.output / last).write_bytes(THEIRS)
     with pytest.raises(NameRefusedError, match="all of them"):
         failures.publish(failure("a.jpg"))
     assert not failures.clear("a.jpg")
-    assert world.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS, last: THEIRS}
-    assert world.staged() == []
+    assert output_folder.everything() == {"failed/a.jpg.error.json": THEIRS, own: THEIRS, last: THEIRS}
+    assert output_folder.staged() == []
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.png.json"])
-def test_a_result_that_a_file_server_has_a_lease_on_is_waited_for(world: World, name: str) -> None:
+def test_a_result_that_a_file_server_has_a_lease_on_is_waited_for(
+    output_folder: OutputFolder, name: str
+) -> None:
     """The client is asked to give the lease back, and has 45 s for that; the picture does not fail."""
-    world.publish("a.jpg", b"old")
-    with (world.output / name).open("rb") as file:
+    output_folder.publish("a.jpg", b"old")
+    with (output_folder.output / name).open("rb") as file:
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         try:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         except OSError:
             give_up("this file system has no leases")
         with pytest.raises(TargetHeldError, match="lease"):
-            world.publish("a.jpg", b"new", job=2)
-    world.publish("a.jpg", b"new", job=3)
-    assert world.files() == {"a.png": b"new"}
+            output_folder.publish("a.jpg", b"new", job=2)
+    output_folder.publish("a.jpg", b"new", job=3)
+    assert output_folder.files() == {"a.png": b"new"}
 
 
 def test_a_sweep_takes_only_what_no_plan_needs_from_dead_runs(tmp_path: Path) -> None:
@@ -554,16 +560,18 @@ def test_a_sidecar_elsewhere_is_named_after_its_results_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a folder of its own it could otherwise outlive them in a power failure."""
-    world = World(tmp_path, sidecars=True)
-    plan = world.plan(world.results("a.jpg", [NEW]))
+    output_folder = OutputFolder(tmp_path, sidecars=True)
+    plan = output_folder.plan(output_folder.results("a.jpg", [NEW]))
     synced: list[tuple[Path, bool]] = []
     monkeypatch.setattr(
         Tree,
         "sync",
-        lambda tree, below: synced.append((tree.root / below, (world.sidecars / "a.png.json").exists())),
+        lambda tree, below: synced.append(
+            (tree.root / below, (output_folder.sidecars / "a.png.json").exists())
+        ),
     )
-    world.publisher.carry_out(plan)
-    assert synced == [(world.output, False), (world.sidecars, True)]
+    output_folder.publisher.carry_out(plan)
+    assert synced == [(output_folder.output, False), (output_folder.sidecars, True)]
 
 
 def test_an_original_that_changed_is_not_moved(tmp_path: Path, originals: Path) -> None:

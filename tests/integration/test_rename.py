@@ -12,7 +12,7 @@ from cutoutd.fs.tree import Entry
 from cutoutd.publish import rename
 from cutoutd.publish.rename import Strength, probe, rename_new, replace
 from tests.integration import strace
-from tests.integration.publishing import World, digest
+from tests.integration.publishing import OutputFolder, digest
 from tests.integration.publishing_faulty import CONTENTS
 
 _LINK = ("?link", "linkat")
@@ -126,9 +126,11 @@ def test_a_disk_that_refuses_delays_a_publication_and_no_more(
     assert [step for step, _ in errors] == [step for step, _ in failed]
     assert all(words in message for (_, message), (_, words) in zip(errors, failed, strict=True)), errors
     assert not (tmp_path / "out" / ".cutoutd-staging").exists()
-    world = World(tmp_path)
-    assert world.files() == {"a.png": CONTENTS[0], "a_1.png": CONTENTS[1]}
-    assert [output["sha256"] for output in world.sidecar("a.png")["outputs"]] == [*map(digest, CONTENTS)]
+    output_folder = OutputFolder(tmp_path)
+    assert output_folder.files() == {"a.png": CONTENTS[0], "a_1.png": CONTENTS[1]}
+    assert [output["sha256"] for output in output_folder.sidecar("a.png")["outputs"]] == [
+        *map(digest, CONTENTS)
+    ]
 
 
 def test_a_file_whose_sync_failed_is_discarded_and_rewritten(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cutoutd.jobs import JobState
 from cutoutd.publish import displaced
 from cutoutd.publish import rename as renaming
 from cutoutd.publish.verified import PRIVATE
-from tests.integration.desk import Desk, Power
+from tests.integration.delivery_run import DeliveryRun, Power
 from tests.integration.parts import digest, until
 from tests.integration.test_moves import states_shown
 from tests.integration.test_moves_onto_names import (
@@ -81,16 +81,19 @@ def end(pairs: Pairs) -> dict[str, str]:
     return lies
 
 
-def work(desk: Desk, names: Sequence[str]) -> list[str]:
+def work(delivery_run: DeliveryRun, names: Sequence[str]) -> list[str]:
     """Work on all waiting jobs as workers do. Returns the paths that had to be cut."""
     again = []
-    for job in claimed(desk, names):
-        sha256 = digest((desk.folder.input / job.path).read_bytes())
-        if sha256 in desk.journal.moves.candidates(job).sha256s and job.detail.get("moved") is not False:
-            desk.delivery.deliver_moved(job, sha256)
+    for job in claimed(delivery_run, names):
+        sha256 = digest((delivery_run.folder.input / job.path).read_bytes())
+        if (
+            sha256 in delivery_run.journal.moves.candidates(job).sha256s
+            and job.detail.get("moved") is not False
+        ):
+            delivery_run.delivery.deliver_moved(job, sha256)
         else:
             again.append(job.path)
-            desk.journal.gone(job, "the test needs no second cutout")
+            delivery_run.journal.gone(job, "the test needs no second cutout")
     return again
 
 
@@ -103,19 +106,21 @@ def killed_after(calls: int, root: Path, clock: FakeClock, pairs: Pairs) -> tupl
     root.mkdir()
     pictures = sorted(set(end(pairs).values()))
     names = sorted(end(pairs))
-    desk = Desk(root, clock)
-    desk.delivery.start()
-    cut(desk, *pictures)
-    rename(desk, *pairs)
-    jobs = take(desk, *names)
+    delivery_run = DeliveryRun(root, clock)
+    delivery_run.delivery.start()
+    cut(delivery_run, *pictures)
+    rename(delivery_run, *pairs)
+    jobs = take(delivery_run, *names)
     with pytest.MonkeyPatch.context() as patch:
         Kill(calls).guard_all(patch)
         for job in jobs:
-            desk.delivery.deliver_moved(job, digest((desk.folder.input / job.path).read_bytes()))
-        until(lambda: desk.delivery.is_idle or desk.delivery.failure is not None, "the end")
-        is_killed = desk.delivery.failure is not None
-    desk.journal.close()
-    again = Desk(root, clock, run="run-2")
+            delivery_run.delivery.deliver_moved(
+                job, digest((delivery_run.folder.input / job.path).read_bytes())
+            )
+        until(lambda: delivery_run.delivery.is_idle or delivery_run.delivery.failure is not None, "the end")
+        is_killed = delivery_run.delivery.failure is not None
+    delivery_run.journal.close()
+    again = DeliveryRun(root, clock, run="run-2")
     again.delivery.start()
     for one in again.journal.queue.recover():
         again.delivery.repair(one)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = ApiKey(id="k", name="k", folder="shop", sha256="", per_minute=10, max_mb=1, made_us=0)
 
 
-class UploadRoom:
+class UploadSetup:
     """A folder and uploads into it, with a daemon that seems to run."""
 
     def __init__(self, root: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,64 +58,64 @@ class UploadRoom:
 
 
 @pytest.fixture
-def room(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> UploadRoom:
+def upload_setup(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> UploadSetup:
     """A folder and uploads into it, for one test."""
-    return UploadRoom(tmp_path, clock, monkeypatch)
+    return UploadSetup(tmp_path, clock, monkeypatch)
 
 
 def test_a_disk_that_fills_up_during_an_upload_is_reported_and_keeps_nothing(
-    room: UploadRoom, monkeypatch: pytest.MonkeyPatch
+    upload_setup: UploadSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No upload is started either where there is too little space."""
-    upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
-    assert room.uploads.add(upload, 0, b"x" * 10) == 10
+    upload = upload_setup.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    assert upload_setup.uploads.add(upload, 0, b"x" * 10) == 10
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(RefusedError) as refused:
-        room.uploads.add(upload, 10, b"x")
+        upload_setup.uploads.add(upload, 10, b"x")
     assert refused.value.status == 507
     assert upload.size == 10
-    room.uploads.drop(upload)
-    assert room.spooled() == []
-    root = room.input.parent
-    room.backend.configuration = CurrentSettings(room.settings(root, 1_000_000_000), None)
+    upload_setup.uploads.drop(upload)
+    assert upload_setup.spooled() == []
+    root = upload_setup.input.parent
+    upload_setup.backend.configuration = CurrentSettings(upload_setup.settings(root, 1_000_000_000), None)
     with pytest.raises(RefusedError) as refused:
-        room.uploads.begin(KEY, idempotency="", declared=None, record=None)
+        upload_setup.uploads.begin(KEY, idempotency="", declared=None, record=None)
     assert refused.value.status == 507
-    assert room.spooled() == []
+    assert upload_setup.spooled() == []
 
 
-def test_uploads_of_a_web_process_that_ended_are_removed(room: UploadRoom, clock: FakeClock) -> None:
+def test_uploads_of_a_web_process_that_ended_are_removed(upload_setup: UploadSetup, clock: FakeClock) -> None:
     """Abandoned uploads are removed as well; their idempotency keys are free again."""
-    for end in (room.uploads.drop_all, room.uploads.tidy):
-        upload = room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
+    for end in (upload_setup.uploads.drop_all, upload_setup.uploads.tidy):
+        upload = upload_setup.uploads.begin(KEY, idempotency="once", declared=5, record=None)
         with pytest.raises(RefusedError) as refused:
-            room.uploads.begin(KEY, idempotency="once", declared=5, record=None)
+            upload_setup.uploads.begin(KEY, idempotency="once", declared=5, record=None)
         assert refused.value.status == 409
         clock.advance(601)
         end()
-        assert room.spooled() == []
+        assert upload_setup.spooled() == []
         with pytest.raises(RefusedError):
-            room.uploads.add(upload, 0, b"x")
+            upload_setup.uploads.add(upload, 0, b"x")
 
 
-def test_parts_come_in_their_order_and_no_larger_than_is_allowed(room: UploadRoom) -> None:
+def test_parts_come_in_their_order_and_no_larger_than_is_allowed(upload_setup: UploadSetup) -> None:
     """Whatever the web process sends, which may have been taken over."""
-    upload = room.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    upload = upload_setup.uploads.begin(KEY, idempotency="", declared=None, record=None)
     for offset in (1, 10**12):
         with pytest.raises(RefusedError) as refused:
-            room.uploads.add(upload, offset, b"x")
+            upload_setup.uploads.add(upload, offset, b"x")
         assert refused.value.status == 409
     with pytest.raises(RefusedError) as refused:
-        room.uploads.add(upload, 0, b"x" * ((1 << 20) + 1))
+        upload_setup.uploads.add(upload, 0, b"x" * ((1 << 20) + 1))
     assert refused.value.status == 413
     part = upload_methods.METHODS["upload_part"]
     assert isinstance(part, BytesMethod)
     for params in ({}, {"key": "x", "upload": upload.id, "offset": 0}, {"key": 1}):
         with pytest.raises(RefusedError) as refused:
-            part.run(room.backend, params, b"x")
+            part.run(upload_setup.backend, params, b"x")
         assert refused.value.status in (400, 401)
     assert upload.size == 0

@@ -11,7 +11,7 @@ import pytest
 from cutoutd.exchange import spool
 from cutoutd.exchange.spool import UploadOutcome
 from tests.hosted_server import HostedServer
-from tests.integration.uploading import PATIENCE_S, Station, picture
+from tests.integration.uploading import PATIENCE_S, UploaderSetup, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,17 +29,17 @@ def server() -> Iterator[HostedServer]:
 
 
 @pytest.fixture
-def station(tmp_path: Path, server: HostedServer) -> Iterator[Station]:
+def uploader_setup(tmp_path: Path, server: HostedServer) -> Iterator[UploaderSetup]:
     """An uploader with two folders, the second of which is not tagged yet."""
     folders = {"tagged": 'route = "hosted"', "other": 'route = "local"'}
-    with Station(tmp_path, server.url, folders=folders) as made:
+    with UploaderSetup(tmp_path, server.url, folders=folders) as made:
         yield made
 
 
-def tag_the_other(station: Station) -> None:
+def tag_the_other(uploader_setup: UploaderSetup) -> None:
     """Tag the second folder in the file, as its owner would."""
-    text = station.config.read_text("utf-8")
-    station.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
+    text = uploader_setup.config.read_text("utf-8")
+    uploader_setup.config.write_text(text.replace('route = "local"', 'route = "hosted"'), encoding="utf-8")
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -51,59 +51,63 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def test_folders_tagged_by_a_newer_configuration_wait_until_the_uploader_reads_it(
-    station: Station, server: HostedServer
+    uploader_setup: UploaderSetup, server: HostedServer
 ) -> None:
     """Twelve pictures of a folder that it does not know yet: none fails, and all are sent after its restart."""
-    station.start()
-    tag_the_other(station)
-    waiting = [station.request(picture(number), folder="other") for number in range(12)]
-    known = station.request(picture(99))
-    assert station.reply(known).outcome is UploadOutcome.OK  # it has looked into the outbox
-    assert all(station.is_waiting(request) for request in waiting)
+    uploader_setup.start()
+    tag_the_other(uploader_setup)
+    waiting = [uploader_setup.request(picture(number), folder="other") for number in range(12)]
+    known = uploader_setup.request(picture(99))
+    assert uploader_setup.reply(known).outcome is UploadOutcome.OK  # it has looked into the outbox
+    assert all(uploader_setup.is_waiting(request) for request in waiting)
     assert len(server.seen) == 1
-    spool.announce(station.paths, station.settings())
-    assert station.process is not None
-    assert station.process.wait(PATIENCE_S) == 0
-    station.start()
-    assert {station.reply(request).outcome for request in waiting} == {UploadOutcome.OK}
+    spool.announce(uploader_setup.paths, uploader_setup.settings())
+    assert uploader_setup.process is not None
+    assert uploader_setup.process.wait(PATIENCE_S) == 0
+    uploader_setup.start()
+    assert {uploader_setup.reply(request).outcome for request in waiting} == {UploadOutcome.OK}
 
 
 def test_requests_by_an_older_configuration_wait_until_the_supervisor_has_read_the_newer(
-    station: Station, server: HostedServer
+    uploader_setup: UploaderSetup, server: HostedServer
 ) -> None:
     """The uploader has the newer configuration: the folder's status says that it waits, and the stamped request is answered."""
-    station.start()
-    request = station.request(picture(1), folder="other", settings=OTHER)
-    until(lambda: station.status().get("waiting") == 1, "request that waits")
-    assert station.is_waiting(request)
+    uploader_setup.start()
+    request = uploader_setup.request(picture(1), folder="other", settings=OTHER)
+    until(lambda: uploader_setup.status().get("waiting") == 1, "request that waits")
+    assert uploader_setup.is_waiting(request)
     assert server.seen == []
-    until(lambda: "different configurations" in station.status()["folders"]["other"]["why"], "reason")
+    until(lambda: "different configurations" in uploader_setup.status()["folders"]["other"]["why"], "reason")
     # The supervisor has read the same configuration, and asks all the same: then it is wrong, and told so.
-    spool.write_message(station.paths.outbox, replace(request, settings=station.settings()))
-    assert station.reply(request).outcome is UploadOutcome.FAILED
+    spool.write_message(uploader_setup.paths.outbox, replace(request, settings=uploader_setup.settings()))
+    assert uploader_setup.reply(request).outcome is UploadOutcome.FAILED
 
 
-def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(station: Station) -> None:
+def test_a_request_of_an_older_configuration_is_sent_where_both_allow_it(
+    uploader_setup: UploaderSetup,
+) -> None:
     """Differences in other settings delay nothing."""
-    station.start()
-    assert station.reply(station.request(picture(1), settings=OTHER)).outcome is UploadOutcome.OK
+    uploader_setup.start()
+    assert (
+        uploader_setup.reply(uploader_setup.request(picture(1), settings=OTHER)).outcome is UploadOutcome.OK
+    )
 
 
-def test_an_announcement_of_the_same_configuration_changes_nothing(station: Station) -> None:
+def test_an_announcement_of_the_same_configuration_changes_nothing(uploader_setup: UploaderSetup) -> None:
     """However often it is repeated.
 
     Another configuration restarts the uploader, but not again and again within moments.
     """
-    station.start()
-    assert station.process is not None
+    uploader_setup.start()
+    assert uploader_setup.process is not None
     started_s = time.monotonic()
     for _ in range(20):
-        spool.announce(station.paths, station.settings())
+        spool.announce(uploader_setup.paths, uploader_setup.settings())
         time.sleep(0.05)
-    assert station.process.poll() is None
-    while station.process.poll() is None:
-        spool.announce(station.paths, OTHER)
+    assert uploader_setup.process.poll() is None
+    while uploader_setup.process.poll() is None:
+        spool.announce(uploader_setup.paths, OTHER)
         time.sleep(0.05)
         assert time.monotonic() < started_s + PATIENCE_S
     assert time.monotonic() > started_s + 2.0
-    assert station.process.returncode == 0
+    assert uploader_setup.process.returncode == 0

@@ -10,7 +10,7 @@ from cutoutd.exchange.spool import UploadOutcome
 from cutoutd.hosted.route import RouteState
 from tests.hosted_server import Behaviour, HostedServer
 from tests.integration.uploader_parts import answer, close, context, request
-from tests.integration.uploading import Station, picture
+from tests.integration.uploading import UploaderSetup, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,18 +56,18 @@ def test_a_charged_picture_is_not_sent_again_by_resume(
     tmp_path: Path, behaviour: Behaviour, route: str
 ) -> None:
     """Before, the row was `refused`, and the same bytes were sent and paid again; now only a person's retry does that."""
-    with HostedServer() as server, Station(tmp_path, server.url) as station:
-        station.start()
+    with HostedServer() as server, UploaderSetup(tmp_path, server.url) as uploader_setup:
+        uploader_setup.start()
         server.next(behaviour)
         content = picture(1)
-        reply = station.reply(first := station.request(content))
+        reply = uploader_setup.reply(first := uploader_setup.request(content))
         assert (reply.outcome, reply.credits) == (UploadOutcome.UNKNOWN, 0.25)
-        station.wait_for_route(route)
-        station.resume()
-        repeated = station.reply(station.request(content))
+        uploader_setup.wait_for_route(route)
+        uploader_setup.resume()
+        repeated = uploader_setup.reply(uploader_setup.request(content))
         assert (repeated.outcome, repeated.bytes) == (UploadOutcome.UNKNOWN, 0)
-        (row,) = station.rows(first)
+        (row,) = uploader_setup.rows(first)
         assert (row["end"], row["counted"]) == ("unknown", 0.25)
         assert len(server.seen) == 1
-        assert station.reply(station.request(content, again=True)).outcome is UploadOutcome.OK
+        assert uploader_setup.reply(uploader_setup.request(content, again=True)).outcome is UploadOutcome.OK
         assert len(server.seen) == 2

@@ -25,7 +25,7 @@ from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import context, request, sender_of
-from tests.integration.uploading import PATIENCE_S, Station, picture
+from tests.integration.uploading import PATIENCE_S, UploaderSetup, picture
 from tests.spooled import replies
 
 if TYPE_CHECKING:
@@ -346,20 +346,23 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
     """Waiting requests are sent, open uploads are unknown, answers are delivered, and the limit of the day goes on."""
     with (
         HostedServer() as server,
-        Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
+        UploaderSetup(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as uploader_setup,
     ):
-        station.start()
-        answered = station.reply(paid := station.request(picture(1)))
-        assert station.stop() == 0
+        uploader_setup.start()
+        answered = uploader_setup.reply(paid := uploader_setup.request(picture(1)))
+        assert uploader_setup.stop() == 0
         # As version 0.1 leaves it: no number in the ledger, nothing of ours beside it, and fewer fields.
-        paths = station.paths
+        paths = uploader_setup.paths
         for name in ("ledger.json", "status.json"):
             (paths.root / name).unlink()
         (paths.root / "in-hand").rmdir()
         spool.remove_message(paths.inbox, answered.id)
         spool.write_message(paths.outbox, paid)
         (paths.outbox / paid.file).write_bytes(picture(1))
-        flying, waiting = station.request(picture(2)), [station.request(picture(n)) for n in (3, 4)]
+        flying, waiting = (
+            uploader_setup.request(picture(2)),
+            [uploader_setup.request(picture(n)) for n in (3, 4)],
+        )
         for made in (paid, flying, *waiting):
             path = paths.outbox / f"{made.id}.json"
             old = json.loads(path.read_text())
@@ -373,22 +376,25 @@ def test_an_earlier_versions_state_is_taken_over(tmp_path: Path) -> None:
                 (flying.id, flying.sha256),
             )
             ledger.commit()
-        station.start()
-        assert station.reply(flying).outcome is UploadOutcome.UNKNOWN
-        again = station.reply(paid)
+        uploader_setup.start()
+        assert uploader_setup.reply(flying).outcome is UploadOutcome.UNKNOWN
+        again = uploader_setup.reply(paid)
         assert (again.outcome, again.body, again.credits) == (
             UploadOutcome.OK,
             answered.body,
             answered.credits,
         )
-        assert [station.reply(made).outcome for made in waiting] == [UploadOutcome.OK, UploadOutcome.OK]
+        assert [uploader_setup.reply(made).outcome for made in waiting] == [
+            UploadOutcome.OK,
+            UploadOutcome.OK,
+        ]
         assert len(server.seen) == 3
-        over = station.request(picture(5))
+        over = uploader_setup.request(picture(5))
         end_s = time.monotonic() + PATIENCE_S
-        while "credits a day" not in json.dumps(station.status()):
-            assert time.monotonic() < end_s, station.status()
+        while "credits a day" not in json.dumps(uploader_setup.status()):
+            assert time.monotonic() < end_s, uploader_setup.status()
             time.sleep(0.05)
-        assert station.is_waiting(over)
+        assert uploader_setup.is_waiting(over)
         assert len(server.seen) == 3
 
 

@@ -36,7 +36,7 @@ from cutoutd.offload.outbox import Outbox
 from cutoutd.settings.loader import load
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request, settings_for
-from tests.integration.uploading import PATIENCE_S, Station, picture
+from tests.integration.uploading import PATIENCE_S, UploaderSetup, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,10 +231,10 @@ def test_a_restored_backup_is_used(tmp_path: Path) -> None:
     again.close_file()
 
 
-def audit(station: Station, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+def audit(uploader_setup: UploaderSetup, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """Return output and errors of `cutoutd audit` where something is missing."""
     with pytest.raises(typer.Exit) as end:
-        cli.audit(config=station.config)
+        cli.audit(config=uploader_setup.config)
     assert end.value.exit_code == 1
     captured = capsys.readouterr()
     return captured.out, captured.err
@@ -246,42 +246,47 @@ def test_a_ledger_that_is_removed_while_it_is_written_closes_the_route_until_a_p
     """Before, nothing was reported, or a wrong reason; a restart created a new ledger with new limits for the day."""
     with (
         HostedServer() as server,
-        Station(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as station,
+        UploaderSetup(tmp_path, server.url, hosted={"max_credits_per_day": "0.5"}) as uploader_setup,
     ):
-        journal = Journal(station.state, session="0" * 32, clock=Clock())
+        journal = Journal(uploader_setup.state, session="0" * 32, clock=Clock())
         outbox = Outbox(
-            station.state, journal, Clock(), max_upload_px=0, once=False, in_force=station.settings
+            uploader_setup.state,
+            journal,
+            Clock(),
+            max_upload_px=0,
+            once=False,
+            in_force=uploader_setup.settings,
         )
         outbox.open()
-        station.start()
-        reply = station.reply(station.request(picture(1)))
+        uploader_setup.start()
+        reply = uploader_setup.reply(uploader_setup.request(picture(1)))
         note_upload(journal.store, reply.id, reply.at, folder="tagged", counted=reply.counted)
         outbox.share_upload_count()
-        removed(station.paths.root / FILE_NAME)
-        assert station.process is not None
-        assert station.process.wait(PATIENCE_S) == 5  # whoever keeps it starts it again
-        assert "The ledger of uploads is damaged" in station.log.read_text()
-        first, second = station.request(picture(2)), station.request(picture(3))
-        status = station.start().wait_for_route("paused")
+        removed(uploader_setup.paths.root / FILE_NAME)
+        assert uploader_setup.process is not None
+        assert uploader_setup.process.wait(PATIENCE_S) == 5  # whoever keeps it starts it again
+        assert "The ledger of uploads is damaged" in uploader_setup.log.read_text()
+        first, second = uploader_setup.request(picture(2)), uploader_setup.request(picture(3))
+        status = uploader_setup.start().wait_for_route("paused")
         assert "it is gone, but the journal knows of 1 pictures that were sent" in status["why"]
-        wait_until(lambda: "hosted.ledger-lost" in station.log.read_text())
+        wait_until(lambda: "hosted.ledger-lost" in uploader_setup.log.read_text())
         capsys.readouterr()
-        out, err = audit(station, capsys)
+        out, err = audit(uploader_setup, capsys)
         assert out == ""
         assert "THE LEDGER OF UPLOADS IS MISSING" in err
-        findings = [one for one in state.judge(load(station.config, {})) if one.level == "problem"]
+        findings = [one for one in state.judge(load(uploader_setup.config, {})) if one.level == "problem"]
         assert len(findings) == 1
         assert "is gone" in findings[0].seen
         assert "`cutoutd resume --hosted`" in findings[0].advice
-        station.resume()
-        replies = [station.paths.inbox / f"{one.id}.json" for one in (first, second)]
+        uploader_setup.resume()
+        replies = [uploader_setup.paths.inbox / f"{one.id}.json" for one in (first, second)]
         wait_until(lambda: any(path.exists() for path in replies))
-        wait_until(lambda: "credits a day" in json.dumps(station.status()))
+        wait_until(lambda: "credits a day" in json.dumps(uploader_setup.status()))
         # 0.25 of before and 0.25 of now: the limit is reached, though the new ledger knows of the latter alone.
         assert sum(path.exists() for path in replies) == 1
         assert len(server.seen) == 2
-        assert station.status()["route"] == "open"
-        assert "IS INCOMPLETE" in audit(station, capsys)[1]
+        assert uploader_setup.status()["route"] == "open"
+        assert "IS INCOMPLETE" in audit(uploader_setup, capsys)[1]
         journal.close()
 
 
@@ -291,35 +296,35 @@ def test_a_ledger_that_lacks_what_the_journal_knows_sends_nothing_until_a_person
     """Such as a restored older backup; a gap that a person has accepted is not reported again."""
     with (
         HostedServer() as server,
-        Station(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as station,
+        UploaderSetup(tmp_path, server.url, hosted={"max_credits_per_day": "1"}) as uploader_setup,
     ):
-        opened(station.paths, Clock().now_us()).close_file()
+        opened(uploader_setup.paths, Clock().now_us()).close_file()
         now = rfc3339(Clock().now_us())
         spent = KnownUploads(count=2, last="1" * 32, at=now, day=now[:10], credits={"tagged": 0.75})
-        write_known(station.paths.uploaded, spent)
-        waiting = [station.request(picture(number)) for number in range(2)]
-        status = station.start().wait_for_route("paused")
+        write_known(uploader_setup.paths.uploaded, spent)
+        waiting = [uploader_setup.request(picture(number)) for number in range(2)]
+        status = uploader_setup.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in status["why"]
-        wait_until(lambda: "hosted.ledger-not-whole" in station.log.read_text())
-        station.resume()
-        wait_until(lambda: "credits a day" in json.dumps(station.status()))
-        assert sum(map(station.is_waiting, waiting)) == 1
+        wait_until(lambda: "hosted.ledger-not-whole" in uploader_setup.log.read_text())
+        uploader_setup.resume()
+        wait_until(lambda: "credits a day" in json.dumps(uploader_setup.status()))
+        assert sum(map(uploader_setup.is_waiting, waiting)) == 1
         assert len(server.seen) == 1
-        assert station.stop() == 0
-        station.start()
-        wait_until(lambda: "credits a day" in json.dumps(station.status()))
-        assert station.status()["route"] == "open"
+        assert uploader_setup.stop() == 0
+        uploader_setup.start()
+        wait_until(lambda: "credits a day" in json.dumps(uploader_setup.status()))
+        assert uploader_setup.status()["route"] == "open"
 
 
 def test_a_whole_ledger_is_not_held_up_by_what_the_journal_knows(tmp_path: Path) -> None:
     """A journal that knows less, as after it was rebuilt, does not hold it up either."""
-    with HostedServer() as server, Station(tmp_path, server.url) as station:
-        station.start()
+    with HostedServer() as server, UploaderSetup(tmp_path, server.url) as uploader_setup:
+        uploader_setup.start()
         for number in range(2):
-            reply = station.reply(station.request(picture(number)))
-        write_known(station.paths.uploaded, KnownUploads(count=1, last=reply.id, at=reply.at))
-        assert station.reply(station.request(picture(3))).outcome is UploadOutcome.OK
-        assert station.status()["route"] == "open"
+            reply = uploader_setup.reply(uploader_setup.request(picture(number)))
+        write_known(uploader_setup.paths.uploaded, KnownUploads(count=1, last=reply.id, at=reply.at))
+        assert uploader_setup.reply(uploader_setup.request(picture(3))).outcome is UploadOutcome.OK
+        assert uploader_setup.status()["route"] == "open"
 
 
 def test_a_resume_from_before_the_loss_was_reported_is_no_consent_to_it(tmp_path: Path) -> None:
@@ -353,12 +358,12 @@ def test_a_resume_from_before_the_loss_was_reported_is_no_consent_to_it(tmp_path
 
 def test_a_resume_from_before_is_no_consent_to_a_ledger_that_lacks_something(tmp_path: Path) -> None:
     """The same with a restored older backup: a resume accepts only losses that were reported before it."""
-    with HostedServer() as server, Station(tmp_path, server.url) as station:
-        opened(station.paths, Clock().now_us()).close_file()
-        write_known(station.paths.uploaded, KnownUploads(count=2, last="1" * 32, at=NOW))
-        station.request(picture(1))
-        station.resume()
-        status = station.start().wait_for_route("paused")
+    with HostedServer() as server, UploaderSetup(tmp_path, server.url) as uploader_setup:
+        opened(uploader_setup.paths, Clock().now_us()).close_file()
+        write_known(uploader_setup.paths.uploaded, KnownUploads(count=2, last="1" * 32, at=NOW))
+        uploader_setup.request(picture(1))
+        uploader_setup.resume()
+        status = uploader_setup.start().wait_for_route("paused")
         assert "the journal knows of 2 pictures that were sent" in status["why"]
-        wait_until(lambda: not station.paths.resumed.exists())
+        wait_until(lambda: not uploader_setup.paths.resumed.exists())
         assert server.seen == []

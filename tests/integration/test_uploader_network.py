@@ -20,7 +20,7 @@ from cutoutd.settings.hosted import HostedSettings, parse
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
 from tests.integration.uploader_parts import answer, close, context, request
-from tests.integration.uploading import Station, picture
+from tests.integration.uploading import UploaderSetup, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +40,12 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_a_service_that_cannot_prove_who_it_is_gets_nothing(tmp_path: Path, papers: tuple[str, str]) -> None:
     """Not even the headers of the request; and a person is told."""
-    with HostedServer(tls=papers) as server, Station(tmp_path, server.url) as station:
+    with HostedServer(tls=papers) as server, UploaderSetup(tmp_path, server.url) as uploader_setup:
         environ = {"SSL_CERT_FILE": papers[0]}  # what others would believe
-        waiting = station.start(environ=environ).request(picture(1))
-        assert "cannot prove that it is who it says" in station.wait_for_route("paused")["why"]
-        assert station.is_waiting(waiting)
-        assert station.rows() == []
+        waiting = uploader_setup.start(environ=environ).request(picture(1))
+        assert "cannot prove that it is who it says" in uploader_setup.wait_for_route("paused")["why"]
+        assert uploader_setup.is_waiting(waiting)
+        assert uploader_setup.rows() == []
         assert server.seen == []
 
 
@@ -56,10 +56,13 @@ def test_a_service_that_can_is_talked_to_encrypted(tmp_path: Path, papers: tuple
     shutil.copy(papers[0], patch / "authorities.pem")  # Python's own path is what it may read
     code = f"import certifi\ncertifi.where = lambda: {str(patch / 'authorities.pem')!r}\n"
     (patch / "sitecustomize.py").write_text(code)
-    with HostedServer(tls=papers) as server, Station(tmp_path / "station", server.url) as station:
+    with (
+        HostedServer(tls=papers) as server,
+        UploaderSetup(tmp_path / "station", server.url) as uploader_setup,
+    ):
         environ = {"PYTHONPATH": str(patch)}
-        sent = station.start(environ=environ).request(picture(1))
-        assert station.reply(sent).outcome is UploadOutcome.OK
+        sent = uploader_setup.start(environ=environ).request(picture(1))
+        assert uploader_setup.reply(sent).outcome is UploadOutcome.OK
         assert server.seen[0].is_whole
 
 
@@ -130,9 +133,9 @@ def test_a_key_that_others_can_read_ends_it_at_once(tmp_path: Path) -> None:
     key.write_text("s3cret")
     key.chmod(0o644)
     with HostedServer() as server:
-        station = Station(tmp_path / "station", server.url, hosted={"api_key_file": f'"{key}"'})
+        uploader_setup = UploaderSetup(tmp_path / "station", server.url, hosted={"api_key_file": f'"{key}"'})
         ended = subprocess.run(
-            station.command("hosted"), capture_output=True, text=True, check=False, env=os.environ
+            uploader_setup.command("hosted"), capture_output=True, text=True, check=False, env=os.environ
         )
         assert ended.returncode == 2
         assert f"{key}: others can read the service's key (mode 0644)" in ended.stderr
@@ -144,34 +147,34 @@ def test_another_users_state_directory_is_not_touched(tmp_path: Path) -> None:
     """New files there would be unreadable for its owner."""
     if os.geteuid():
         give_up("only root can give a directory away")
-    station = Station(tmp_path, "http://127.0.0.1:9")
-    os.chown(station.state, 65534, -1)
-    ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
+    uploader_setup = UploaderSetup(tmp_path, "http://127.0.0.1:9")
+    os.chown(uploader_setup.state, 65534, -1)
+    ended = subprocess.run(uploader_setup.command("hosted"), capture_output=True, text=True, check=False)
     assert (ended.returncode, "belongs to user id 65534" in ended.stderr) == (2, True)
-    assert not (station.paths.root / "ledger.sqlite").exists()
+    assert not (uploader_setup.paths.root / "ledger.sqlite").exists()
 
 
 def test_without_a_tagged_folder_there_is_no_uploader(tmp_path: Path) -> None:
     """The command ends with code 2, and no ledger is created."""
-    station = Station(tmp_path, "http://127.0.0.1:9", folders={"plain": 'route = "local"'})
-    ended = subprocess.run(station.command("hosted"), capture_output=True, text=True, check=False)
+    uploader_setup = UploaderSetup(tmp_path, "http://127.0.0.1:9", folders={"plain": 'route = "local"'})
+    ended = subprocess.run(uploader_setup.command("hosted"), capture_output=True, text=True, check=False)
     assert (ended.returncode, "no folder is tagged" in ended.stderr) == (2, True)
-    assert not (station.paths.root / "ledger.sqlite").exists()
+    assert not (uploader_setup.paths.root / "ledger.sqlite").exists()
 
 
 def test_a_dry_run_reports_the_cost_and_sends_nothing(tmp_path: Path) -> None:
     """For the pictures in the folders, and the requests in the outbox."""
     with HostedServer() as server:
-        station = Station(tmp_path, server.url)
+        uploader_setup = UploaderSetup(tmp_path, server.url)
         (tmp_path / "tagged" / "in" / "a.jpg").write_bytes(picture(1))
-        station.request(picture(2))
+        uploader_setup.request(picture(2))
         ended = subprocess.run(
-            station.command("hosted", "--dry-run"), capture_output=True, text=True, check=True
+            uploader_setup.command("hosted", "--dry-run"), capture_output=True, text=True, check=True
         )
         assert f"PICTURES LEAVE THIS MACHINE: every picture is sent to {server.url}" in ended.stdout
         assert "tagged: 1 pictures are there; if all of them were sent: at most 1 credits" in ended.stdout
         assert "in the outbox: 1 pictures, 0.0 MB, at most 0.25 credits" in ended.stdout
         assert server.connections == 0
-        checked = subprocess.run(station.command("check"), capture_output=True, text=True, check=True)
+        checked = subprocess.run(uploader_setup.command("check"), capture_output=True, text=True, check=True)
         assert "# tagged: PICTURES LEAVE THIS MACHINE" in checked.stdout
         assert server.connections == 0

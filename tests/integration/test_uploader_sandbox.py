@@ -16,7 +16,7 @@ from cutoutd.sandbox import seccomp, survey
 from tests.hosted_server import HostedServer
 from tests.integration.confined import REFUSALS, attempts, connect, needs_landlock, needs_seccomp
 from tests.integration.sandbox_expected import DONE_BY_UPLOADER
-from tests.integration.uploading import KEY, Station, picture
+from tests.integration.uploading import KEY, UploaderSetup, picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,15 +88,15 @@ def test_of_tcp_only_the_service_s_port_is_reached(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def running_uploader(tmp_path: Path) -> Iterator[Station]:
+def running_uploader(tmp_path: Path) -> Iterator[UploaderSetup]:
     """An uploader that has sent a picture."""
-    with HostedServer(key=KEY) as server, Station(tmp_path, server.url) as station:
-        station.start()
-        station.reply(station.request(picture(1)))
-        yield station
+    with HostedServer(key=KEY) as server, UploaderSetup(tmp_path, server.url) as uploader_setup:
+        uploader_setup.start()
+        uploader_setup.reply(uploader_setup.request(picture(1)))
+        yield uploader_setup
 
 
-def test_the_uploader_itself_is_confined(running_uploader: Station) -> None:
+def test_the_uploader_itself_is_confined(running_uploader: UploaderSetup) -> None:
     """By the kernel, in all of its threads, and by its own status."""
     assert running_uploader.process is not None
     tasks = Path(f"/proc/{running_uploader.process.pid}/task")
@@ -108,7 +108,7 @@ def test_the_uploader_itself_is_confined(running_uploader: Station) -> None:
     assert survey.gaps_between(survey.UPLOADER, running_uploader.status()["sandbox"]) == ()
 
 
-def test_the_uploader_has_only_its_own_files_open(running_uploader: Station) -> None:
+def test_the_uploader_has_only_its_own_files_open(running_uploader: UploaderSetup) -> None:
     """The process has no descriptor into a hot folder, an output or the journal."""
     assert running_uploader.process is not None
     opened = []
@@ -122,7 +122,7 @@ def test_the_uploader_has_only_its_own_files_open(running_uploader: Station) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
-def test_the_uploader_has_no_capability_left_not_even_on_files(running_uploader: Station) -> None:
+def test_the_uploader_has_no_capability_left_not_even_on_files(running_uploader: UploaderSetup) -> None:
     """The uploader needs none, since it owns its directories."""
     assert running_uploader.process is not None
     for task in Path(f"/proc/{running_uploader.process.pid}/task").iterdir():

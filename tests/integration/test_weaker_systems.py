@@ -11,7 +11,7 @@ from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.rename import can_exchange
 from tests.integration.parts import until
-from tests.integration.publishing import World, digest, failure
+from tests.integration.publishing import OutputFolder, digest, failure
 from tests.integration.share import Share
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ def test_an_original_is_moved_there(share: Share, original: Path, tmp_path: Path
 
 def test_results_and_records_are_replaced_there(share: Share) -> None:
     """A retouched result is not replaced."""
-    world = World(share.mount)
-    world.publish("sub/a.jpg", CUT)
-    assert world.publish("sub/a.jpg", NEW, job=2) == ("sub/a.png",)
-    assert world.files() == {"sub/a.png": NEW}
-    (world.output / "sub" / "a.png").write_bytes(THEIRS)
-    assert world.publish("sub/a.jpg", CUT, job=3) == ("sub/a-jpg.png",)
-    assert world.files() == {"sub/a.png": THEIRS, "sub/a-jpg.png": CUT}
-    failures = world.publisher.failures
+    output_folder = OutputFolder(share.mount)
+    output_folder.publish("sub/a.jpg", CUT)
+    assert output_folder.publish("sub/a.jpg", NEW, job=2) == ("sub/a.png",)
+    assert output_folder.files() == {"sub/a.png": NEW}
+    (output_folder.output / "sub" / "a.png").write_bytes(THEIRS)
+    assert output_folder.publish("sub/a.jpg", CUT, job=3) == ("sub/a-jpg.png",)
+    assert output_folder.files() == {"sub/a.png": THEIRS, "sub/a-jpg.png": CUT}
+    failures = output_folder.publisher.failures
     for cause in ("one", "two"):
         failures.publish(failure("sub/a.jpg", cause))
     assert failures.clear("sub/a.jpg")
-    assert world.staged() == []
-    assert not list((world.output / "failed" / "sub").iterdir())
+    assert output_folder.staged() == []
+    assert not list((output_folder.output / "failed" / "sub").iterdir())

@@ -37,7 +37,7 @@ PATIENCE_S = 60.0
 SOURCE = "5" * 64
 
 
-class Room:
+class HandoverSetup:
     """A journal, a folder with a webhook, and the handover, in this process."""
 
     def __init__(self, directory: Path, **webhook: object) -> None:
@@ -116,73 +116,73 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def handover_setup(tmp_path: Path) -> Iterator[HandoverSetup]:
     """A room whose threads run."""
-    created = Room(tmp_path)
+    created = HandoverSetup(tmp_path)
     created.handover.follow()
     yield created
     created.close()
 
 
-def test_each_end_becomes_a_message_in_its_order(room: Room) -> None:
+def test_each_end_becomes_a_message_in_its_order(handover_setup: HandoverSetup) -> None:
     """Done, review and failed; the message itself, which lists show, does not name the picture."""
-    room.end("a.jpg")
-    room.end("b.jpg", JobState.REVIEW)
-    room.end("c.jpg", JobState.FAILED)
-    room.until_handed_over()
-    done, review, failed = room.messages()
+    handover_setup.end("a.jpg")
+    handover_setup.end("b.jpg", JobState.REVIEW)
+    handover_setup.end("c.jpg", JobState.FAILED)
+    handover_setup.until_handed_over()
+    done, review, failed = handover_setup.messages()
     assert [one.type for one in (done, review, failed)] == [
         "picture.done",
         "picture.review",
         "picture.failed",
     ]
     assert done.about == picture_key("f", "a.jpg")
-    data = room.body(done)["data"]
+    data = handover_setup.body(done)["data"]
     assert data["sidecar"]["outputs"][0]["path"] == "a.jpg.png"
     assert "results" not in data
-    assert room.body(failed)["data"]["failure"]["cause"] == "it is not a picture"
-    assert room.body(failed)["data"]["sidecar"] is None
-    assert "a.jpg" not in room.paths.message(done.id).read_text("ascii")
+    assert handover_setup.body(failed)["data"]["failure"]["cause"] == "it is not a picture"
+    assert handover_setup.body(failed)["data"]["sidecar"] is None
+    assert "a.jpg" not in handover_setup.paths.message(done.id).read_text("ascii")
 
 
 def test_events_that_are_not_configured_are_not_sent(tmp_path: Path) -> None:
     """For a folder without a webhook none is even recorded."""
-    room = Room(tmp_path, events=["failed"])
-    room.end("before.jpg")
-    assert room.journal.ended.count() == 0
-    room.handover.follow()
-    room.end("a.jpg")
-    room.end("b.jpg", JobState.FAILED)
-    room.until_handed_over()
-    assert [one.type for one in room.messages()] == ["picture.failed"]
-    room.settings = room.configured([])
-    room.handover.changed()
-    room.handover.poll()
-    assert room.messages() == []  # what waited goes with its webhook
-    room.end("c.jpg", JobState.FAILED)
-    assert room.journal.ended.count() == 0
-    room.close()
+    handover_setup = HandoverSetup(tmp_path, events=["failed"])
+    handover_setup.end("before.jpg")
+    assert handover_setup.journal.ended.count() == 0
+    handover_setup.handover.follow()
+    handover_setup.end("a.jpg")
+    handover_setup.end("b.jpg", JobState.FAILED)
+    handover_setup.until_handed_over()
+    assert [one.type for one in handover_setup.messages()] == ["picture.failed"]
+    handover_setup.settings = handover_setup.configured([])
+    handover_setup.handover.changed()
+    handover_setup.handover.poll()
+    assert handover_setup.messages() == []  # what waited goes with its webhook
+    handover_setup.end("c.jpg", JobState.FAILED)
+    assert handover_setup.journal.ended.count() == 0
+    handover_setup.close()
 
 
 def test_a_crash_before_the_journal_knows_hands_over_again_under_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if the uploader has sent it meanwhile: the receiver gets the same id twice."""
-    room = Room(tmp_path)
+    handover_setup = HandoverSetup(tmp_path)
     refusals: list[str] = []
 
     def refuse(*_: object) -> None:
         refusals.append("")
         raise JournalError("killed here")
 
-    monkeypatch.setattr(room.journal.ended, "handed_over", refuse)
-    room.handover.follow()
-    room.end("a.jpg")
-    room.until(lambda: bool(refusals), "the crash")
-    (first,) = room.messages()
-    remove_webhook(room.paths, first.id)  # sent
-    room.close()
-    again = Room(tmp_path)
+    monkeypatch.setattr(handover_setup.journal.ended, "handed_over", refuse)
+    handover_setup.handover.follow()
+    handover_setup.end("a.jpg")
+    handover_setup.until(lambda: bool(refusals), "the crash")
+    (first,) = handover_setup.messages()
+    remove_webhook(handover_setup.paths, first.id)  # sent
+    handover_setup.close()
+    again = HandoverSetup(tmp_path)
     again.handover.follow()
     again.until_handed_over()
     (second,) = again.messages()
@@ -192,7 +192,7 @@ def test_a_crash_before_the_journal_knows_hands_over_again_under_the_same_name(
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is handed over once there is room."""
-    room = Room(tmp_path)
+    handover_setup = HandoverSetup(tmp_path)
     refusals: list[str] = []
 
     def full(*arguments: Any) -> tuple[int, str]:  # noqa: ANN401 -- as the function has them
@@ -202,12 +202,12 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return write_body(*arguments)
 
     monkeypatch.setattr(webhook_handover, "write_body", full)
-    room.handover.follow()
-    room.end("a.jpg")
-    room.until_handed_over()
+    handover_setup.handover.follow()
+    handover_setup.end("a.jpg")
+    handover_setup.until_handed_over()
     assert len(refusals) == 2
-    assert len(room.messages()) == 1
-    room.close()
+    assert len(handover_setup.messages()) == 1
+    handover_setup.close()
 
 
 def test_waiting_messages_stay_within_their_disk_limit(
@@ -215,38 +215,38 @@ def test_waiting_messages_stay_within_their_disk_limit(
 ) -> None:
     """The rest waits in the journal, and follows when the receiver has accepted some."""
     monkeypatch.setattr(webhook_handover, "MAX_MESSAGES", 2)
-    room = Room(tmp_path)
-    room.handover.follow()
+    handover_setup = HandoverSetup(tmp_path)
+    handover_setup.handover.follow()
     for number in range(4):
-        room.end(f"{number}.jpg")
-    room.until(lambda: room.journal.ended.count() == 2, "two to be handed over")
-    room.until(lambda: room.handover.is_idle, "the others to rest")
-    assert len(room.messages()) == 2
-    for message in room.messages():
-        remove_webhook(room.paths, message.id)
-    room.until_handed_over()
-    assert [one.number for one in room.messages()] == [3, 4]
-    room.close()
+        handover_setup.end(f"{number}.jpg")
+    handover_setup.until(lambda: handover_setup.journal.ended.count() == 2, "two to be handed over")
+    handover_setup.until(lambda: handover_setup.handover.is_idle, "the others to rest")
+    assert len(handover_setup.messages()) == 2
+    for message in handover_setup.messages():
+        remove_webhook(handover_setup.paths, message.id)
+    handover_setup.until_handed_over()
+    assert [one.number for one in handover_setup.messages()] == [3, 4]
+    handover_setup.close()
 
 
 def test_files_go_along_only_as_they_were_published(tmp_path: Path) -> None:
     """Not a file that somebody has changed since, nor one that is too large, replaced by a link, or gone."""
-    room = Room(tmp_path)
-    room.settings = room.configured([{"include": "result"}], max_result_mb=1)
-    room.journal.ended.follow({"f"})  # nobody looks yet
+    handover_setup = HandoverSetup(tmp_path)
+    handover_setup.settings = handover_setup.configured([{"include": "result"}], max_result_mb=1)
+    handover_setup.journal.ended.follow({"f"})  # nobody looks yet
     for name in ("good", "changed", "link", "gone"):
-        room.end(f"{name}.jpg")
-    room.end("large.jpg", content=bytes((1 << 20) + 1))
-    (room.output / "changed.jpg.png").write_bytes(b"retouched")
+        handover_setup.end(f"{name}.jpg")
+    handover_setup.end("large.jpg", content=bytes((1 << 20) + 1))
+    (handover_setup.output / "changed.jpg.png").write_bytes(b"retouched")
     for name in ("link", "gone"):
-        (room.output / f"{name}.jpg.png").unlink()
-    (room.output / "link.jpg.png").symlink_to("/etc/hostname")
-    room.handover.follow()
-    room.until_handed_over()
+        (handover_setup.output / f"{name}.jpg.png").unlink()
+    (handover_setup.output / "link.jpg.png").symlink_to("/etc/hostname")
+    handover_setup.handover.follow()
+    handover_setup.until_handed_over()
     results = {
         one["path"].partition(".")[0]: one
-        for message in room.messages()
-        for one in room.body(message)["data"]["results"]
+        for message in handover_setup.messages()
+        for one in handover_setup.body(message)["data"]["results"]
     }
     good = results.pop("good")
     assert base64.b64decode(good["content"]) == b"a cutout"
@@ -258,16 +258,16 @@ def test_files_go_along_only_as_they_were_published(tmp_path: Path) -> None:
         "large": "it is larger than max_result_mb",
     }
     assert all(one["content"] is None for one in results.values())
-    room.close()
+    handover_setup.close()
 
 
-def test_a_sidecar_of_another_picture_is_not_sent(room: Room) -> None:
+def test_a_sidecar_of_another_picture_is_not_sent(handover_setup: HandoverSetup) -> None:
     """Another picture's sidecar has replaced it before it is read."""
-    room.handover.stop(PATIENCE_S)
-    room.end("a.jpg")  # nobody looks
-    other = room.output / "a.jpg.png.json"
+    handover_setup.handover.stop(PATIENCE_S)
+    handover_setup.end("a.jpg")  # nobody looks
+    other = handover_setup.output / "a.jpg.png.json"
     other.write_text(other.read_text().replace(SOURCE, "6" * 64))
-    again = Room(room.directory)
+    again = HandoverSetup(handover_setup.directory)
     again.handover.follow()
     again.until_handed_over()
     (message,) = again.messages()

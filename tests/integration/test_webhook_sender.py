@@ -52,7 +52,7 @@ class LaterClock(Clock):
 
 
 @dataclass
-class Post:
+class RunningSender:
     """A running sender, its directories, and its clock."""
 
     sender: WebhookSender
@@ -114,7 +114,7 @@ def running_sender(
     ledger: type[Ledger] = Ledger,
     include: str = "sidecar",
     timeout_s: float = 15.0,
-) -> Iterator[Post]:
+) -> Iterator[RunningSender]:
     """Run a sender for these receivers."""
     directory.mkdir(exist_ok=True)
     secret = directory / "secret"
@@ -147,7 +147,7 @@ def running_sender(
         )
         sender.start()
         try:
-            yield Post(
+            yield RunningSender(
                 sender=sender,
                 paths=WebhookPaths(paths.root),
                 spool=paths,
@@ -168,98 +168,102 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture
-def post(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[Post]:
+def sending(tmp_path: Path, receiver: WebhookReceiver) -> Iterator[RunningSender]:
     """A sender for the receiver."""
     with running_sender(tmp_path, receiver.url) as made:
         yield made
 
 
 def test_a_message_is_signed_sent_to_its_address_and_taken_away(
-    post: Post, receiver: WebhookReceiver
+    sending: RunningSender, receiver: WebhookReceiver
 ) -> None:
     """With the query of its address, and one row in the ledger."""
-    message = post.put(1)
-    post.until_sent()
+    message = sending.put(1)
+    sending.until_sent()
     (received,) = receiver.seen
     assert received.path == "/told?by=cutoutd"
     assert received.id == message.id
     assert received.headers["content-type"] == "application/json"
     assert Webhook(SECRET).verify(received.body, received.headers) == {"number": 1}
-    assert post.rows() == [("ok", 200)]
-    post.until(lambda: not list(post.paths.events.iterdir()), "the body to go")
+    assert sending.rows() == [("ok", 200)]
+    sending.until(lambda: not list(sending.paths.events.iterdir()), "the body to go")
 
 
 def test_a_refusal_is_tried_again_later_with_a_new_time_and_the_same_id(
-    post: Post, receiver: WebhookReceiver
+    sending: RunningSender, receiver: WebhookReceiver
 ) -> None:
     """After the pauses of the schedule: not before, and then at once."""
     receiver.next(500, 302)
-    message = post.put(1)
-    post.until(lambda: post.read(message).attempts == 1, "the first attempt")
-    first = post.read(message)
-    assert 3_900_000 < first.not_before_us - post.clock.now_us() + 2_000_000 < 8_100_000
+    message = sending.put(1)
+    sending.until(lambda: sending.read(message).attempts == 1, "the first attempt")
+    first = sending.read(message)
+    assert 3_900_000 < first.not_before_us - sending.clock.now_us() + 2_000_000 < 8_100_000
     assert first.cause == "the receiver answers 500"
-    post.clock.later_us += HOUR_US
-    post.until(lambda: post.read(message).attempts == 2, "the second attempt")
-    assert "redirects are not followed" in post.read(message).cause
-    post.clock.later_us += HOUR_US
-    post.until_sent()
-    assert post.rows() == [("failed", 500), ("failed", 302), ("ok", 200)]
+    sending.clock.later_us += HOUR_US
+    sending.until(lambda: sending.read(message).attempts == 2, "the second attempt")
+    assert "redirects are not followed" in sending.read(message).cause
+    sending.clock.later_us += HOUR_US
+    sending.until_sent()
+    assert sending.rows() == [("failed", 500), ("failed", 302), ("ok", 200)]
     assert {told.id for told in receiver.seen} == {message.id}
     times = [int(told.headers["webhook-timestamp"]) for told in receiver.seen]
     assert times[0] < times[1] < times[2]
 
 
 def test_after_three_days_a_message_is_given_up_and_a_person_can_send_it_again(
-    post: Post, receiver: WebhookReceiver
+    sending: RunningSender, receiver: WebhookReceiver
 ) -> None:
     """The message is kept with the reason; the next message about the picture is sent."""
     receiver.usual = 400
-    message = post.put(1, about="p")
-    later = post.put(2, about="p")
+    message = sending.put(1, about="p")
+    later = sending.put(2, about="p")
     for attempts in range(1, 20):
-        post.until(
-            lambda a=attempts: post.read(message).attempts >= a or post.read(message).is_dead,  # type: ignore[misc]
+        sending.until(
+            lambda a=attempts: sending.read(message).attempts >= a or sending.read(message).is_dead,  # type: ignore[misc]
             "an attempt",
         )
-        if (state := post.read(message)).is_dead:
+        if (state := sending.read(message)).is_dead:
             break
-        post.clock.later_us += max(0, state.not_before_us - post.clock.now_us())
-    assert post.read(message).is_dead
-    assert post.read(message).attempts > 5
+        sending.clock.later_us += max(0, state.not_before_us - sending.clock.now_us())
+    assert sending.read(message).is_dead
+    assert sending.read(message).attempts > 5
     receiver.usual = 200
-    post.until(lambda: later.id in [told.id for told in receiver.seen if told.status == 200], "the later one")
-    assert post.sender.status()[0]["dead"] == 1
-    write_webhook(post.paths, post.read(message).asked_again())
-    post.until_sent()
+    sending.until(
+        lambda: later.id in [told.id for told in receiver.seen if told.status == 200], "the later one"
+    )
+    assert sending.sender.status()[0]["dead"] == 1
+    write_webhook(sending.paths, sending.read(message).asked_again())
+    sending.until_sent()
 
 
 def test_a_receiver_that_answers_410_gets_no_more_messages_until_a_person_asks(
-    post: Post, receiver: WebhookReceiver
+    sending: RunningSender, receiver: WebhookReceiver
 ) -> None:
     """Its waiting messages are given up without being sent, also after a restart; one that is sent by hand enables it again."""
     receiver.next(410)
-    first, second = post.put(1), post.put(2)
-    post.until(lambda: all(post.read(one).is_dead for one in (first, second)), "both to be given up")
+    first, second = sending.put(1), sending.put(2)
+    sending.until(lambda: all(sending.read(one).is_dead for one in (first, second)), "both to be given up")
     assert len(receiver.seen) == 1
-    assert post.sender.status()[0]["off"]
-    write_webhook(post.paths, post.read(second).asked_again())
-    post.until(lambda: len(receiver.seen) == 2, "the one that was asked for")
-    post.put(3)
-    post.until(lambda: len(receiver.seen) == 3, "the next one")
-    assert not post.sender.status()[0]["off"]
+    assert sending.sender.status()[0]["off"]
+    write_webhook(sending.paths, sending.read(second).asked_again())
+    sending.until(lambda: len(receiver.seen) == 2, "the one that was asked for")
+    sending.put(3)
+    sending.until(lambda: len(receiver.seen) == 3, "the next one")
+    assert not sending.sender.status()[0]["off"]
 
 
-def test_messages_about_one_picture_arrive_in_their_order(post: Post, receiver: WebhookReceiver) -> None:
+def test_messages_about_one_picture_arrive_in_their_order(
+    sending: RunningSender, receiver: WebhookReceiver
+) -> None:
     """Even if the first fails once; messages about other pictures are not delayed."""
     receiver.next(422)
-    post.put(1, about="p")
-    post.put(2, about="p")
-    post.put(3, about="q")
-    post.until(lambda: len(receiver.seen) == 2, "the first attempts")
+    sending.put(1, about="p")
+    sending.put(2, about="p")
+    sending.put(3, about="q")
+    sending.until(lambda: len(receiver.seen) == 2, "the first attempts")
     assert [told.document["number"] for told in receiver.seen] == [1, 3]
-    post.clock.later_us += HOUR_US
-    post.until_sent()
+    sending.clock.later_us += HOUR_US
+    sending.until_sent()
     assert [told.document["number"] for told in receiver.seen] == [1, 3, 1, 2]
 
 
@@ -267,13 +271,13 @@ def test_a_slow_receiver_holds_up_no_other(tmp_path: Path, receiver: WebhookRece
     """Each receiver has its own thread."""
     with (
         WebhookReceiver(delay_s=PATIENCE_S) as slow,
-        running_sender(tmp_path, slow.url, receiver.url) as post,
+        running_sender(tmp_path, slow.url, receiver.url) as sending,
     ):
         for number in range(3):
-            post.put(number, hook=0)
+            sending.put(number, hook=0)
         for number in range(5):
-            post.put(number, hook=1)
-        post.until(lambda: len(receiver.seen) == 5, "the quick one's")
+            sending.put(number, hook=1)
+        sending.until(lambda: len(receiver.seen) == 5, "the quick one's")
         assert slow.seen == []
         slow.over.set()
 
@@ -283,8 +287,8 @@ import sys
 from pathlib import Path
 from tests.integration.test_webhook_sender import running_sender
 
-with running_sender(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as post:
-    post.until(lambda: False, "the end")
+with running_sender(Path(sys.argv[1]), sys.argv[2], timeout_s=300.0) as sending:
+    sending.until(lambda: False, "the end")
 """
 
 
@@ -294,8 +298,8 @@ def test_a_message_in_progress_at_a_kill_is_sent_again_before_later_ones(
     """The receiver had all of it and had not answered: delivery is at least once, with each picture's messages in their order."""
     with WebhookReceiver() as receiver:
         receiver.next(SILENCE)
-        with running_sender(tmp_path, receiver.url) as post:
-            stopped = post.paths, [post.put(number, about="p") for number in range(2)]
+        with running_sender(tmp_path, receiver.url) as sending:
+            stopped = sending.paths, [sending.put(number, about="p") for number in range(2)]
             # Nothing is sent: the loop has not looked yet.
         paths, messages = stopped
         process = subprocess.Popen([sys.executable, "-c", KILLED, os.fspath(tmp_path), receiver.url])
@@ -306,9 +310,9 @@ def test_a_message_in_progress_at_a_kill_is_sent_again_before_later_ones(
             process.wait(PATIENCE_S)
         assert paths.ids()
         assert [told.id for told in receiver.seen] == [messages[0].id]
-        with running_sender(tmp_path, receiver.url) as post:
-            post.until_sent()
-            assert post.rows()[-2:] == [("ok", 200), ("ok", 200)]
+        with running_sender(tmp_path, receiver.url) as sending:
+            sending.until_sent()
+            assert sending.rows()[-2:] == [("ok", 200), ("ok", 200)]
     assert [told.id for told in receiver.seen] == [messages[0].id, *(one.id for one in messages)]
 
 
@@ -322,44 +326,50 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 def test_no_answer_is_unknown_and_tried_again(tmp_path: Path) -> None:
     """The message may have arrived: the receiver recognises a repetition by its id."""
-    with WebhookReceiver() as receiver, running_sender(tmp_path, receiver.url, timeout_s=1.0) as post:
+    with (
+        WebhookReceiver() as receiver,
+        running_sender(tmp_path, receiver.url, timeout_s=1.0) as sending,
+    ):
         receiver.next(SILENCE)
-        message = post.put(1)
-        post.until(lambda: post.read(message).attempts == 1, "the attempt")
-        assert "no answer came in time" in post.read(message).cause
-        post.clock.later_us += HOUR_US
-        post.until_sent()
-        assert post.rows() == [("unknown", None), ("ok", 200)]
+        message = sending.put(1)
+        sending.until(lambda: sending.read(message).attempts == 1, "the attempt")
+        assert "no answer came in time" in sending.read(message).cause
+        sending.clock.later_us += HOUR_US
+        sending.until_sent()
+        assert sending.rows() == [("unknown", None), ("ok", 200)]
         assert len({told.id for told in receiver.seen}) == 1
 
 
 def test_when_a_receiver_answers_again_all_waiting_messages_are_sent_at_once(tmp_path: Path) -> None:
     """However long each would have to wait by itself; meanwhile the ledger has no rows, since nothing left."""
-    with WebhookReceiver(is_away=True) as receiver, running_sender(tmp_path, receiver.url) as post:
-        first, *others = [post.put(number, attempts=3) for number in range(3)]
-        post.until(lambda: all(post.read(one).attempts > 3 for one in (first, *others)), "an attempt of each")
-        assert post.rows() == []
-        assert "cannot be reached" in post.sender.status()[0]["why"]
-        assert all(post.read(one).not_before_us > post.clock.now_us() + HOUR_US for one in others)
+    with WebhookReceiver(is_away=True) as receiver, running_sender(tmp_path, receiver.url) as sending:
+        first, *others = [sending.put(number, attempts=3) for number in range(3)]
+        sending.until(
+            lambda: all(sending.read(one).attempts > 3 for one in (first, *others)),
+            "an attempt of each",
+        )
+        assert sending.rows() == []
+        assert "cannot be reached" in sending.sender.status()[0]["why"]
+        assert all(sending.read(one).not_before_us > sending.clock.now_us() + HOUR_US for one in others)
         receiver.come_back()
-        write_webhook(post.paths, post.read(first).asked_again())
-        post.until_sent()
+        write_webhook(sending.paths, sending.read(first).asked_again())
+        sending.until_sent()
         assert [told.document["number"] for told in receiver.seen] == [0, 1, 2]
 
 
-def test_nothing_is_sent_while_uploads_are_paused(post: Post, receiver: WebhookReceiver) -> None:
+def test_nothing_is_sent_while_uploads_are_paused(sending: RunningSender, receiver: WebhookReceiver) -> None:
     """No attempt is counted."""
-    post.paused = True
-    message = post.put(1)
-    post.until(lambda: post.sender.status()[0]["waiting"] == 1, "the message")
-    post.spool.paused.touch()
-    post.paused = False  # the loop has not looked again: the pieces ask for themselves
-    post.until(lambda: True, "a look")
+    sending.paused = True
+    message = sending.put(1)
+    sending.until(lambda: sending.sender.status()[0]["waiting"] == 1, "the message")
+    sending.spool.paused.touch()
+    sending.paused = False  # the loop has not looked again: the pieces ask for themselves
+    sending.until(lambda: True, "a look")
     time.sleep(0.5)
     assert receiver.seen == []
-    assert post.read(message).attempts == 0
-    post.spool.paused.unlink()
-    post.until_sent()
+    assert sending.read(message).attempts == 0
+    sending.spool.paused.unlink()
+    sending.until_sent()
 
 
 def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: WebhookReceiver) -> None:
@@ -375,31 +385,34 @@ def test_a_ledger_that_refuses_lets_nothing_leave(tmp_path: Path, receiver: Webh
                 raise LedgerError("the disk is full")
             return super().begin_webhook(message, host=host, now_us=now_us)
 
-    with running_sender(tmp_path, receiver.url, ledger=Full) as post:
-        message = post.put(1)
-        post.until(lambda: post.sender.status()[0]["failures"] > 0, "the refusal")
+    with running_sender(tmp_path, receiver.url, ledger=Full) as sending:
+        message = sending.put(1)
+        sending.until(lambda: sending.sender.status()[0]["failures"] > 0, "the refusal")
         assert receiver.seen == []
-        assert post.read(message).attempts == 0
+        assert sending.read(message).attempts == 0
         Full.refuses = False
-        post.until_sent()
+        sending.until_sent()
 
 
 def test_messages_that_the_configuration_does_not_allow_are_not_sent(
-    post: Post, receiver: WebhookReceiver
+    sending: RunningSender, receiver: WebhookReceiver
 ) -> None:
     """Pictures where only sidecars are allowed, another folder's message, a body that differs from the announced one, an unknown receiver."""
-    picture = post.put(1, what="result")
-    stranger = post.put(2, folder="private")
-    torn = post.put(3)
-    post.paths.body(torn.id).write_bytes(b"something else")
-    unknown = post.put(4, webhook="0" * 16)
-    post.until(lambda: all(post.read(one).is_dead for one in (picture, stranger, torn)), "all to be given up")
-    assert 'include = "sidecar"' in post.read(picture).cause
-    assert "another folder" in post.read(stranger).cause
-    assert "not the" in post.read(torn).cause
-    assert not post.read(unknown).is_dead
+    picture = sending.put(1, what="result")
+    stranger = sending.put(2, folder="private")
+    torn = sending.put(3)
+    sending.paths.body(torn.id).write_bytes(b"something else")
+    unknown = sending.put(4, webhook="0" * 16)
+    sending.until(
+        lambda: all(sending.read(one).is_dead for one in (picture, stranger, torn)),
+        "all to be given up",
+    )
+    assert 'include = "sidecar"' in sending.read(picture).cause
+    assert "another folder" in sending.read(stranger).cause
+    assert "not the" in sending.read(torn).cause
+    assert not sending.read(unknown).is_dead
     assert receiver.seen == []
-    assert post.rows() == []
+    assert sending.rows() == []
 
 
 def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
@@ -443,7 +456,7 @@ def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
             stopping=stopping,
         )
         hooks = [webhook_id("shop", one) for one in settings.folder[0].webhook]
-        post = Post(
+        sending = RunningSender(
             sender=sender,
             paths=WebhookPaths(paths.root),
             spool=paths,
@@ -452,10 +465,10 @@ def test_a_name_that_leads_into_a_network_of_ones_own_is_not_followed(
             hooks=hooks,
         )
         sender.start()
-        message = post.put(1)
-        post.until(lambda: post.read(message).attempts == 1, "the attempt")
-        assert "allow_private" in post.read(message).cause
-        assert post.rows() == []
+        message = sending.put(1)
+        sending.until(lambda: sending.read(message).attempts == 1, "the attempt")
+        assert "allow_private" in sending.read(message).cause
+        assert sending.rows() == []
         stopping.set()
         sender.join(clock.monotonic_s() + PATIENCE_S)
 

@@ -45,7 +45,7 @@ def large(number: int) -> bytes:
     return picture(number) + os.urandom(LARGE)
 
 
-class Station:
+class UploaderSetup:
     """A configuration, its directories, and its uploader.
 
     Args:

@@ -17,7 +17,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from tests.system.box import Box, until, why_not
+from tests.system.private_systemd import PrivateSystemd, until, why_not
 
 PHOTOS: Final = "/srv/photos"
 CONFIG: Final = "/etc/cutoutd/ann.toml"
@@ -70,8 +70,8 @@ def older(package: Path, room: Path) -> Path:
 class Trial:
     """A box in which the package is installed."""
 
-    def __init__(self, box: Box) -> None:
-        self.box = box
+    def __init__(self, systemd: PrivateSystemd) -> None:
+        self.box = systemd
 
     def install(self, package: Path) -> None:
         """Install a package as `apt` does, without its questions."""
@@ -138,35 +138,35 @@ class Trial:
 def main(package: Path) -> None:
     """Install, upgrade and remove the package in a new box."""
     with tempfile.TemporaryDirectory(prefix="cutoutd-units-") as room:
-        box = Box(Path(room))
+        systemd = PrivateSystemd(Path(room))
         try:
-            through(Trial(box), package, Path(room))
+            through(Trial(systemd), package, Path(room))
         finally:
-            box.end()
+            systemd.end()
     say("--- all is well")
 
 
 def through(trial: Trial, package: Path, room: Path) -> None:
     """Run all steps of the trial in a box."""
-    box = trial.box
+    systemd = trial.box
     say("--- install")
     trial.install(older(package, room))
-    assert not box.call("systemctl", "list-units", "--plain", "--no-legend", "cutoutd*")
+    assert not systemd.call("systemctl", "list-units", "--plain", "--no-legend", "cutoutd*")
     for place in ("in", "out"):
-        box.call("install", "-d", "-o", "ann", f"{PHOTOS}/{place}")
-    box.call("mkdir", "-p", "/etc/cutoutd")
-    box.path(CONFIG).write_text(FOLDER, "utf-8")
-    box.call("sh", "-ec", BOB)
-    box.path("/home/bob/.config/cutoutd/cutoutd.toml").write_text(
+        systemd.call("install", "-d", "-o", "ann", f"{PHOTOS}/{place}")
+    systemd.call("mkdir", "-p", "/etc/cutoutd")
+    systemd.path(CONFIG).write_text(FOLDER, "utf-8")
+    systemd.call("sh", "-ec", BOB)
+    systemd.path("/home/bob/.config/cutoutd/cutoutd.toml").write_text(
         FOLDER.replace(PHOTOS, "/home/bob"), "utf-8"
     )
 
     say("--- daemon, page and API are started, and a user's daemon; the API is stopped again")
-    box.call("systemctl", "enable", DAEMON, PAGE, SERVE)
-    box.call("systemctl", *BOBS, "enable", "cutoutd")
+    systemd.call("systemctl", "enable", DAEMON, PAGE, SERVE)
+    systemd.call("systemctl", *BOBS, "enable", "cutoutd")
     for unit in (*RUNNING, (SERVE,)):
         trial.start(*unit)
-    box.call("systemctl", "stop", SERVE)
+    systemd.call("systemctl", "stop", SERVE)
     before = {unit: trial.pid(*unit) for unit in RUNNING}
 
     say("--- upgrade while the daemon cuts")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.acceptance.conftest import picture
 from tests.integration.tools import give_up
-from tests.system.box import Box, until, why_not
+from tests.system.private_systemd import PrivateSystemd, until, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,17 +61,17 @@ print(json.dumps({"stranger": stranger, "overview": overview, "pause": pause}))
 class Service:
     """The daemon as an installed service of the box."""
 
-    def __init__(self, box: Box, draft: Path) -> None:
-        self.box = box
+    def __init__(self, systemd: PrivateSystemd, draft: Path) -> None:
+        self.box = systemd
         self._draft = draft
         for place in ("in", "out", "later", "later-out"):
             self._make(f"{PHOTOS}/{place}")
         # A share: a disk of its own, which is mounted at one place, and can be taken away there.
         self._make("/srv/disk")
-        box.call("mount", "-t", "tmpfs", "-o", "uid=4711,mode=755", "tmpfs", "/srv/disk")
+        systemd.call("mount", "-t", "tmpfs", "-o", "uid=4711,mode=755", "tmpfs", "/srv/disk")
         self._make("/srv/disk/in")
-        box.call("mkdir", "-p", "/mnt/share", "/etc/cutoutd")
-        box.call("mount", "--bind", "/srv/disk", "/mnt/share")
+        systemd.call("mkdir", "-p", "/mnt/share", "/etc/cutoutd")
+        systemd.call("mount", "--bind", "/srv/disk", "/mnt/share")
         self.configure()
         output = self.cutoutd("service", "install", "--system")
         assert "Running systemctl enable --now cutoutd.service" in output
@@ -193,22 +193,22 @@ class Frozen:
 
 
 @pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateSystemd]:
     """One box for all tests of this module."""
     why = why_not()
     if why:
         pytest.skip(why)  # also in CI: not every one may make namespaces
     if not Path("/lib/systemd/systemd").exists():
         give_up("systemd is not installed")
-    created = Box(tmp_path_factory.mktemp("systemd"))
+    created = PrivateSystemd(tmp_path_factory.mktemp("systemd"))
     yield created
     created.end()
 
 
 @pytest.fixture(scope="module")
-def service(box: Box, tmp_path_factory: pytest.TempPathFactory) -> Service:
+def service(systemd: PrivateSystemd, tmp_path_factory: pytest.TempPathFactory) -> Service:
     """The service, installed by `cutoutd service install`."""
-    return Service(box, tmp_path_factory.mktemp("drafts") / "draft.jpg")
+    return Service(systemd, tmp_path_factory.mktemp("drafts") / "draft.jpg")
 
 
 @pytest.fixture(scope="module")
@@ -351,25 +351,25 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PAC
 
 def test_no_process_in_the_unit_reaches_even_loopback(service: Service) -> None:
     """The refused address families and the empty network each suffice alone."""
-    box = service.box
-    box.path("/srv/probe.py").write_text(PROBE)
+    systemd = service.box
+    systemd.path("/srv/probe.py").write_text(PROBE)
     listener = "import socket,time; s=socket.create_server(('127.0.0.1',4711)); time.sleep(60)"
-    box.call("systemd-run", "--unit=listener", sys.executable, "-c", listener)
+    systemd.call("systemd-run", "--unit=listener", sys.executable, "-c", listener)
     python = f"{sys.executable} /srv/probe.py"
-    unit = box.path(f"/etc/systemd/system/{UNIT}").read_text()
+    unit = systemd.path(f"/etc/systemd/system/{UNIT}").read_text()
     unit = re.sub(r"(?m)^(Type|ExecReload|Restart|WatchdogSec|StateDirectory.*)=.*\n", "", unit)
     unit = re.sub(r"(?m)^ExecStart=.*", f"Type=oneshot\nExecStart={python}", unit)
     families = "RestrictAddressFamilies=AF_UNIX\n"
     assert families in unit
-    box.path("/etc/systemd/system/probe.service").write_text(unit)
-    box.path("/etc/systemd/system/probe-network.service").write_text(unit.replace(families, ""))
-    box.call("systemctl", "daemon-reload")
-    until(lambda: "PROBE AF_INET open" in box.call(sys.executable, "/srv/probe.py"), "the listener")
-    box.call("systemctl", "start", "probe", "probe-network")
-    output = box.journal("probe.service")
+    systemd.path("/etc/systemd/system/probe.service").write_text(unit)
+    systemd.path("/etc/systemd/system/probe-network.service").write_text(unit.replace(families, ""))
+    systemd.call("systemctl", "daemon-reload")
+    until(lambda: "PROBE AF_INET open" in systemd.call(sys.executable, "/srv/probe.py"), "the listener")
+    systemd.call("systemctl", "start", "probe", "probe-network")
+    output = systemd.journal("probe.service")
     assert output.count("refused") == 5, output
     assert " open" not in output
-    assert "PROBE AF_INET refused" in box.journal("probe-network.service")
+    assert "PROBE AF_INET refused" in systemd.journal("probe-network.service")
 
 
 @pytest.mark.parametrize("name", ["stopped", "looping"])
@@ -382,37 +382,39 @@ def test_a_unit_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: st
 
 def test_the_service_of_an_ordinary_user_cuts_and_has_no_network(service: Service) -> None:
     """Under a service manager of the user's own, with a view of files and a network of its own."""
-    box = service.box
-    box.call("install", "-d", "-o", "4711", "-g", "4711", "/run/user", "/run/user/4711")
+    systemd = service.box
+    systemd.call("install", "-d", "-o", "4711", "-g", "4711", "/run/user", "/run/user/4711")
     for place in ("to-cut", "cutouts"):
-        box.call("install", "-d", "-o", "4711", "-g", "4711", f"/home/ann/{place}")
+        systemd.call("install", "-d", "-o", "4711", "-g", "4711", f"/home/ann/{place}")
     runtime = "XDG_RUNTIME_DIR=/run/user/4711"
     manager = ["--unit=manager", "--uid=ann", "--property=Delegate=yes", "--property=Type=notify"]
-    box.call("systemd-run", *manager, f"--setenv={runtime}", "/lib/systemd/systemd", "--user")
+    systemd.call("systemd-run", *manager, f"--setenv={runtime}", "/lib/systemd/systemd", "--user")
     python = ["env", runtime, "HOME=/home/ann", sys.executable, "-P", "-m", "cutoutd", "service"]
     pair = ["--input", "/home/ann/to-cut", "--output", "/home/ann/cutouts"]
-    output = box.call(*python, "install", *pair, user=True)
+    output = systemd.call(*python, "install", *pair, user=True)
     assert "Running systemctl --user enable --now cutoutd.service" in output
     service.drop("mine.jpg", "/home/ann/to-cut")
-    until(lambda: service.cut("mine", "/home/ann/cutouts"), f"a cutout\n{box.journal('manager')}")
+    until(lambda: service.cut("mine", "/home/ann/cutouts"), f"a cutout\n{systemd.journal('manager')}")
     show = ["env", runtime, "systemctl", "--user", "show", UNIT, "--property=MainPID", "--value"]
-    inside = box.call(*show, user=True).strip()
-    links = box.call("nsenter", f"--target={inside}", "--net", "cat", "/proc/self/net/dev").splitlines()[2:]
+    inside = systemd.call(*show, user=True).strip()
+    links = systemd.call("nsenter", f"--target={inside}", "--net", "cat", "/proc/self/net/dev").splitlines()[
+        2:
+    ]
     assert [line.split(":")[0].strip() for line in links] == ["lo"]
-    assert "Seccomp:\t2" in box.path(f"/proc/{inside}/status").read_text()
-    assert "The service is removed" in box.call(*python, "uninstall", user=True)
+    assert "Seccomp:\t2" in systemd.path(f"/proc/{inside}/status").read_text()
+    assert "The service is removed" in systemd.call(*python, "uninstall", user=True)
 
 
 def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service: Service) -> None:
     """The daemon has no network, the uploader no pictures: a tagged folder is cut by the two together."""
-    box = service.box
+    systemd = service.box
     server = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r}); from tests.hosted_server import HostedServer\n"
         "with HostedServer(port=7000): time.sleep(600)"
     )
-    box.call("systemd-run", "--unit=server", sys.executable, "-c", server)
+    systemd.call("systemd-run", "--unit=server", sys.executable, "-c", server)
     for place in ("shop", "shop-out"):
-        box.call("install", "-d", "-o", "4711", "-g", "4711", f"{PHOTOS}/{place}")
+        systemd.call("install", "-d", "-o", "4711", "-g", "4711", f"{PHOTOS}/{place}")
     tagged = FOLDER.format(name="shop", input=f"{PHOTOS}/shop", output=f"{PHOTOS}/shop-out")
     service.configure(
         f'{tagged}route = "hosted"\n',
@@ -423,43 +425,46 @@ def test_the_uploader_is_a_service_of_its_own_that_sees_its_boxes_alone(service:
     service.wait_ready()
     service.drop("tagged.jpg", f"{PHOTOS}/shop")
     service.drop("untagged.jpg")
-    until(lambda: service.cut("tagged", f"{PHOTOS}/shop-out"), f"a hosted cutout\n{box.journal()}")
+    until(lambda: service.cut("tagged", f"{PHOTOS}/shop-out"), f"a hosted cutout\n{systemd.journal()}")
     until(lambda: service.cut("untagged"), "a local cutout")
     sidecars = [
-        json.loads(box.path(f"{PHOTOS}/{name}").read_text())
+        json.loads(systemd.path(f"{PHOTOS}/{name}").read_text())
         for name in ("shop-out/tagged.png.json", "out/untagged.png.json")
     ]
     assert [sidecar["route"] for sidecar in sidecars] == ["hosted", "local"]
-    (uploader,) = box.pids("cutoutd-hosted.service")
+    (uploader,) = systemd.pids("cutoutd-hosted.service")
     view = Path(f"/proc/{uploader}/root")
     assert os.listdir(view / "var/lib/cutoutd") == ["hosted"]  # noqa: PTH208 -- names alone are wanted
     assert not list((view / "srv").iterdir())
     service.configure(share=True)
     assert "Removing" in service.cutoutd("service", "install", "--system")
-    assert not box.path("/etc/systemd/system/cutoutd-hosted.service").exists()
+    assert not systemd.path("/etc/systemd/system/cutoutd-hosted.service").exists()
 
 
 def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None:
     """The daemon has no network, the page only answers: a browser that was paired sees what was cut, and decides."""
-    box = service.box
+    systemd = service.box
     service.start()
     service.drop("shown.jpg")
-    until(lambda: service.cut("shown"), f"a cutout\n{box.journal()}")
-    until(lambda: box.show(PAGE, "ActiveState")["ActiveState"] == "active", f"the page\n{box.journal(PAGE)}")
+    until(lambda: service.cut("shown"), f"a cutout\n{systemd.journal()}")
+    until(
+        lambda: systemd.show(PAGE, "ActiveState")["ActiveState"] == "active",
+        f"the page\n{systemd.journal(PAGE)}",
+    )
 
     def opened() -> str:
         words = ("env", "HOME=/home/ann", sys.executable, "-P", "-m", "cutoutd", "page", "--config", CONFIG)
-        return box.call(*words, check=False, user=True)
+        return systemd.call(*words, check=False, user=True)
 
-    until(lambda: "http://127.0.0.1:7979/#" in opened(), f"the page\n{box.journal(PAGE)}")
-    box.path("/srv/browser.py").write_text(BROWSER)
+    until(lambda: "http://127.0.0.1:7979/#" in opened(), f"the page\n{systemd.journal(PAGE)}")
+    systemd.path("/srv/browser.py").write_text(BROWSER)
     code = opened().rpartition("#")[2].strip()
-    output = json.loads(box.call(sys.executable, "/srv/browser.py", code))
+    output = json.loads(systemd.call(sys.executable, "/srv/browser.py", code))
     assert output["stranger"] == 401
     assert {folder["name"]: folder["done"] for folder in output["overview"]["folders"]}["photos"] > 0
     assert output["pause"] == 200
     assert any(job["state"] == "done" for job in service.jobs())
-    pids = box.pids(PAGE)
+    pids = systemd.pids(PAGE)
     assert len(pids) == 2
     assert all("Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
 

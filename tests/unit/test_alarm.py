@@ -21,7 +21,7 @@ AWAY = FolderStatus(watching=FolderState.STANDING_BY, why="the share is away")
 FULL = FolderStatus(watching=FolderState.PAUSED, why="less than 512 MiB are free")
 
 
-class Site:
+class AlarmSetup:
     """An alarm watch, and the events that it has sent."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
@@ -47,76 +47,76 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, clock: FakeClock) -> Site:
+def alarm_setup(tmp_path: Path, clock: FakeClock) -> AlarmSetup:
     """An alarm watch without any fault so far."""
-    return Site(tmp_path, clock)
+    return AlarmSetup(tmp_path, clock)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(AWAY, "standing-by"), (FULL, "paused")])
 def test_a_lasting_fault_is_reported_once_and_its_end_once(
-    site: Site, status: FolderStatus, kind: str
+    alarm_setup: AlarmSetup, status: FolderStatus, kind: str
 ) -> None:
     """However long it takes."""
-    site.check_for(WELL, 60)
-    assert site.events == []
-    site.check_for(status, 3600)
-    assert site.events == [("shop", kind, False)]
-    assert status.why in site.messages[0]
-    site.check_for(WELL, 60)
-    assert site.events == [("shop", kind, False), ("shop", kind, True)]
-    assert status.why in site.messages[1]
+    alarm_setup.check_for(WELL, 60)
+    assert alarm_setup.events == []
+    alarm_setup.check_for(status, 3600)
+    assert alarm_setup.events == [("shop", kind, False)]
+    assert status.why in alarm_setup.messages[0]
+    alarm_setup.check_for(WELL, 60)
+    assert alarm_setup.events == [("shop", kind, False), ("shop", kind, True)]
+    assert status.why in alarm_setup.messages[1]
 
 
-def test_a_short_fault_is_not_reported(site: Site) -> None:
+def test_a_short_fault_is_not_reported(alarm_setup: AlarmSetup) -> None:
     """Neither a short absence nor a short return."""
     for _ in range(10):
-        site.check_for(AWAY, HOLD_S - LOOK_S)
-        site.check_for(WELL, HOLD_S - LOOK_S)
-    assert site.events == []
-    site.check_for(AWAY, 30)
+        alarm_setup.check_for(AWAY, HOLD_S - LOOK_S)
+        alarm_setup.check_for(WELL, HOLD_S - LOOK_S)
+    assert alarm_setup.events == []
+    alarm_setup.check_for(AWAY, 30)
     for _ in range(10):
-        site.check_for(WELL, HOLD_S - LOOK_S)
-        site.check_for(AWAY, HOLD_S - LOOK_S)
-    assert site.events == [("shop", "standing-by", False)]
+        alarm_setup.check_for(WELL, HOLD_S - LOOK_S)
+        alarm_setup.check_for(AWAY, HOLD_S - LOOK_S)
+    assert alarm_setup.events == [("shop", "standing-by", False)]
 
 
-def test_a_folder_that_is_starting_is_not_reported(site: Site) -> None:
+def test_a_folder_that_is_starting_is_not_reported(alarm_setup: AlarmSetup) -> None:
     """A folder taken out of the configuration is reported only as no longer at fault."""
-    site.check_for(FolderStatus(), 60)
-    assert site.events == []
+    alarm_setup.check_for(FolderStatus(), 60)
+    assert alarm_setup.events == []
 
 
-def test_a_queue_that_grows_at_each_check_is_reported_until_it_is_half(site: Site) -> None:
+def test_a_queue_that_grows_at_each_check_is_reported_until_it_is_half(alarm_setup: AlarmSetup) -> None:
     """A queue that is merely long, short or varying is not reported."""
-    site.waiting = {"shop": 10 * LEAST}
-    site.check_for(WELL, 6 * SAMPLE_S)
-    assert site.events == []
+    alarm_setup.waiting = {"shop": 10 * LEAST}
+    alarm_setup.check_for(WELL, 6 * SAMPLE_S)
+    assert alarm_setup.events == []
     for length in (LEAST, LEAST + 10, LEAST + 20, LEAST + 30, LEAST + 40):
-        site.waiting = {"shop": length}
-        site.check_for(WELL, SAMPLE_S)
-    assert site.events == [("shop", "queue", False)]
-    assert str(LEAST + 30) in " ".join(site.messages)
-    site.waiting = {"shop": LEAST + 30}
-    site.check_for(WELL, SAMPLE_S)
-    assert len(site.events) == 1
-    site.waiting = {}
-    site.check_for(WELL, 2 * SAMPLE_S)
-    assert site.events[1:] == [("shop", "queue", True)]
+        alarm_setup.waiting = {"shop": length}
+        alarm_setup.check_for(WELL, SAMPLE_S)
+    assert alarm_setup.events == [("shop", "queue", False)]
+    assert str(LEAST + 30) in " ".join(alarm_setup.messages)
+    alarm_setup.waiting = {"shop": LEAST + 30}
+    alarm_setup.check_for(WELL, SAMPLE_S)
+    assert len(alarm_setup.events) == 1
+    alarm_setup.waiting = {}
+    alarm_setup.check_for(WELL, 2 * SAMPLE_S)
+    assert alarm_setup.events[1:] == [("shop", "queue", True)]
 
 
-def test_a_short_queue_may_grow(site: Site) -> None:
+def test_a_short_queue_may_grow(alarm_setup: AlarmSetup) -> None:
     """A person notices a short queue without an alarm."""
     for length in range(LEAST - 10, LEAST - 1):
-        site.waiting = {"shop": length}
-        site.check_for(WELL, SAMPLE_S)
-    assert site.events == []
+        alarm_setup.waiting = {"shop": length}
+        alarm_setup.check_for(WELL, SAMPLE_S)
+    assert alarm_setup.events == []
 
 
-def test_a_hosted_route_that_is_paused_is_reported(site: Site) -> None:
+def test_a_hosted_route_that_is_paused_is_reported(alarm_setup: AlarmSetup) -> None:
     """The alarm names no single folder."""
-    site.mark.parent.mkdir(parents=True)
-    site.mark.touch()
-    site.check_for(WELL, 30)
-    site.mark.unlink()
-    site.check_for(WELL, 30)
-    assert site.events == [("", "hosted-paused", False), ("", "hosted-paused", True)]
+    alarm_setup.mark.parent.mkdir(parents=True)
+    alarm_setup.mark.touch()
+    alarm_setup.check_for(WELL, 30)
+    alarm_setup.mark.unlink()
+    alarm_setup.check_for(WELL, 30)
+    assert alarm_setup.events == [("", "hosted-paused", False), ("", "hosted-paused", True)]

@@ -68,7 +68,7 @@ def test_an_invalid_frame_is_refused_before_it_is_read_completely(wrong: bytes) 
         frames.pack({}, b"\0" * (frames.MAX_BODY + 1))
 
 
-class Room:
+class MethodChannel:
     """A backend's method runner, and the web process's end of its connection."""
 
     def __init__(self, backend: Backend, held: threading.Event) -> None:
@@ -137,12 +137,12 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
+def method_channel(tmp_path: Path, clock: FakeClock) -> Iterator[MethodChannel]:
     """A running method runner and its connection."""
     backend = Backend(
         settings=None, config=None, open_store=lambda: None, clock=clock, cache=tmp_path, tell=lambda *_: None
     )
-    created = Room(backend, threading.Event())
+    created = MethodChannel(backend, threading.Event())
     yield created
     created.held.set()
     with suppress(OSError):
@@ -152,24 +152,24 @@ def room(tmp_path: Path, clock: FakeClock) -> Iterator[Room]:
     created.ours.close()
 
 
-def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
+def test_every_request_is_answered_whatever_its_method_does(method_channel: MethodChannel) -> None:
     """Errors are answered with their reason."""
-    assert room.call("echo", {"a": ["1"]}, b'{"b": 2}') == (200, {"a": ["1"], "b": 2})
-    assert room.call("none")[0] == 404
+    assert method_channel.call("echo", {"a": ["1"]}, b'{"b": 2}') == (200, {"a": ["1"], "b": 2})
+    assert method_channel.call("none")[0] == 404
     for body in (b"[1]", b"{", b"\xff", b"[" * 90_000):
-        assert room.call("echo", {}, body)[0] == 400
-    status, answer = room.call("no")
+        assert method_channel.call("echo", {}, body)[0] == 400
+    status, answer = method_channel.call("no")
     assert (status, answer["error"]) == (
         409,
         {"code": "changed", "text": "It has changed.", "named": {"job": "5"}},
     )
-    status, answer = room.call("away")
+    status, answer = method_channel.call("away")
     assert (status, answer["error"]["code"]) == (503, "unavailable")
     for what, code in (("nan", "fault"), ("set", "fault"), ("none", "fault"), ("large", "too_large")):
-        status, answer = room.call("odd", {"what": what})
+        status, answer = method_channel.call("odd", {"what": what})
         assert (status, answer["error"]["code"]) == (500, code)
-    room.service.tell("jobs", {"folders": ["a"]})
-    assert room.receive() == ({"event": "jobs"}, {"folders": ["a"]})
+    method_channel.service.tell("jobs", {"folders": ["a"]})
+    assert method_channel.receive() == ({"event": "jobs"}, {"folders": ["a"]})
 
 
 @pytest.mark.parametrize(
@@ -182,44 +182,44 @@ def test_every_request_is_answered_whatever_its_method_does(room: Room) -> None:
     ],
 )
 def test_a_body_that_is_too_large_for_its_method_is_not_read(
-    room: Room, head: dict[str, Any], most: int
+    method_channel: MethodChannel, head: dict[str, Any], most: int
 ) -> None:
     """Only decisions and strokes are large; parsing 32 MiB of brackets takes 18 seconds.
 
     Parsing 32 MiB of brackets blocked every browser for 18 seconds.
     """
     encoded = json.dumps(head).encode()
-    room.theirs.sendall(struct.pack("!II", len(encoded), most + 1) + encoded)
-    room.thread.join(30)
-    assert room.ended == [f"a frame's body of {most + 1} bytes is too large for what it is"]
+    method_channel.theirs.sendall(struct.pack("!II", len(encoded), most + 1) + encoded)
+    method_channel.thread.join(30)
+    assert method_channel.ended == [f"a frame's body of {most + 1} bytes is too large for what it is"]
 
 
-def test_a_body_of_too_many_values_is_not_parsed(room: Room) -> None:
+def test_a_body_of_too_many_values_is_not_parsed(method_channel: MethodChannel) -> None:
     """Large bodies consist of names and numbers, not of brackets alone."""
-    assert room.call("decide", {}, b'{"a": [' + b"[]," * 130_000 + b"[]]}")[0] == 413
+    assert method_channel.call("decide", {}, b'{"a": [' + b"[]," * 130_000 + b"[]]}")[0] == 413
     most = {"verb": "undecided", "items": [[2**53 - number, "a" * 64, "reject"] for number in range(50_000)]}
     body = json.dumps(most, separators=(",", ":")).encode()
-    assert room.call("decide", {}, body) == (200, 50_000)
+    assert method_channel.call("decide", {}, body) == (200, 50_000)
     assert len(body) < MAX_BODIES["decide"]
 
 
-def test_a_web_process_reports_its_sandbox_once(room: Room) -> None:
+def test_a_web_process_reports_its_sandbox_once(method_channel: MethodChannel) -> None:
     """Each statement is logged, and repeated ones would fill the disk."""
-    room.send({"layers": ["seccomp"]})
-    assert room.call("echo") == (200, {})
-    room.send({"layers": ["seccomp"]})
-    room.thread.join(30)
-    assert len(room.ended) == 1
+    method_channel.send({"layers": ["seccomp"]})
+    assert method_channel.call("echo") == (200, {})
+    method_channel.send({"layers": ["seccomp"]})
+    method_channel.thread.join(30)
+    assert len(method_channel.ended) == 1
 
 
-def test_blocked_methods_are_few_and_the_rest_is_refused(room: Room) -> None:
+def test_blocked_methods_are_few_and_the_rest_is_refused(method_channel: MethodChannel) -> None:
     """A client that floods the backend gets its own requests refused."""
     for number in range(300):
-        room.send({"id": number, "method": "wait", "params": {}})
-    heard = [room.receive() for _ in range(300 - 256)]
+        method_channel.send({"id": number, "method": "wait", "params": {}})
+    heard = [method_channel.receive() for _ in range(300 - 256)]
     assert {head["status"] for head, _ in heard} == {503}
-    room.held.set()
-    assert {room.receive()[0]["status"] for _ in range(256)} == {200}
+    method_channel.held.set()
+    assert {method_channel.receive()[0]["status"] for _ in range(256)} == {200}
 
 
 @pytest.mark.parametrize(
@@ -231,21 +231,23 @@ def test_blocked_methods_are_few_and_the_rest_is_refused(room: Room) -> None:
         {"watched": 1},
     ],
 )
-def test_a_web_process_that_sends_invalid_frames_is_given_up(room: Room, head: dict[str, Any]) -> None:
+def test_a_web_process_that_sends_invalid_frames_is_given_up(
+    method_channel: MethodChannel, head: dict[str, Any]
+) -> None:
     """The process is ended and restarted."""
-    room.send({"watched": True})
-    room.send(head)
-    room.thread.join(30)
-    assert room.ended == ["a frame that no web process of ours sends"]
-    assert not room.backend.watched.is_set()
+    method_channel.send({"watched": True})
+    method_channel.send(head)
+    method_channel.thread.join(30)
+    assert method_channel.ended == ["a frame that no web process of ours sends"]
+    assert not method_channel.backend.watched.is_set()
 
 
-def test_a_web_process_that_takes_no_answers_is_given_up(room: Room) -> None:
+def test_a_web_process_that_takes_no_answers_is_given_up(method_channel: MethodChannel) -> None:
     """Such a process must not block a thread for ever."""
-    room.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
+    method_channel.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
     for number in range(40):
-        room.send(
+        method_channel.send(
             {"id": number, "method": "echo", "params": {}}, json.dumps({"text": "x" * 100_000}).encode()
         )
-    room.thread.join(30)
-    assert not room.thread.is_alive()
+    method_channel.thread.join(30)
+    assert not method_channel.thread.is_alive()

@@ -37,7 +37,7 @@ BAD = b"\xff\xd8\xff\xe0 that cannot be decoded"
 
 
 @dataclass
-class Shoot:
+class PairedFolder:
     """A folder, its journal, and a worker that a test runs step by step."""
 
     root: Path
@@ -143,16 +143,16 @@ class Shoot:
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Iterator[Shoot]:
+def paired_folder(tmp_path: Path) -> Iterator[PairedFolder]:
     """A folder of the test's own."""
-    created = Shoot(tmp_path)
+    created = PairedFolder(tmp_path)
     yield created
     created.journal.close()
 
 
-def shoot_of(tmp_path: Path, mode: RawPairs) -> Shoot:
+def shoot_of(tmp_path: Path, mode: RawPairs) -> PairedFolder:
     """Return a folder with this setting."""
-    return Shoot(tmp_path, mode=mode)
+    return PairedFolder(tmp_path, mode=mode)
 
 
 def test_partners_have_the_same_stem_in_the_same_directory() -> None:
@@ -175,159 +175,163 @@ def test_of_a_pair_the_wanted_one_is_cut(
     tmp_path: Path, mode: str, done: set[str], order: tuple[str, str], gap_s: float
 ) -> None:
     """Whichever comes first, if the other comes in time."""
-    shoot = shoot_of(tmp_path, RawPairs(mode))
-    shoot.put(order[0])
-    shoot.wait(gap_s)
-    shoot.put(order[1])
-    shoot.finish()
-    assert shoot.cut() == done
+    paired_folder = shoot_of(tmp_path, RawPairs(mode))
+    paired_folder.put(order[0])
+    paired_folder.wait(gap_s)
+    paired_folder.put(order[1])
+    paired_folder.finish()
+    assert paired_folder.cut() == done
     if len(done) == 1:
-        assert sorted(shoot.states.values()) == ["done", "skipped"]
+        assert sorted(paired_folder.states.values()) == ["done", "skipped"]
 
 
 @pytest.mark.parametrize("mode", ["jpeg", "raw"])
 @pytest.mark.parametrize("name", ["a.NEF", "a.JPG", "a.heic"])
 def test_a_file_without_a_partner_is_cut_after_its_wait(tmp_path: Path, mode: str, name: str) -> None:
     """Single files are cut too."""
-    shoot = shoot_of(tmp_path, RawPairs(mode))
-    shoot.put(name)
-    shoot.wait(WAIT_S + SETTLE_S + 1)
-    assert shoot.states == {name: "queued"}
+    paired_folder = shoot_of(tmp_path, RawPairs(mode))
+    paired_folder.put(name)
+    paired_folder.wait(WAIT_S + SETTLE_S + 1)
+    assert paired_folder.states == {name: "queued"}
 
 
-def test_only_the_unwanted_one_waits(shoot: Shoot) -> None:
+def test_only_the_unwanted_one_waits(paired_folder: PairedFolder) -> None:
     """A JPEG is accepted as soon as it is quiet; a raw file some seconds later."""
-    shoot.put("a.JPG")
-    shoot.put("b.NEF")
-    shoot.wait(SETTLE_S + 0.5)
-    assert shoot.states == {"a.JPG": "queued"}
-    assert shoot.arrivals.held_up(10) == ()
-    shoot.wait(WAIT_S)
-    assert shoot.states == {"a.JPG": "queued", "b.NEF": "queued"}
+    paired_folder.put("a.JPG")
+    paired_folder.put("b.NEF")
+    paired_folder.wait(SETTLE_S + 0.5)
+    assert paired_folder.states == {"a.JPG": "queued"}
+    assert paired_folder.arrivals.held_up(10) == ()
+    paired_folder.wait(WAIT_S)
+    assert paired_folder.states == {"a.JPG": "queued", "b.NEF": "queued"}
 
 
-def test_a_partner_that_comes_too_late_is_left_out(shoot: Shoot) -> None:
+def test_a_partner_that_comes_too_late_is_left_out(paired_folder: PairedFolder) -> None:
     """The shot is cut already; also after a restart, and when the partner is rewritten."""
-    shoot.put("a.NEF")
-    shoot.finish()
-    shoot.restart()
-    shoot.put("a.JPG")
-    shoot.finish()
-    shoot.put("a.JPG")
-    shoot.finish()
-    assert shoot.states == {"a.NEF": "done", "a.JPG": "skipped"}
-    (left_out,) = [job for job in Reader(shoot.journal.store).jobs() if job.state is JobState.SKIPPED][:1]
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    paired_folder.restart()
+    paired_folder.put("a.JPG")
+    paired_folder.finish()
+    paired_folder.put("a.JPG")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.NEF": "done", "a.JPG": "skipped"}
+    (left_out,) = [
+        job for job in Reader(paired_folder.journal.store).jobs() if job.state is JobState.SKIPPED
+    ][:1]
     assert left_out.detail["why"] == "the NEF of the same shot is cut"
 
 
-def test_a_new_version_of_the_one_that_is_cut_is_cut(shoot: Shoot) -> None:
+def test_a_new_version_of_the_one_that_is_cut_is_cut(paired_folder: PairedFolder) -> None:
     """A rewritten JPEG is cut although its pair was cut already."""
-    shoot.put("a.JPG")
-    shoot.put("a.NEF")
-    shoot.finish()
-    shoot.put("a.JPG")
-    shoot.finish()
-    done = [job.path for job in Reader(shoot.journal.store).jobs() if job.state is JobState.DONE]
+    paired_folder.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    paired_folder.put("a.JPG")
+    paired_folder.finish()
+    done = [job.path for job in Reader(paired_folder.journal.store).jobs() if job.state is JobState.DONE]
     assert done == ["a.JPG", "a.JPG"]
 
 
-def test_a_raw_file_that_was_accepted_stays_the_one_when_it_is_rewritten(shoot: Shoot) -> None:
+def test_a_raw_file_that_was_accepted_stays_the_one_when_it_is_rewritten(paired_folder: PairedFolder) -> None:
     """Although its late JPEG exists by now: otherwise neither would be cut."""
-    shoot.put("a.NEF")
-    shoot.wait(7)
-    shoot.put("a.JPG")
-    shoot.wait(7)
-    shoot.put("a.NEF")
-    shoot.finish()
-    assert shoot.states == {"a.JPG": "skipped", "a.NEF": "done"}
+    paired_folder.put("a.NEF")
+    paired_folder.wait(7)
+    paired_folder.put("a.JPG")
+    paired_folder.wait(7)
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.JPG": "skipped", "a.NEF": "done"}
 
 
-def test_the_same_stem_in_another_directory_is_another_shot(shoot: Shoot) -> None:
+def test_the_same_stem_in_another_directory_is_another_shot(paired_folder: PairedFolder) -> None:
     """Cameras restart their numbers on each card."""
-    shoot.put("x/a.JPG")
-    shoot.put("y/a.NEF")
-    shoot.put("a.HEIC")
-    shoot.finish()
-    assert shoot.cut() == {"x/a.JPG", "y/a.NEF", "a.HEIC"}
+    paired_folder.put("x/a.JPG")
+    paired_folder.put("y/a.NEF")
+    paired_folder.put("a.HEIC")
+    paired_folder.finish()
+    assert paired_folder.cut() == {"x/a.JPG", "y/a.NEF", "a.HEIC"}
 
 
-def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(shoot: Shoot) -> None:
+def test_the_raw_file_takes_the_place_of_a_jpeg_that_cannot_be_read(paired_folder: PairedFolder) -> None:
     """A broken copy does not lose the shot; a JPEG that is mended later is not cut any more."""
-    shoot.put("a.JPG", BAD)
-    shoot.put("a.NEF")
-    shoot.finish()
-    assert shoot.states == {"a.JPG": "failed", "a.NEF": "done"}
-    shoot.put("a.JPG")
-    shoot.finish()
-    assert shoot.cut() == {"a.NEF"}
+    paired_folder.put("a.JPG", BAD)
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.JPG": "failed", "a.NEF": "done"}
+    paired_folder.put("a.JPG")
+    paired_folder.finish()
+    assert paired_folder.cut() == {"a.NEF"}
 
 
-def test_a_jpeg_that_failed_is_not_waited_for_under_another_spelling(shoot: Shoot) -> None:
+def test_a_jpeg_that_failed_is_not_waited_for_under_another_spelling(paired_folder: PairedFolder) -> None:
     """A case-insensitive file system has the file under both names; here a link does."""
-    shoot.put("a.JPG", BAD)
-    shoot.finish()
-    (shoot.root / "a.jpg").hardlink_to(shoot.root / "a.JPG")
-    shoot.put("a.NEF")
+    paired_folder.put("a.JPG", BAD)
+    paired_folder.finish()
+    (paired_folder.root / "a.jpg").hardlink_to(paired_folder.root / "a.JPG")
+    paired_folder.put("a.NEF")
     for _ in range(30):
-        shoot.clock.advance(1)
-        shoot.arrivals.accept_quiet()
-    assert shoot.states == {"a.JPG": "failed", "a.NEF": "queued"}
+        paired_folder.clock.advance(1)
+        paired_folder.arrivals.accept_quiet()
+    assert paired_folder.states == {"a.JPG": "failed", "a.NEF": "queued"}
 
 
-def test_the_raw_file_takes_the_place_of_a_jpeg_that_is_removed_before_its_turn(shoot: Shoot) -> None:
+def test_the_raw_file_takes_the_place_of_a_jpeg_that_is_removed_before_its_turn(
+    paired_folder: PairedFolder,
+) -> None:
     """Also after a restart, when only the journal knows why it was left out."""
-    shoot.put("a.JPG")
-    shoot.put("a.NEF")
-    shoot.wait(10)
-    assert shoot.states == {"a.JPG": "queued", "a.NEF": "skipped"}
-    shoot.restart()
-    shoot.remove("a.JPG")
-    shoot.finish()
-    assert shoot.states == {"a.JPG": "gone", "a.NEF": "done"}
+    paired_folder.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.wait(10)
+    assert paired_folder.states == {"a.JPG": "queued", "a.NEF": "skipped"}
+    paired_folder.restart()
+    paired_folder.remove("a.JPG")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.JPG": "gone", "a.NEF": "done"}
 
 
-def test_a_raw_file_waits_for_a_jpeg_that_is_still_being_written(shoot: Shoot) -> None:
+def test_a_raw_file_waits_for_a_jpeg_that_is_still_being_written(paired_folder: PairedFolder) -> None:
     """Longer than for one that does not exist, and the reason says so."""
-    shoot.put("a.NEF")
+    paired_folder.put("a.NEF")
     for _ in range(20):
-        shoot.put("a.JPG")
-        shoot.wait(0.5)
-    assert shoot.states == {}
-    assert {one.path: one.why for one in shoot.arrivals.held_up(10)}[
+        paired_folder.put("a.JPG")
+        paired_folder.wait(0.5)
+    assert paired_folder.states == {}
+    assert {one.path: one.why for one in paired_folder.arrivals.held_up(10)}[
         "a.NEF"
     ] == "waits for the JPG of the same shot"
-    shoot.finish()
-    assert shoot.cut() == {"a.JPG"}
+    paired_folder.finish()
+    assert paired_folder.cut() == {"a.JPG"}
 
 
 def test_a_jpeg_that_the_folder_does_not_take_is_no_partner(tmp_path: Path) -> None:
     """A folder that excludes JPEGs wants the raw files."""
-    shoot = Shoot(tmp_path, rules=Rules(exclude=("*.JPG",)))
-    shoot.put("a.JPG")
-    shoot.put("a.NEF")
-    shoot.finish()
-    assert shoot.cut() == {"a.NEF"}
+    paired_folder = PairedFolder(tmp_path, rules=Rules(exclude=("*.JPG",)))
+    paired_folder.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    assert paired_folder.cut() == {"a.NEF"}
 
 
-def test_several_raw_files_of_one_shot_are_all_left_out(shoot: Shoot) -> None:
+def test_several_raw_files_of_one_shot_are_all_left_out(paired_folder: PairedFolder) -> None:
     """Beside the JPEG, both a raw file and its conversion to DNG."""
     for name in ("a.DNG", "a.CR3", "a.JPG"):
-        shoot.put(name)
-    shoot.finish()
-    assert shoot.cut() == {"a.JPG"}
+        paired_folder.put(name)
+    paired_folder.finish()
+    assert paired_folder.cut() == {"a.JPG"}
 
 
-def test_a_jpeg_whose_new_version_is_broken_was_cut_already(shoot: Shoot) -> None:
+def test_a_jpeg_whose_new_version_is_broken_was_cut_already(paired_folder: PairedFolder) -> None:
     """The failure is reported; the raw file stays left out."""
-    shoot.put("a.JPG")
-    shoot.put("a.NEF")
-    shoot.finish()
-    shoot.put("a.JPG", BAD)
-    shoot.finish()
-    assert shoot.states == {"a.JPG": "failed", "a.NEF": "skipped"}
+    paired_folder.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    paired_folder.put("a.JPG", BAD)
+    paired_folder.finish()
+    assert paired_folder.states == {"a.JPG": "failed", "a.NEF": "skipped"}
 
 
-def test_a_jpeg_that_was_moved_away_once_cut_still_represents_its_shot(shoot: Shoot) -> None:
+def test_a_jpeg_that_was_moved_away_once_cut_still_represents_its_shot(paired_folder: PairedFolder) -> None:
     """A new journal knows the JPEG from its sidecar alone."""
     version = Version(path="a.JPG", size=1, mtime_ns=1)
     moved = Adopted(
@@ -341,10 +345,10 @@ def test_a_jpeg_that_was_moved_away_once_cut_still_represents_its_shot(shoot: Sh
         claims=(),
         detail={},
     )
-    shoot.journal.sources.adopt(FOLDER, [moved])
-    shoot.put("a.NEF")
-    shoot.finish()
-    assert shoot.states == {"a.NEF": "skipped"}
+    paired_folder.journal.sources.adopt(FOLDER, [moved])
+    paired_folder.put("a.NEF")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.NEF": "skipped"}
 
 
 @pytest.mark.parametrize(("mode", "first", "second"), [("jpeg", "JPG", "NEF"), ("raw", "NEF", "JPG")])
@@ -353,92 +357,94 @@ def test_another_shot_under_a_number_that_was_used_before_is_cut(
     tmp_path: Path, mode: str, first: str, second: str, how: str
 ) -> None:
     """Whatever its format: the first file is gone, and belongs to another shot."""
-    shoot = shoot_of(tmp_path, RawPairs(mode))
-    shoot.put(f"a.{first}")
-    shoot.finish()
+    paired_folder = shoot_of(tmp_path, RawPairs(mode))
+    paired_folder.put(f"a.{first}")
+    paired_folder.finish()
     match how:
         case "put away":
-            shoot.remove_original(f"a.{first}")
+            paired_folder.remove_original(f"a.{first}")
         case "taken away":
-            shoot.remove(f"a.{first}")
+            paired_folder.remove(f"a.{first}")
         case _:
-            (shoot.root / f"a.{first}").unlink()
-            shoot.restart()
-            (shoot.root / f"a.{second}").write_bytes(RAW)
-            shoot.arrivals.scan()
-    shoot.wait(20)
+            (paired_folder.root / f"a.{first}").unlink()
+            paired_folder.restart()
+            (paired_folder.root / f"a.{second}").write_bytes(RAW)
+            paired_folder.arrivals.scan()
+    paired_folder.wait(20)
     if how != "taken away while no daemon runs":
-        shoot.put(f"a.{second}")
-    shoot.finish()
-    assert shoot.cut() == {f"a.{first}", f"a.{second}"}
-    assert shoot.states[f"a.{second}"] == "done"
+        paired_folder.put(f"a.{second}")
+    paired_folder.finish()
+    assert paired_folder.cut() == {f"a.{first}", f"a.{second}"}
+    assert paired_folder.states[f"a.{second}"] == "done"
 
 
-def test_the_late_half_of_a_shot_is_left_out_although_the_other_was_moved_away(shoot: Shoot) -> None:
+def test_the_late_half_of_a_shot_is_left_out_although_the_other_was_moved_away(
+    paired_folder: PairedFolder,
+) -> None:
     """Its copying began before and was seen, and takes longer than the other's cut."""
-    shoot.put("a.NEF")
-    shoot.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.put("a.JPG")
     for _ in range(6):
-        shoot.wait(0.5)
-        shoot.put("a.NEF")
-    shoot.finish()
-    shoot.put("b.NEF")
-    shoot.put("b.JPG")
-    shoot.wait(0.5)
-    shoot.put("b.NEF")
-    shoot.wait(0.5)
-    shoot.work()
-    shoot.remove_original("b.JPG")
-    shoot.put("b.NEF")
-    shoot.finish()
-    assert shoot.cut() == {"a.JPG", "b.JPG"}
-    assert shoot.states["b.NEF"] == "skipped"
+        paired_folder.wait(0.5)
+        paired_folder.put("a.NEF")
+    paired_folder.finish()
+    paired_folder.put("b.NEF")
+    paired_folder.put("b.JPG")
+    paired_folder.wait(0.5)
+    paired_folder.put("b.NEF")
+    paired_folder.wait(0.5)
+    paired_folder.work()
+    paired_folder.remove_original("b.JPG")
+    paired_folder.put("b.NEF")
+    paired_folder.finish()
+    assert paired_folder.cut() == {"a.JPG", "b.JPG"}
+    assert paired_folder.states["b.NEF"] == "skipped"
 
 
-def test_a_pair_under_a_number_that_was_used_before_is_a_pair(shoot: Shoot) -> None:
+def test_a_pair_under_a_number_that_was_used_before_is_a_pair(paired_folder: PairedFolder) -> None:
     """The raw file waits for its own JPEG, and replaces a broken one."""
     for content in (None, None, BAD):
-        shoot.put("a.NEF")
-        shoot.wait(2)
-        shoot.put("a.JPG", content)
-        shoot.finish()
+        paired_folder.put("a.NEF")
+        paired_folder.wait(2)
+        paired_folder.put("a.JPG", content)
+        paired_folder.finish()
         if content is None:
-            assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
-            shoot.remove_original("a.JPG")
-            shoot.remove("a.NEF")
-            shoot.wait(20)
-    assert shoot.states == {"a.JPG": "failed", "a.NEF": "done"}
+            assert paired_folder.states == {"a.JPG": "done", "a.NEF": "skipped"}
+            paired_folder.remove_original("a.JPG")
+            paired_folder.remove("a.NEF")
+            paired_folder.wait(20)
+    assert paired_folder.states == {"a.JPG": "failed", "a.NEF": "done"}
 
 
-def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(shoot: Shoot) -> None:
+def test_a_raw_file_whose_time_is_coarse_is_left_out_once_and_for_all(paired_folder: PairedFolder) -> None:
     """The file is checked again and found unchanged; its JPEG was moved away meanwhile."""
-    shoot.put("a.JPG")
-    shoot.put("a.NEF")
-    shoot.wait(0.5)
-    second_ns = -(-shoot.clock.now_us() // 1_000_000) * 1_000_000_000
-    shoot.clock.advance(second_ns / 1e9 - shoot.clock.now_us() / 1e6)
-    os.utime(shoot.root / "a.NEF", ns=(second_ns, second_ns))
-    shoot.arrivals.examine(["a.NEF"])
+    paired_folder.put("a.JPG")
+    paired_folder.put("a.NEF")
+    paired_folder.wait(0.5)
+    second_ns = -(-paired_folder.clock.now_us() // 1_000_000) * 1_000_000_000
+    paired_folder.clock.advance(second_ns / 1e9 - paired_folder.clock.now_us() / 1e6)
+    os.utime(paired_folder.root / "a.NEF", ns=(second_ns, second_ns))
+    paired_folder.arrivals.examine(["a.NEF"])
     for _ in range(3):
-        shoot.clock.advance(0.5)
-        shoot.arrivals.accept_quiet()
-        shoot.work()
-    assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
-    shoot.remove_original("a.JPG")
-    shoot.finish()
-    assert shoot.states == {"a.JPG": "done", "a.NEF": "skipped"}
+        paired_folder.clock.advance(0.5)
+        paired_folder.arrivals.accept_quiet()
+        paired_folder.work()
+    assert paired_folder.states == {"a.JPG": "done", "a.NEF": "skipped"}
+    paired_folder.remove_original("a.JPG")
+    paired_folder.finish()
+    assert paired_folder.states == {"a.JPG": "done", "a.NEF": "skipped"}
 
 
 def test_with_once_old_files_need_no_wait(tmp_path: Path) -> None:
     """Both halves of a pair exist at the first scan."""
-    shoot = Shoot(tmp_path, old_is_quiet=True)
+    paired_folder = PairedFolder(tmp_path, old_is_quiet=True)
     for name in ("a.NEF", "a.JPG", "b.NEF"):
-        shoot.put(name)
-    shoot.clock.advance(60)
-    shoot.restart()
-    shoot.arrivals.scan()
-    shoot.arrivals.accept_quiet()
-    assert shoot.states == {"a.JPG": "queued", "b.NEF": "queued", "a.NEF": "skipped"}
+        paired_folder.put(name)
+    paired_folder.clock.advance(60)
+    paired_folder.restart()
+    paired_folder.arrivals.scan()
+    paired_folder.arrivals.accept_quiet()
+    assert paired_folder.states == {"a.JPG": "queued", "b.NEF": "queued", "a.NEF": "skipped"}
 
 
 NAMES = ("a.JPG", "a.NEF", "s/a.DNG", "s/a.HEIC")
@@ -452,21 +458,21 @@ STEPS = st.one_of(
 )
 
 
-def carry_out(shoot: Shoot, step: tuple[str, str]) -> None:
+def carry_out(paired_folder: PairedFolder, step: tuple[str, str]) -> None:
     """Carry out one of `STEPS`."""
     match step:
         case ("put", name):
-            shoot.put(name)
+            paired_folder.put(name)
         case ("bad", name):
-            shoot.put(name, BAD)
+            paired_folder.put(name, BAD)
         case ("remove", name):
-            shoot.remove(name)
+            paired_folder.remove(name)
         case ("wait", seconds):
-            shoot.wait(float(seconds))
+            paired_folder.wait(float(seconds))
         case ("work", _):
-            shoot.work()
+            paired_folder.work()
         case _:
-            shoot.restart()
+            paired_folder.restart()
 
 
 @given(st.sampled_from([RawPairs.JPEG, RawPairs.RAW]), st.lists(STEPS, max_size=14))
@@ -474,21 +480,22 @@ def carry_out(shoot: Shoot, step: tuple[str, str]) -> None:
 def test_in_any_order_of_events_each_shot_is_cut_once(mode: RawPairs, steps: list[tuple[str, str]]) -> None:
     """Any order of arrival, rewriting, removal, failure, work and restart."""
     with TemporaryDirectory() as place:
-        shoot = Shoot(Path(place), mode=mode)
+        paired_folder = PairedFolder(Path(place), mode=mode)
         for step in steps:
-            carry_out(shoot, step)
-        shoot.finish()
+            carry_out(paired_folder, step)
+        paired_folder.finish()
         for directory in ("", "s/"):
-            cut = {path for path in shoot.cut() if path.rpartition("/")[0] == directory.rstrip("/")}
-            if cut.isdisjoint(shoot.removed):  # else what came later is another shot
-                assert len({recording(path) for path in cut}) <= 1, shoot.states
-            for path in (shoot.root / directory).glob("a.*"):
+            cut = {path for path in paired_folder.cut() if path.rpartition("/")[0] == directory.rstrip("/")}
+            if cut.isdisjoint(paired_folder.removed):  # else what came later is another shot
+                assert len({recording(path) for path in cut}) <= 1, paired_folder.states
+            for path in (paired_folder.root / directory).glob("a.*"):
                 name = directory + path.name
-                if not path.read_bytes().startswith(BAD) and shoot.states[name] != "done":
+                if not path.read_bytes().startswith(BAD) and paired_folder.states[name] != "done":
                     others = {one for one in cut if recording(one) is not recording(name)}
                     assert any(
-                        (shoot.root / one).exists() or shoot.removed[one] >= shoot.came[name]
+                        (paired_folder.root / one).exists()
+                        or paired_folder.removed[one] >= paired_folder.came[name]
                         for one in others
-                    ), shoot.states
-        assert shoot.arrivals.settling == 0
-        shoot.journal.close()
+                    ), paired_folder.states
+        assert paired_folder.arrivals.settling == 0
+        paired_folder.journal.close()

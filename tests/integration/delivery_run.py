@@ -56,7 +56,7 @@ class Faulty(Publisher):
         super().carry_out(plan)
 
 
-class Desk:
+class DeliveryRun:
     """A delivery with all that it needs, like one run of the daemon."""
 
     def __init__(

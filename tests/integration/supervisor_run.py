@@ -193,7 +193,7 @@ def opener_of(folder: Folder, publisher: Publisher, clock: FakeClock, wake: Call
     return Opener(folder.name, root=folder.input, staging=publisher.staging, clock=clock, wake=wake)
 
 
-class Hall:
+class SupervisorRun:
     """A supervisor with all that it needs."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:

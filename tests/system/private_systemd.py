@@ -31,7 +31,7 @@ def why_not() -> str:
     return "" if may.returncode == 0 else f"no namespaces: {may.stderr.decode().strip()}"
 
 
-class Box:
+class PrivateSystemd:
     """A systemd that runs in namespaces."""
 
     def __init__(self, directory: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 METHODS = {**pictures.METHODS, **fixing.METHODS}
 
 
-class Shoot:
+class ServedFolder:
     """A folder with its journal, and a backend over them."""
 
     def __init__(self, root: Path, **folder: Any) -> None:  # noqa: ANN401 -- as a Folder's fields

@@ -27,7 +27,7 @@ METHODS = {
 }
 
 
-class PageRoom:
+class PageBackend:
     """The daemon's journal, and the backend with its own connection to it."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:

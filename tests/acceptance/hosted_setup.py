@@ -24,7 +24,7 @@ KEY = "a-key-that-nobody-else-may-see"
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class HostedSetup:
     """A configuration with a tagged and an untagged folder, and its service."""
 
     bench: Bench
@@ -75,7 +75,7 @@ class Shop:
         return self.bench.states()
 
 
-def opened(bench: Bench) -> Iterator[Shop]:
+def opened(bench: Bench) -> Iterator[HostedSetup]:
     """Yield a shop with its folders, its key and its service, for a fixture."""
     for name in ("shop", "private"):
         (bench.root / name).mkdir()
@@ -84,4 +84,4 @@ def opened(bench: Bench) -> Iterator[Shop]:
     key.write_text(f"{KEY}\n", encoding="ascii")
     key.chmod(0o600)
     with HostedServer() as server:
-        yield Shop(bench=bench, server=server, config=bench.root / "cutoutd.toml")
+        yield HostedSetup(bench=bench, server=server, config=bench.root / "cutoutd.toml")
