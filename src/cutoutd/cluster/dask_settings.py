@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NOWHERE: Final = "/nonexistent"
 
@@ -22,12 +26,12 @@ def ignore_files() -> None:
     os.environ["DASK_CONFIG"] = os.environ["DASK_ROOT_CONFIG"] = _NOWHERE
 
 
-def be_sparing(**more: object) -> None:
+def be_sparing(more: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Switch off what takes time and serves nobody here. Call it before a scheduler, worker or client is made.
 
     Args:
-        more: other settings of Dask for this process, with ``__`` for a dot and ``_`` for a hyphen.
+        more: other settings of Dask for this process.
     """
     import dask  # noqa: PLC0415 -- only after the process was confined
 
-    dask.config.set(_SPARING, **more)
+    dask.config.set({**_SPARING, **more})

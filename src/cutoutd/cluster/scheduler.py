@@ -35,7 +35,7 @@ def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Ca
         OSError: it cannot listen there.
     """
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    be_sparing(distributed__scheduler__worker_ttl=WORKER_TTL)
+    be_sparing({"distributed.scheduler.worker-ttl": WORKER_TTL})
     keep_freed_memory()
     try:
         asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key, ready=ready))
