@@ -38,6 +38,7 @@ class Cluster:
         root: directory of its files.
         environment: environment of its processes.
         within: turns the command line of a process into another one.
+        scheduler_host, worker_host: addresses on which they listen.
     """
 
     root: Path
@@ -47,6 +48,8 @@ class Cluster:
     scheduler: subprocess.Popen[bytes] | None = None
     worker: subprocess.Popen[bytes] | None = None
     within: Callable[..., list[str]] = lambda *command: [*command]
+    scheduler_host: str = "127.0.0.1"
+    worker_host: str = "127.0.0.1"
 
     def __enter__(self) -> Self:
         certificates.make(self.root / "certs")
@@ -59,7 +62,7 @@ class Cluster:
     @property
     def address(self) -> str:
         """Address of the scheduler."""
-        return f"tls://127.0.0.1:{self.scheduler_port}"
+        return f"tls://{self.scheduler_host}:{self.scheduler_port}"
 
     def table(self, **keys: object) -> str:
         """Return ``[cluster]`` of the coordinator's configuration."""
@@ -84,12 +87,12 @@ class Cluster:
     def start_scheduler(self, certs: Path | None = None) -> None:
         """Start the scheduler, with the cluster's certificates or with others."""
         place = certs or self.root / "certs"
-        options = ("--host", "127.0.0.1", "--port", str(self.scheduler_port))
+        options = ("--host", self.scheduler_host, "--port", str(self.scheduler_port))
         self.scheduler = self._start("scheduler", "cluster", "scheduler", *options, *_tls(place, "scheduler"))
 
     def start_worker(self) -> None:
         """Start a machine with one slot."""
-        options = ("--scheduler", self.address, "--host", "127.0.0.1", "--port", str(self.worker_port))
+        options = ("--scheduler", self.address, "--host", self.worker_host, "--port", str(self.worker_port))
         self.worker = self._start(
             "worker", "worker", *options, "--slots", "1", *_tls(self.root / "certs", "worker")
         )
@@ -134,11 +137,15 @@ class Cluster:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait(20)
 
+    def _within(self, _: str, *command: str) -> list[str]:
+        """Return the command line by which a process of this name is started."""
+        return self.within(*command)
+
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a cutoutd command with a log file of its own."""
         with (self.root / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                self.within(sys.executable, "-P", "-m", "cutoutd", *arguments),
+                self._within(name, sys.executable, "-P", "-m", "cutoutd", *arguments),
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

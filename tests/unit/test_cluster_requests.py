@@ -13,7 +13,7 @@ from distributed.scheduler import KilledWorker, WorkerState
 
 from cutoutd.clock import Clock
 from cutoutd.cluster import connection, packing, request_job
-from cutoutd.cluster.connection import RemoteOutcome
+from cutoutd.cluster.connection import LostSchedulerError, RemoteOutcome
 from cutoutd.cluster.gateway import Gateway
 from cutoutd.cluster.remote import HEAD_SCHEMA
 from cutoutd.cluster.request_job import MAX_TRIES, RequestJob
@@ -128,6 +128,30 @@ def test_a_machine_whose_disk_is_full_is_not_asked_twice_in_a_row_and_the_pictur
     reply = answered(paths, Machines(*[full] * MAX_TRIES))
     assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
     assert "tls://h:1: the machine's disk refuses" in reply.why
+
+
+def test_a_request_whose_scheduler_is_lost_stays_where_it_is(paths: ClusterPaths) -> None:
+    """It is sent again once there is a scheduler; before, it was answered as a failure."""
+
+    class Lost(Machines):
+        async def carry_out(self, data: Packed, _: str, __: float) -> RemoteOutcome:
+            raise LostSchedulerError(f"the connection is gone, with {len(data.parts)} parts")
+
+    with pytest.raises(AssertionError, match="json"):
+        answered(paths, Lost())
+    assert list(paths.inbox.iterdir()) == []
+
+
+def test_while_no_machine_can_be_reached_a_request_waits_for_however_long_that_takes(
+    paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a picture failed after three deadlines; where a machine can be reached, it still does."""
+    late = RemoteOutcome(why="no machine has answered in 660 s", is_late=True)
+    reply = answered(paths, Machines(*[late] * (2 * MAX_TRIES), result()))
+    assert reply.kind is ReplyKind.REPORT
+    monkeypatch.setattr(Gateway, "has_machines", True)
+    reply = answered(paths, Machines(*[late] * MAX_TRIES))
+    assert (reply.kind, reply.permanent) == (ReplyKind.FAILED, False)
 
 
 def test_a_slot_that_died_and_results_that_are_too_large_are_answered_as_such(paths: ClusterPaths) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,8 @@ CONNECT_S: Final = 10.0
 ASK_S: Final = 20.0
 """Longest time that the scheduler may take to answer."""
 
+_LOOK_S: Final = 1.0
+
 
 class LostSchedulerError(Exception):
     """There is no scheduler, or it refuses the connection."""
@@ -46,11 +49,13 @@ class RemoteOutcome:
         why: why there is no result; None if there is one.
         result: whatever the machine sent back.
         host: address of that machine.
+        is_late: whether nothing has come in time.
     """
 
     why: str | None
     result: object = None
     host: str = ""
+    is_late: bool = False
 
 
 class Connection:
@@ -58,6 +63,9 @@ class Connection:
 
     Args:
         settings: address of the scheduler, and certificates.
+
+    Attributes:
+        silent: addresses of machines from which no result is awaited, since they have been silent for too long.
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
@@ -66,6 +74,7 @@ class Connection:
         # Keeps one result at a time in memory: Dask would gather all that there are.
         self._gathering = asyncio.Lock()
         self.versions = fingerprint.versions()
+        self.silent: frozenset[str] = frozenset()
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -138,6 +147,9 @@ class Connection:
             data: packed request, as `cutoutd.cluster.remote.cut` takes it.
             resource: resource that the machine must offer.
             deadline_s: seconds after which the attempt is given up.
+
+        Raises:
+            LostSchedulerError: the connection was lost meanwhile, by which all that was sent is cancelled.
         """
         future: Future[Packed] = self._client.submit(
             remote.cut,
@@ -153,12 +165,33 @@ class Connection:
                 return RemoteOutcome(why=await reason_of(future))
             host = await self._host(future)
             async with self._gathering:
-                result = await asyncio.wait_for(self._client.gather(future, direct=True), deadline_s)
+                result = await asyncio.wait_for(self._gathered(future, host), deadline_s)
             return RemoteOutcome(why=None, result=result, host=host)
         except TimeoutError:
-            return RemoteOutcome(why=f"no machine has answered in {deadline_s:.0f} s")
+            return RemoteOutcome(why=f"no machine has answered in {deadline_s:.0f} s", is_late=True)
+        except CancelledError:
+            self.check()
+            return RemoteOutcome(why="it was cancelled")
+        except ConnectionError:
+            return RemoteOutcome(why=f"{host} does not answer", is_late=True)
         finally:
             future.release()  # immediately: the machine frees its memory, or stops working on it
+
+    async def _gathered(self, future: Future[Packed], host: str) -> object:
+        """Fetch a result from its machine.
+
+        Raises:
+            ConnectionError: the machine has become silent. Other results wait for this one, so it is not awaited any longer.
+        """
+        gathering = asyncio.ensure_future(self._client.gather(future, direct=True))
+        try:
+            while not gathering.done():
+                await asyncio.wait({gathering}, timeout=_LOOK_S)
+                if host in self.silent and not gathering.done():
+                    raise ConnectionError
+            return gathering.result()
+        finally:
+            gathering.cancel()
 
     async def _host(self, future: Future[Packed]) -> str:
         """Return the address of the machine that has a result."""

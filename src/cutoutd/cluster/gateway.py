@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cluster.connection import Connection, LostSchedulerError
 from cutoutd.cluster.gateway_status import GatewayStatus
 from cutoutd.cluster.request_job import RequestJob
+from cutoutd.cluster.silence import Silence, tolerated_s
 from cutoutd.exchange import cluster_spool, messages
 from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
@@ -84,7 +85,9 @@ class Gateway:
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._requests: dict[str, ClusterRequest] = {}
         self._started_s = time.monotonic()
-        self._owners_due_s = self._asked_s = 0.0
+        self._owners_due_s = 0.0
+        self._silence = Silence(tolerated_s=tolerated_s(settings.cluster.fallback_after_s))
+        self._question: asyncio.Task[list[RemoteMachine]] | None = None
         self._machines: list[RemoteMachine] = []
         self.stopping = asyncio.Event()
 
@@ -99,14 +102,16 @@ class Gateway:
                 async with Connection(self.settings.cluster) as connection:
                     failures = 0
                     self._log.info("cluster.connected", scheduler=self.settings.cluster.scheduler)
-                    await self._serve(connection)
+                    try:
+                        await self._serve(connection)
+                    finally:
+                        # Before the connection closes, which would cancel what was sent.
+                        await self._drop_all()
             except LostSchedulerError as error:
                 if not failures:
                     self._log.warning("cluster.away", why=str(error))
-                self._status.away(str(error))
+                self._status.away(str(error), silent_s=self._silence.of_scheduler(time.monotonic(), ASK_S))
                 self._tidy()
-            finally:
-                await self._drop_all()
             await self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
             failures = min(failures + 1, 10)
         self._status.end()
@@ -141,21 +146,48 @@ class Gateway:
         Raises:
             LostSchedulerError: the connection is lost.
         """
-        self._asked_s = 0.0
+        self._silence.answered_s = self._silence.asked_s = None
         while not self._is_over():
             connection.check()
             self._poll_outbox()
-            waiting = [one for id_, one in self._requests.items() if id_ not in self._jobs]
-            now_s = time.monotonic()
-            # Also while all requests are being worked on: the machine that has them may be gone.
-            is_asked = bool(self._requests) or not any(machine.slots for machine in self._machines)
-            if is_asked and now_s >= self._asked_s + ASK_S:
-                self._machines = await connection.machines()
-                self._asked_s = time.monotonic()
-            for request in waiting:
+            self._ask(connection)
+            for request in [one for id_, one in self._requests.items() if id_ not in self._jobs]:
                 self._begin(connection, request)
-            self._status.connected(self._machines, in_flight=len(self._jobs), waiting=self._unsent)
+            self._write_status()
             await self._pause(BUSY_LOOK_S if self._requests else IDLE_LOOK_S)
+
+    def _ask(self, connection: Connection) -> None:
+        """Ask the scheduler about its machines, and take its answer; neither is waited for.
+
+        Raises:
+            LostSchedulerError: it has not answered.
+        """
+        now_s = time.monotonic()
+        if self._question is not None and self._question.done():
+            question, self._question = self._question, None
+            self._machines = self._silence.answered(question.result(), now_s)
+            connection.silent = frozenset(one.address for one in self._machines if one.silent_s)
+        # Also while all requests are being worked on: the machine that has them may be gone.
+        is_asked = bool(self._requests) or not any(one.slots and not one.trouble for one in self._machines)
+        is_due = self._silence.answered_s is None or now_s >= self._silence.answered_s + ASK_S
+        if self._question is None and is_asked and is_due:
+            self._silence.asked(now_s)
+            self._question = asyncio.create_task(connection.machines())
+
+    def _write_status(self) -> None:
+        scheduler = self.settings.cluster.scheduler
+        now_s = time.monotonic()
+        if self._silence.is_too_long(now_s):
+            silent_s = self._silence.of_scheduler(now_s, ASK_S)
+            self._status.away(f"{scheduler} does not answer", silent_s=silent_s, force=False)
+        elif self._silence.answered_s is not None:
+            self._status.connected(self._machines, in_flight=len(self._jobs), waiting=self._unsent)
+
+    @property
+    def has_machines(self) -> bool:
+        """Whether any machine can be reached, as far as is known."""
+        is_silent = self._silence.is_too_long(time.monotonic())
+        return not is_silent and any(not machine.trouble for machine in self._machines)
 
     @property
     def _unsent(self) -> int:
@@ -250,6 +282,10 @@ class Gateway:
 
     async def _drop_all(self) -> None:
         tasks: list[Any] = list(self._jobs.values())
+        if self._question is not None:
+            self._question.cancel()
+            tasks.append(self._question)
+            self._question = None
         for id_ in list(self._requests):
             self._drop(id_)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -43,9 +43,16 @@ class GatewayStatus:
         self._beat = 0
         self._unfit = ""
 
-    def away(self, why: str) -> None:
-        """Record that the scheduler is not connected."""
-        self._write({"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}, force=True)
+    def away(self, why: str, *, silent_s: float = 0.0, force: bool = True) -> None:
+        """Record that the scheduler is not connected, or does not answer.
+
+        Args:
+            why: the reason.
+            silent_s: seconds for which it has not answered.
+            force: whether to write it also where only the time is another one.
+        """
+        said = {"route": "away", "why": why, "machines": [], "in_flight": 0, "waiting": 0}
+        self._write(said, force=force, silent_s=silent_s)
 
     def unfit(self, why: str) -> None:
         """Remember why no machine can get the waiting requests, for the next status."""
@@ -53,10 +60,15 @@ class GatewayStatus:
 
     def connected(self, machines: Sequence[RemoteMachine], *, in_flight: int, waiting: int) -> None:
         """Record that the scheduler is connected, with its machines."""
-        usable = sum(machine.slots for machine in machines if not machine.fault)
+        usable = sum(machine.slots for machine in machines if not machine.trouble)
         why, self._unfit = self._unfit, ""
+        silent_s = 0.0
         if not usable:  # requests that were sent wait at the scheduler for a machine
-            why = why or "no machine has joined the scheduler"
+            silent_s = min((machine.silent_s for machine in machines if not machine.fault), default=0.0)
+            why = why or (
+                "; ".join(f"{one.address}: {one.trouble}" for one in machines[:8])
+                or "no machine has joined the scheduler"
+            )
             in_flight, waiting = 0, in_flight + waiting
         is_open = bool(usable) and not (why and not in_flight)
         self._write(
@@ -64,12 +76,13 @@ class GatewayStatus:
                 "route": "open" if is_open else "no-machines",
                 "why": why,
                 "machines": [
-                    {"address": one.address, "slots": one.slots, "fault": one.fault} for one in machines
+                    {"address": one.address, "slots": one.slots, "fault": one.trouble} for one in machines
                 ],
                 "in_flight": in_flight,
                 "waiting": waiting,
             },
             force=False,
+            silent_s=silent_s,
         )
 
     def end(self) -> None:
@@ -78,7 +91,7 @@ class GatewayStatus:
             {**self._last_written, "pid": None, "route": "away", "why": "the gateway has ended"}, force=True
         )
 
-    def _write(self, said: dict[str, Any], *, force: bool) -> None:
+    def _write(self, said: dict[str, Any], *, force: bool, silent_s: float = 0.0) -> None:
         now_s = time.monotonic()
         is_old = now_s >= self._written_s + BEAT_S and bool(said["in_flight"] or said["waiting"])
         has_changed = said != self._last_written
@@ -92,6 +105,7 @@ class GatewayStatus:
             "beat": self._beat,
             "scheduler": self._scheduler,
             "sandbox": list(self._layers),
+            "silent_s": round(silent_s, 1),
             **said,
         }
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,8 @@ class RemoteMachine:
         slots, done, per_minute: likewise; 0 if it does not.
         layers: sandbox layers of its slots.
         fault: why its slots cannot work; empty if they can.
+        seen: when the scheduler last heard of it, by the scheduler's clock; 0 if it does not say.
+        silent_s: seconds for which nothing has been heard of it; 0 while that is not too long.
     """
 
     address: str
@@ -38,6 +41,15 @@ class RemoteMachine:
     layers: tuple[str, ...] = ()
     provider: str = ""
     fault: str = ""
+    seen: float = 0.0
+    silent_s: float = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be given any picture; empty if it can."""
+        if self.fault:
+            return f"its workers cannot work: {self.fault}"
+        return "it does not answer" if self.silent_s else ""
 
     def why_not(self, resource: str, mine: Mapping[str, str], model: str) -> str:
         """Return why it gets no pictures that ask for a resource; empty if it gets them.
@@ -47,8 +59,8 @@ class RemoteMachine:
             mine: versions of this installation.
             model: SHA-256 of the model.
         """
-        if self.fault:
-            return f"its workers cannot work: {self.fault}"
+        if self.trouble:
+            return self.trouble
         if resource in self.resources:
             return ""
         if not self.versions:
@@ -91,11 +103,16 @@ def _machine(address: str, said: Mapping[str, Any]) -> RemoteMachine:
         layers=tuple(map(_text, layers[:16])) if isinstance(layers, list | tuple) else (),
         provider=_text(own.get("provider")),
         fault=_text(own.get("fault")),
+        seen=_time(said.get("last_seen")),
     )
 
 
 def _number(value: object) -> int:
     return min(max(value, 0), 1 << 31) if type(value) is int else 0
+
+
+def _time(value: object) -> float:
+    return value if isinstance(value, float) and math.isfinite(value) else 0.0
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
 from cutoutd.cluster import packing
+from cutoutd.cluster.connection import LostSchedulerError
 from cutoutd.cluster.packing import TornError
 from cutoutd.cluster.remote import HEAD_SCHEMA
 from cutoutd.exchange import cluster_spool
@@ -63,6 +64,8 @@ class RequestJob:
         """Carry out the request and answer it, also if it fails. If the scheduler is lost, there is no answer."""
         try:
             await self._run()
+        except LostSchedulerError:
+            return
         except (OSError, InvalidMessageError) as error:
             self._fail(f"the exchange directory cannot be used: {error}")
         except Exception as error:  # noqa: BLE001 -- an error of one request must not affect others
@@ -80,7 +83,8 @@ class RequestJob:
         # The deadline of the slot, and that of the picture before it: at most one picture is ahead at a machine.
         deadline_s = 2 * settings.pool.job_timeout_s + SLACK_S
         why = ""
-        for _ in range(MAX_TRIES):
+        tries = 0
+        while tries < MAX_TRIES:
             self._record_sending()
             outcome = await self._connection.carry_out(data, self._resource, deadline_s)
             if outcome.why is None and not (why := _why_elsewhere(outcome.result)):
@@ -88,6 +92,8 @@ class RequestJob:
                 return
             if outcome.why is None:
                 await asyncio.sleep(LEAVE_S)
+            # While no machine can be reached, a request waits for however long that takes.
+            tries += not outcome.is_late or self._gateway.has_machines
             why = outcome.why or f"{outcome.host}: {why}"
             get().warning("cluster.again", job=request.job, folder=request.folder, why=why)
         self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HANGS_S: Final = 20.0
 """A gateway that has something to send and says nothing for so long does not work."""
 
+_LONGEST_SILENCE_S: Final = 30.0
+"""A gateway notices silence within this time; it may have been taken over, and claim more."""
+
 OFFLINE_S: Final = 60.0
 """`run --once` waits no longer than this for a cluster that is away."""
 
@@ -120,11 +123,12 @@ class ClusterRoute:
     def poll(self) -> None:
         """See how the cluster is."""
         now_s = self._clock.monotonic_s()
-        why = self._why_away(now_s)
+        why, silent_s = self._why_away(now_s)
         if not why:
             self._away_since_s = None
         elif self._away_since_s is None:
-            self._away_since_s, self._away_since_us = now_s, self._clock.now_us()
+            self._away_since_s = now_s - silent_s
+            self._away_since_us = self._clock.now_us() - round(silent_s * 1e6)
         closed = why or (self._rests_why if now_s < self._rests_until_s else "")
         if closed != self.closed:
             self.closed = closed
@@ -210,16 +214,19 @@ class ClusterRoute:
     def _away_s(self) -> float:
         return 0.0 if self._away_since_s is None else self._clock.monotonic_s() - self._away_since_s
 
-    def _why_away(self, now_s: float) -> str:
+    def _why_away(self, now_s: float) -> tuple[str, float]:
+        """Return why the cluster is away, empty if it is not, and for how many seconds it had been silent when that was noticed."""
         said = cluster_spool.gateway_status(self.paths)
         if not said:
-            return _NOT_THERE
+            return _NOT_THERE, 0.0
         if said.get("beat") != self._beat:
             self._beat, self._beat_s = said.get("beat"), now_s
         if said.get("route") != "open":
-            return str(said.get("why") or "no machine of the cluster can be reached")[:300]
+            why = str(said.get("why") or "no machine of the cluster can be reached")[:300]
+            return why, _silent_s(said.get("silent_s"))
         is_busy = bool(said.get("in_flight") or said.get("waiting"))
-        return _HANGS if is_busy and now_s - self._beat_s > HANGS_S else ""
+        silent_s = now_s - self._beat_s
+        return (_HANGS, silent_s) if is_busy and silent_s > HANGS_S else ("", 0.0)
 
     def _tell_proxies(self) -> None:
         """Those whose pictures may be cut here give them back."""
@@ -232,3 +239,8 @@ class ClusterRoute:
             else:
                 self.paths.away.unlink(missing_ok=True)
             self._is_reported_away = is_away
+
+
+def _silent_s(value: object) -> float:
+    """Return a number of seconds that the gateway has written, within what it can have noticed."""
+    return value if isinstance(value, float) and 0.0 <= value <= _LONGEST_SILENCE_S else 0.0
