@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cluster.connection import Connection, LostSchedulerError
 from cutoutd.cluster.gateway_status import GatewayStatus
 from cutoutd.cluster.request_job import RequestJob
-from cutoutd.cluster.silence import Silence, tolerated_s
+from cutoutd.cluster.silence import ASK_S, Silence, tolerated_s
 from cutoutd.exchange import cluster_spool, messages
 from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
 from cutoutd.exchange.messages import InvalidMessageError
@@ -30,12 +30,9 @@ if TYPE_CHECKING:
     from cutoutd.exchange.sent_log import SentLog
     from cutoutd.settings.schema import Settings
 
-BUSY_LOOK_S: Final = 0.03
+BUSY_LOOK_S: Final = 0.05
 IDLE_LOOK_S: Final = 0.2
 """Seconds between two listings of the outbox, with and without requests."""
-
-ASK_S: Final = 2.0
-"""Seconds between two questions to the scheduler about its machines, while there is something to send. Otherwise it is not asked."""
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 10.0
@@ -110,7 +107,7 @@ class Gateway:
             except LostSchedulerError as error:
                 if not failures:
                     self._log.warning("cluster.away", why=str(error))
-                self._status.away(str(error), silent_s=self._silence.of_scheduler(time.monotonic(), ASK_S))
+                self._status.away(str(error), silent_s=self._silence.of_scheduler(time.monotonic()))
                 self._tidy()
             await self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
             failures = min(failures + 1, 10)
@@ -178,7 +175,7 @@ class Gateway:
         scheduler = self.settings.cluster.scheduler
         now_s = time.monotonic()
         if self._silence.is_too_long(now_s):
-            silent_s = self._silence.of_scheduler(now_s, ASK_S)
+            silent_s = self._silence.of_scheduler(now_s)
             self._status.away(f"{scheduler} does not answer", silent_s=silent_s, force=False)
         elif self._silence.answered_s is not None:
             self._status.connected(self._machines, in_flight=len(self._jobs), waiting=self._unsent)
@@ -246,6 +243,8 @@ class Gateway:
 
     def _begin(self, connection: Connection, request: ClusterRequest) -> None:
         """Send a request if a suitable machine has room for it."""
+        if len(self._jobs) >= self.settings.cluster.max_in_flight:
+            return
         resource = connection.resource_for(request)
         fit = [one for one in self._machines if not one.why_not(resource, connection.versions, request.model)]
         window = min(self.settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))

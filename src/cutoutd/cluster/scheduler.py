@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster import tls
 from cutoutd.cluster.dask_settings import be_sparing
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
 WORKER_TTL: Final = "30 s"
 """A machine that is silent for this long counts as gone. Dask's default of five minutes would delay its pictures."""
+
+RETURNS_S: Final = 5.0
+"""A machine of which nothing was heard for so long and that registers again has lost its connection."""
+
+
+class ReturningScheduler(QuietScheduler):
+    """A scheduler that takes a machine back at once after a network failure."""
+
+    async def add_worker(self, comm: Any, *, address: str, **fields: Any) -> None:  # noqa: ANN401 -- as of Dask's
+        """Register a worker. Dask leaves one that is registered still without an answer, until `WORKER_TTL` is over and as long again."""
+        known = self.workers.get(address)
+        if known is not None and time.time() - known.last_seen > RETURNS_S:
+            # Expected: the pictures that it had are not to blame.
+            await self.remove_worker(address, stimulus_id=f"returned-{address}", expected=True, close=False)
+        await super().add_worker(comm, address=address, **fields)
 
 
 def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]) -> None:
@@ -52,7 +68,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    async with QuietScheduler(
+    async with ReturningScheduler(
         host=host or None,
         port=port,
         protocol="tls",

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from cutoutd.cluster.machines import RemoteMachine
 
+ASK_S: Final = 2.0
+"""Seconds between an answer of the scheduler and the next question, while there is something to send. Otherwise it is not asked, and an
+earlier silence means nothing."""
+
 LEAST_S: Final = 4.0
 MOST_S: Final = 10.0
 """Bounds of the time after which silence counts. A machine reports every half second, with two hundred machines every two seconds; one
@@ -67,18 +71,12 @@ class Silence:
             found.append(replace(one, silent_s=silent_s if silent_s > self.tolerated_s else 0.0))
         return found
 
-    def of_scheduler(self, now_s: float, pause_s: float) -> float:
-        """Return for how long the scheduler has been silent, in seconds; 0 if it has answered each question.
-
-        Args:
-            now_s: the time.
-            pause_s: longest pause between an answer and the next question while there is something to send. Silence before it
-                means nothing, since nothing was asked.
-        """
+    def of_scheduler(self, now_s: float) -> float:
+        """Return for how long the scheduler has been silent, in seconds; 0 if it has answered each question."""
         if self.asked_s is None:
             return 0.0
-        return now_s - max(self.answered_s or 0.0, self.asked_s - pause_s)
+        return now_s - max(self.answered_s or 0.0, self.asked_s - ASK_S)
 
     def is_too_long(self, now_s: float) -> bool:
         """Return whether the scheduler has left a question unanswered for too long."""
-        return self.asked_s is not None and now_s - self.asked_s > self.tolerated_s
+        return self.of_scheduler(now_s) > self.tolerated_s
