@@ -1,17 +1,21 @@
-"""Sends changes to browsers: polls the journal's version four times a second, and the daemon's status once.
+"""Sends changes to browsers: of the journal, and of the daemon's status.
 
-Only while a browser listens: else its thread sleeps. What costs more is told at longer intervals, so that a page that is open
-does not slow cutting down.
+Only while a browser listens: else its thread sleeps. It waits for changes of the files in the state directory, and looks at them
+four times a second where the system cannot tell of them. What costs more is told at longer intervals, so that a page that is
+open does not slow cutting down.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.errors import CutoutdError
+from cutoutd.fs.directory_events import DirectoryEvents
 from cutoutd.journal.listing import Listing
 from cutoutd.page.backend.job_view import described
 from cutoutd.page.backend.overview import daemon_status, overview_data
@@ -20,12 +24,18 @@ from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cutoutd.journal.store import Store
     from cutoutd.page.backend.method import Backend, Method
 
 LOOK_S: Final = 0.25
+"""Between two looks at least; where the system does not tell of changes, no longer either."""
+
 OVERVIEW_S: Final = 1.0
+QUIET_S: Final = 10.0
+"""It looks so often without being told of a change, as on a file system that does not tell of them all."""
+
 SHARE: Final = 0.02
 """Of a core at most goes into overviews: one that takes long comes less often."""
 
@@ -74,6 +84,10 @@ class News:
             self._overview_due_s = time.monotonic() + max(
                 OVERVIEW_S, (time.thread_time() - started_s) / SHARE
             )
+
+    def put_off_s(self) -> float:
+        """Return the seconds until something is due that was put off; infinity: nothing was."""
+        return max(0.0, self._overview_due_s - time.monotonic()) if self._is_overview_old else math.inf
 
     def _has_journal_changed(self) -> bool:
         with journal(self._backend) as store:
@@ -134,6 +148,10 @@ class NewsWatch:
         """Start with the current state, which includes any trouble that the listener's own requests report."""
         self._news.begin()
 
+    def put_off_s(self) -> float:
+        """Return the seconds until something is due that was put off; infinity: nothing was."""
+        return self._news.put_off_s()
+
     def poll(self) -> None:
         """Poll once."""
         try:
@@ -154,14 +172,47 @@ class NewsWatch:
             self._backend.tell("trouble", {"code": code, "text": text})
 
 
+class StateChanges:
+    """Waits for changes of the files in the state directory."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._path: Path | None = None
+        self._events: DirectoryEvents | None = None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a change. Returns whether there was one, or may have been: where the system cannot tell, at once.
+
+        Args:
+            timeout_s: longest wait, seconds.
+        """
+        settings = self._backend.settings
+        path = None if settings is None else settings.service.state_dir
+        if self._events is None or self._events.is_over or path != self._path:
+            self._open(path)  # what has changed before is not told of
+            return True
+        return self._events.wait(timeout_s)
+
+    def _open(self, path: Path | None) -> None:
+        if self._events is not None:
+            self._events.close()
+        self._path, self._events = path, None
+        if path is not None:
+            with suppress(OSError):
+                self._events = DirectoryEvents(path)
+
+
 def _run(backend: Backend) -> None:
-    watch = NewsWatch(backend)
+    watch, changes, has_changed = NewsWatch(backend), StateChanges(backend), True
     while True:
         if not backend.watched.is_set():
             backend.watched.wait()
             watch.begin()
         watch.poll()
         time.sleep(LOOK_S)
+        # After a change it looks once more: what is looked at less often has its turn, and the kernel tells of a daemon's end
+        # an instant before it releases the daemon's lock.
+        has_changed = changes.wait(min(watch.put_off_s(), OVERVIEW_S if has_changed else QUIET_S))
 
 
 METHODS: Final[Mapping[str, Method]] = {}

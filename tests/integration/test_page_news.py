@@ -1,0 +1,92 @@
+"""What is sent to browsers while they listen, and what that costs while nothing changes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cutoutd.journal.state import StateDirectory
+from cutoutd.page.backend import news
+from tests.integration.page_backend import PageBackend
+from tests.integration.parts import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cutoutd.journal.store import Store
+    from tests.conftest import FakeClock
+
+REST_S = 2.5
+
+
+@pytest.fixture
+def page_backend(tmp_path: Path, clock: FakeClock) -> Iterator[PageBackend]:
+    """A page's backend, with a listening browser no longer than the test."""
+    made = PageBackend(tmp_path, clock)
+    yield made
+    made.backend.watched.clear()
+    made.close()
+
+
+def test_a_page_that_is_looked_at_does_nothing_while_nothing_changes(
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was four looks at the journal a second, a tenth of a percent of a core. What changes is sent at once all the same."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere it looks four times a second")
+    looks: list[float] = []
+    open_store = page_backend.backend.open_store
+
+    def looked() -> Store | None:
+        looks.append(time.monotonic())
+        return open_store()
+
+    page_backend.backend.open_store = looked
+    monkeypatch.setattr(news, "OVERVIEW_S", 0.5)
+    page_backend.backend.watched.set()
+    news.start(page_backend.backend)
+    until(lambda: "overview" in [event for event, _ in page_backend.events], "an overview")
+    until(lambda: time.monotonic() > looks[-1] + REST_S, "it to rest")
+    looks.clear()
+    page_backend.events.clear()
+    began_s = time.monotonic()
+    page_backend.cut("a.jpg")
+    until(lambda: "jobs" in [event for event, _ in page_backend.events], "what has ended")
+    assert looks[0] < began_s + 1.0
+
+
+def test_a_daemon_that_begins_or_ends_is_told(page_backend: PageBackend) -> None:
+    """Also one that is killed, which writes nothing: its lock is released."""
+    page_backend.backend.watched.set()
+    news.start(page_backend.backend)
+    until(lambda: page_backend.events, "the first state")
+
+    def said_last() -> bool | None:
+        return next(
+            (data["running"] for event, data in reversed(page_backend.events) if event == "overview"), None
+        )
+
+    with StateDirectory(page_backend.state_dir):
+        until(lambda: said_last() is True, "that it runs")
+    until(lambda: said_last() is False, "that it has ended")
+
+
+def test_where_the_system_tells_of_no_changes_they_are_looked_for(
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Mac, or where all instances of inotify are in use."""
+
+    def refuse(_path: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(news, "DirectoryEvents", refuse)
+    page_backend.backend.watched.set()
+    news.start(page_backend.backend)
+    until(lambda: page_backend.events, "the first state")
+    page_backend.events.clear()
+    page_backend.cut("a.jpg")
+    until(lambda: "jobs" in [event for event, _ in page_backend.events], "what has ended")
