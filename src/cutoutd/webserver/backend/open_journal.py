@@ -15,30 +15,34 @@ if TYPE_CHECKING:
 
 
 class OpenJournal:
-    """The journal, opened once it exists, and reopened after the daemon has made a new one."""
+    """The journal, opened once it exists, and reopened after the daemon has made a new one.
+
+    Each thread has a connection of its own: a connection is used by one thread at a time, and a picture would wait until a long
+    list was read.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
-        self._lock = threading.Lock()
-        self._store: Store | None = None
-        self._identity: tuple[int, int] | None = None
+        self._own = threading.local()
+        self._was_there = False
 
     def open(self) -> Store | None:
-        """Return the open journal; None as long as there is none.
+        """Return the open journal, for the calling thread; None as long as there is none.
 
         Raises:
             JournalDamagedError: the journal was removed.
             CutoutdError: the journal cannot be opened.
         """
-        with self._lock:
-            try:
-                status = self._path.lstat()
-            except OSError as error:
-                if self._store is not None and isinstance(error, FileNotFoundError):
-                    raise JournalDamagedError("it was removed", path=self._path) from error
-                return None
-            identity = (status.st_dev, status.st_ino)
-            if self._store is None or identity != self._identity:
-                # Whoever still works with the former one keeps it: it is closed when nobody has it any more.
-                self._store, self._identity = Store(self._path), identity
-            return self._store
+        try:
+            status = self._path.lstat()
+        except OSError as error:
+            if self._was_there and isinstance(error, FileNotFoundError):
+                raise JournalDamagedError("it was removed", path=self._path) from error
+            return None
+        identity = (status.st_dev, status.st_ino)
+        if getattr(self._own, "identity", None) != identity:
+            # Whoever still works with the former one keeps it: it is closed when nobody has it any more.
+            self._own.store, self._own.identity = Store(self._path), identity
+            self._was_there = True
+        store: Store = self._own.store
+        return store
