@@ -467,7 +467,7 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
 def test_a_key_is_never_about_another_picture_than_the_one_that_was_asked_for(
     tmp_path: Path, browser: Browser
 ) -> None:
-    """While the list is on its way, no other picture of it is shown, and a key decides about nothing."""
+    """While the list is on its way, that picture is shown alone, and a key decides about nothing."""
     bench = bench_in(tmp_path)
     config = library(bench)
     held: list[Route] = []
@@ -479,12 +479,13 @@ def test_a_key_is_never_about_another_picture_than_the_one_that_was_asked_for(
     with serving(bench, config) as address, visit(browser, address) as visitor:
         page = visitor.page
         page.locator(".view-inbox").wait_for()
-        page.on("request", lambda one: asked.append(one.url) if one.method == "POST" else None)
+        page.on("request", lambda one: asked.append(one.url))
         page.route("**/api/job_ids*", hold_up)
         visitor.go("review?state=review&job=100")  # not on the first page of the list
         page.wait_for_timeout(2 * QUIET_MS)
         assert held
         assert page.locator(".side-subject h2").count() == 0
+        expect(page.locator(".viewer")).to_have_attribute("aria-label", re.compile(r"100\D"))
         page.keyboard.press("a")
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(QUIET_MS)
@@ -492,6 +493,8 @@ def test_a_key_is_never_about_another_picture_than_the_one_that_was_asked_for(
         while held:
             held.pop().continue_()
         expect(page.locator(".side-subject h2")).to_have_text(re.compile(r"100\D"))
+        looked_at = [one for one in asked if "/api/look?" in one]
+        assert "job=100&" in looked_at[0]
 
 
 def library(bench: Bench) -> Path:

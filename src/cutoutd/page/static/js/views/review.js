@@ -172,6 +172,7 @@ class Review {
     this.wanted = job;
     this.reload.hidden = true;
     decisions.forget();
+    await this.#showAlone();
     try {
       await this.list.load(paramsOf(this.filter), this.signal);
     } catch (error) {
@@ -180,13 +181,25 @@ class Review {
     }
     const elsewhere = this.#isElsewhere && this.filters.isDefault;
     this.linked = null;
-    if (elsewhere) this.filters.set({ list: "all" });
-    else if (this.wanted && this.list.complete) this.#goTo(this.wanted);
+    if (elsewhere) return this.filters.set({ list: "all" });
+    if (!this.list.complete) return; // there was trouble, or another one is on its way
+    this.wanted = null; // it is not in this one
+    this.#details();
   }
 
-  // Whether the picture that is asked for is on a page of the list that has not come yet: no other one is shown, or a key would be about that.
+  // The picture that is asked for, before the list has come and with it its place: a long list takes longer than a picture.
+  async #showAlone() {
+    const { wanted } = this;
+    if (!wanted || this.alone?.job === wanted) return;
+    const found = await read("job", { job: wanted }, { signal: this.signal }).catch(() => null);
+    if (!found || wanted !== this.wanted) return;
+    this.alone = found;
+    this.large.show(found, labelOf(found, decisions.mark(wanted)));
+  }
+
+  // Whether the picture that is asked for has no place yet: no other one is shown meanwhile, or a key would be about that.
   get #waitsForWanted() {
-    return Boolean(this.wanted) && !this.list.complete && this.list.index(this.wanted) < 0;
+    return Boolean(this.wanted) && this.list.index(this.wanted) < 0;
   }
 
   // Whether a picture that is asked for by its number, as from the inbox, is not among those to look at.
@@ -195,9 +208,8 @@ class Review {
   }
 
   #loaded() {
-    const elsewhere = this.#waitsForWanted;
-    this.selection.reset(elsewhere ? 0 : this.list.count);
-    this.strip.setCount(this.list.count);
+    this.selection.reset(this.#waitsForWanted ? 0 : this.list.count);
+    this.strip.setCount(this.selection.count);
     if (this.list.count === 0) this.#showEmpty(this.filters.isDefault ? "nothing" : "noMatch");
     else this.#showEmpty(null);
     if (this.wanted && this.list.index(this.wanted) >= 0) this.#goTo(this.wanted);
@@ -208,6 +220,7 @@ class Review {
     const at = this.list.index(job);
     this.wanted = null;
     if (at >= 0) this.selection.go(at);
+    if (this.alone?.job === job && !this.#current) this.list.update([this.alone]);
     this.#show();
   }
 
@@ -216,6 +229,7 @@ class Review {
       this.selection.grow(this.list.count);
       this.strip.setCount(this.list.count);
     }
+    if (this.wanted && !this.#waitsForWanted) return this.#goTo(this.wanted);
     this.strip.refresh();
     const job = this.#current;
     const { shown } = this.large;
@@ -294,7 +308,7 @@ class Review {
     clearTimeout(this.detailsTimer);
     this.side.drawDetails(null);
     this.#drawSide();
-    if (!job) return this.large.blank();
+    if (!job) return this.#waitsForWanted ? undefined : this.large.blank();
     this.large.show(job, this.#label()).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
     this.detailsTimer = setTimeout(() => this.#askDetails(job), DETAILS_MS);
   }
@@ -317,7 +331,7 @@ class Review {
 
   #drawCount() {
     const { current } = this.selection;
-    put(this.count, this.list.count === 0 ? "" : t("review.place", { at: current + 1, total: this.list.count }));
+    put(this.count, this.selection.count === 0 ? "" : t("review.place", { at: current + 1, total: this.list.count }));
     const { unsent } = decisions;
     if (unsent > 0) append(this.count, [el("span", { class: "chip warn" }, icon("clock"), t("review.unsentCount", { count: unsent }))]);
   }
