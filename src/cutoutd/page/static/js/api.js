@@ -107,14 +107,14 @@ async function send(address, options) {
   throw error;
 }
 
-/** Why a picture does not come: a code; null where it does by now. An <img> is not told. */
+/** Why a picture does not come: an ApiError; null where it does by now. An <img> is not told. */
 export async function whyNot(address) {
   try {
     const answer = await send(address, {});
     answer.body?.cancel();
     return null;
   } catch (error) {
-    return error.code ?? "unknown";
+    return error;
   }
 }
 

@@ -2,7 +2,6 @@
  * A small picture, and a word in its place for as long as it is not there: that it comes, that it comes later, or why it does not.
  */
 
-import { whyNot } from "./api.js";
 import { el } from "./dom.js";
 import { thumbnail } from "./loading.js";
 import { has, t } from "./text.js";
@@ -11,13 +10,13 @@ import { has, t } from "./text.js";
 export function waitingPicture(address, empty = "") {
   const word = el("span", { class: "picture-word small" }, t("picture.coming"));
   const image = thumbnail(address);
+  image.asksWhy = true;
   image.addEventListener("load", () => {
     word.textContent = empty;
     word.hidden = !empty;
   });
-  image.addEventListener("error", async () => {
-    const code = await whyNot(address);
-    if (code) word.textContent = t(has(`picture.${code}`) ? `picture.${code}` : "picture.later");
+  image.addEventListener("refused", ({ detail: code }) => {
+    word.textContent = t(has(`picture.${code}`) ? `picture.${code}` : "picture.later");
   });
   return [image, word];
 }
