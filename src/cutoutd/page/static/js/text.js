@@ -67,12 +67,21 @@ export function coded(prefix, code, otherwise = "", named = {}) {
   return has(`${prefix}.${code}`) ? t(`${prefix}.${code}`, named) : otherwise || String(code ?? "");
 }
 
+/* One of each kind is kept: to make one takes longer than all else that a number needs. */
+const formats = new Map();
+
+function format(options, kind = Intl.NumberFormat) {
+  const key = `${locale} ${kind.name} ${JSON.stringify(options)}`;
+  if (!formats.has(key)) formats.set(key, new kind(locale, options));
+  return formats.get(key);
+}
+
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
+  return format({ maximumFractionDigits: digits }).format(value);
 }
 
 export function percent(value) {
-  return new Intl.NumberFormat(locale, { style: "percent" }).format(value);
+  return format({ style: "percent" }).format(value);
 }
 
 /** Bytes in units of 1000, as file managers show them. */
@@ -81,20 +90,20 @@ export function bytes(value) {
   const step = value < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(value) / 3));
   const scaled = value / 1000 ** step;
   const form = { style: "unit", unit: units[step], unitDisplay: step ? "short" : "long" };
-  return new Intl.NumberFormat(locale, { ...form, maximumFractionDigits: scaled < 10 && step ? 1 : 0 }).format(scaled);
+  return format({ ...form, maximumFractionDigits: scaled < 10 && step ? 1 : 0 }).format(scaled);
 }
 
 /** A stretch of time in its largest unit: "4 minutes". */
 export function duration(seconds) {
   const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]].find(([, one]) => seconds >= one) ?? ["second", 1];
   const form = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: unit === "second" && seconds < 10 ? 1 : 0 };
-  return new Intl.NumberFormat(locale, form).format(seconds / size);
+  return format(form).format(seconds / size);
 }
 
 /** How long ago, or when it is long ago: a moment (ISO text, milliseconds or Date). */
 export function ago(moment, now = Date.now()) {
   const seconds = (new Date(moment).getTime() - now) / 1000;
-  const form = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  const form = format({ numeric: "auto" }, Intl.RelativeTimeFormat);
   if (seconds > -10) return t("time.now");
   if (seconds > -60) return form.format(Math.round(seconds), "second");
   if (seconds > -3600) return form.format(Math.round(seconds / 60), "minute");

@@ -15,6 +15,7 @@ export const title = "inbox.title";
 
 const NEWEST = 48;
 const SHOWN = ["done", "review"];
+const PREPARED_MS = 30_000; // what makes tiles ends a minute after it was needed
 
 export async function show(place, { signal }) {
   const figures = el("dl", { class: "figures" });
@@ -41,6 +42,19 @@ export async function show(place, { signal }) {
   }, signal);
   keepPlot(plot, signal);
   await keepNewest(newest, signal, () => drawNone(none, newest, seen));
+  prepareReview(newest, signal);
+}
+
+/* Review's scripts are fetched, and what makes tiles is started, before a picture is chosen: now, and again when somebody is about to. */
+function prepareReview(list, signal) {
+  let last = -Infinity;
+  const prepare = () => {
+    if (performance.now() < last + PREPARED_MS) return;
+    last = performance.now();
+    Promise.all([import("./review.js"), read("prepare")]).catch(() => {});
+  };
+  for (const event of ["pointerover", "focusin"]) list.addEventListener(event, prepare, { signal });
+  prepare();
 }
 
 /* What needs somebody comes first. */
@@ -185,7 +199,7 @@ async function keepNewest(list, signal, changed) {
       const old = list.querySelector(`[data-job="${Number(job.job)}"]`);
       if (old && old.contains(document.activeElement)) continue;
       old?.remove();
-      const tile = cutout(job, fresh && !old);
+      const tile = cutout(job);
       if (fresh) list.prepend(tile);
       else list.append(tile);
     }
@@ -215,11 +229,11 @@ async function keepNewest(list, signal, changed) {
   await load();
 }
 
-function cutout(job, fresh) {
+function cutout(job) {
   const held = job.state === "review";
   return el(
     "li",
-    { class: fresh ? "cutout fresh" : "cutout", data: { job: job.job } },
+    { class: "cutout", data: { job: job.job } },
     el(
       "a",
       { href: href("/review", { job: job.job }) },
