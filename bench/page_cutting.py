@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PICTURES: Final = 24
 SIZE: Final = (4240, 2832)
 PATIENCE_S: Final = 600.0
+SETTLED_S: Final = 3.0
 _WATCH_INBOX: Final = """() => {
   window.came = {};
   document.addEventListener("load", ({ target }) => {
@@ -127,6 +128,7 @@ def cut(drawn: Sequence[bytes], browser: Browser | None) -> MeasuredRun:
                 assert address is not None  # noqa: S101 -- it was served a moment ago
                 page = tabs.enter_context(opened(browser, address[0]))
                 page.evaluate(_WATCH_INBOX)
+                page.wait_for_timeout(1000 * SETTLED_S)  # to load the page is no part of having it open
             assert announcement.running(state) is not None  # noqa: S101 -- as above
             before_s, started_s = _cpu_s(daemon.pid), time.perf_counter()
             for one in sorted((root / "ready").iterdir()):

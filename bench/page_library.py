@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 DIFFERENT: Final = 6
 """Number of pictures that are drawn; the others are the same ones under other names."""
 
+IN_INBOX: Final = 60
+"""Number of the newest cutouts that have files as well: the inbox shows 48."""
+
 STRIP: Final = 64
 """Rows that go by at a time."""
 
@@ -43,6 +46,9 @@ SELECT job.id, job.folder, CAST(job.path AS TEXT), job.detail FROM job JOIN outp
 WHERE json_extract(job.detail, '$.reasons') IS NOT NULL AND (output.review OR json_extract(job.detail, '$.doubtful'))
 ORDER BY json_extract(job.detail, '$.score'), job.id LIMIT :limit"""
 _NEWEST: Final = """\
+SELECT id, folder, CAST(path AS TEXT), detail FROM job
+WHERE state IN ('done', 'review') AND sha256 NOT IN (SELECT value FROM json_each(:shown)) ORDER BY id DESC LIMIT :limit"""
+_NEWEST_PLAIN: Final = """\
 SELECT id, folder, CAST(path AS TEXT), detail FROM job
 WHERE state = 'done' AND NOT coalesce(json_extract(detail, '$.doubtful'), 0) ORDER BY id DESC LIMIT 1"""
 _SHOW: Final = "UPDATE job SET sha256 = :source, detail = :detail WHERE id = :id"
@@ -121,13 +127,15 @@ def make(root: Path, jobs: int, *, real: int, size: tuple[int, int] = (4240, 283
 
 
 def give_pictures(root: Path, drawn: Sequence[DrawnPicture], count: int) -> None:
-    """Make the worst cutouts show these pictures in turn."""
+    """Make the worst cutouts, and the newest ones, show these pictures in turn."""
     files = [_Files(root, number, one) for number, one in enumerate(drawn)]
     with closing(sqlite3.connect(root / "state" / FILE_NAME)) as journal, journal:
-        for number, (job, folder, path, detail) in enumerate(
-            journal.execute(_WORST_FIRST, {"limit": count}).fetchall()
-        ):
-            _show(journal, root, files[number % len(files)], (job, folder, path, detail))
+        for number, row in enumerate(journal.execute(_WORST_FIRST, {"limit": count}).fetchall()):
+            _show(journal, root, files[number % len(files)], row)
+        shown = json.dumps([one.source for one in files])
+        newest = journal.execute(_NEWEST, {"limit": IN_INBOX, "shown": shown}).fetchall()
+        for number, row in enumerate(newest):
+            _show(journal, root, files[number % len(files)], row)
 
 
 def _show(journal: sqlite3.Connection, root: Path, shown: _Files, row: tuple[int, str, str, str]) -> None:
@@ -142,7 +150,7 @@ def _show(journal: sqlite3.Connection, root: Path, shown: _Files, row: tuple[int
 def add_large(root: Path, size: tuple[int, int]) -> int:
     """Make the newest published cutout show a large picture. Returns its job."""
     with closing(sqlite3.connect(root / "state" / FILE_NAME)) as journal, journal:
-        job, folder, path, detail = journal.execute(_NEWEST).fetchone()
+        job, folder, path, detail = journal.execute(_NEWEST_PLAIN).fetchone()
         shown = _Files(root, DIFFERENT, draw(*size, DIFFERENT))
         _show(journal, root, shown, (job, folder, path, detail))
     return int(job)
@@ -168,6 +176,7 @@ class _Files:
         """Give source and cutout further names."""
         for path, name in zip(self._paths, names, strict=True):
             name.parent.mkdir(parents=True, exist_ok=True)
+            name.unlink(missing_ok=True)
             os.link(path, name)
 
     def told(self, detail: str) -> str:
