@@ -40,7 +40,7 @@ _NAMES: Final = OpenedNames(
 )
 FILE_BYTES: Final = 8 << 30
 _MEMORY_MB: Final = 16_384
-"""Limit of address space; each picture under way is in memory three times."""
+"""Limit of address space; pictures under way are in memory, and one result at a time."""
 _PRIVATE_UMASK: Final = 0o077
 _READ_BY_DASK: Final = ("/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/sys/fs/cgroup")
 """Files that psutil reads when it is imported."""
