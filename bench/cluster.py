@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PATIENCE_S: Final = 1800.0
+_MANY: Final = 1000
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _COUNTER: Final = slice(24, 28)
 """Of SQLite's file header: how many transactions have changed the file."""
@@ -127,7 +128,16 @@ class Setup:
 
     def results(self) -> int:
         """How many sidecars there are: the last of what is written of a picture."""
-        return sum(path.suffix == ".json" for path in self.bench.output.iterdir())
+        # By name: path objects of thousands of results would take a good part of a core.
+        return sum(name.endswith(".json") for name in os.listdir(self.bench.output))  # noqa: PTH208 -- only the names are needed
+
+    def finished(self, count: int) -> bool:
+        """Whether there are so many results. Their pictures are removed meanwhile: those of ten minutes would fill the disk."""
+        names = set(os.listdir(self.bench.output))  # noqa: PTH208 -- likewise
+        for name in names:
+            if name.endswith(".png") and f"{name}.json" in names:
+                (self.bench.output / name).unlink()
+        return sum(name.endswith(".json") for name in names) >= count
 
     def commits(self) -> int:
         """Transactions of the journal so far."""
@@ -172,13 +182,13 @@ def tree(pid: int) -> Iterator[int]:
             yield from tree(int(child))
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait for it."""
+def wait_for(condition: Callable[[], bool], what: str, *, look_s: float = 0.1) -> None:
+    """Wait for it, looking that often."""
     end_s = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > end_s:
             raise RuntimeError(f"waited in vain for {what}")
-        time.sleep(0.1)
+        time.sleep(look_s)
 
 
 def small_pictures(place: Path, count: int, size: int) -> None:
@@ -213,7 +223,7 @@ def measured(setup: Setup, place: Path, count: int) -> str:
     before, commits, started_s = setup.usage(), setup.commits(), time.monotonic()
     done = setup.results()
     move_in(setup, place)
-    wait_for(lambda: setup.results() >= done + count, "all results")
+    wait_for(lambda: setup.finished(done + count), "all results", look_s=0.1 if count < _MANY else 1.0)
     took_s, after = time.monotonic() - started_s, setup.usage()
     each = {name: (after.cpu_s[name] - before.cpu_s.get(name, 0.0)) / count for name in after.cpu_s}
     cpu = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in each.items())
