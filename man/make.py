@@ -67,7 +67,7 @@ Another cutoutd works on this state directory.
 The model is missing or altered.
 .TP
 .B 5
-Internal error.
+A disk or the journal refuses, or an internal error; the message says which.
 .SH FILES
 .TP
 .I ~/.config/cutoutd/cutoutd.toml

@@ -30,6 +30,7 @@ _CACHE_KIB: Final = 512
 
 # SQLITE_CORRUPT and SQLITE_NOTADB: https://www.sqlite.org/rescode.html
 _DAMAGE: Final = frozenset({11, 26})
+_LOCKS: Final = frozenset({5, 6})  # SQLITE_BUSY and SQLITE_LOCKED
 _MOVED: Final = 1032  # SQLITE_READONLY_DBMOVED: a later start would not find what is written now
 _DAMAGED_SCHEMA: Final = ("no such table", "no such column", "Could not decode to UTF-8")
 
@@ -98,7 +99,8 @@ class Database:
         path: path of the file; None: in memory, for a run that leaves nothing behind.
         create: whether to create a missing file.
         timeout_s: how long to wait for another connection's lock, in seconds.
-        refused: error to raise if the disk refuses or another program locks the file, which may pass.
+        refused: error to raise if the disk refuses, which may pass.
+        busy: error to raise if another program holds the file locked, which may pass.
         damaged: error to raise if the file is not a valid database. After that error in one thread, all threads get it: later
             writes could be lost, and reads could be wrong.
         is_guarded: whether it counts as damage if the file is replaced or removed; see `guard`.
@@ -114,11 +116,13 @@ class Database:
         create: bool,
         timeout_s: float,
         refused: type[CutoutdError],
+        busy: type[CutoutdError],
         damaged: type[CutoutdError],
         is_guarded: bool = False,
     ) -> None:
         self.path = path
         self._refused = refused
+        self._busy = busy
         self._damaged = damaged
         self.lock = threading.RLock()
         self._damage: CutoutdError | None = None
@@ -175,7 +179,8 @@ class Database:
                 raise self._damage from error
             if isinstance(error, sqlite3.OperationalError):
                 self._was_refused = True
-                raise self._refused(f"SQLite says: {error}", path=self.path) from error
+                refusal = self._busy if _primary_code(error) in _LOCKS else self._refused
+                raise refusal(f"SQLite says: {error}", path=self.path) from error
             raise
 
     def guard(self, path: Path) -> None:
@@ -280,9 +285,13 @@ def _identity(path: Path) -> FileId | None:
 def _is_damage(error: Exception) -> bool:
     if isinstance(error, UnicodeDecodeError):
         return True  # SQLite's own messages quote the file's contents
-    # The low byte is the kind, the rest gives details. An error in decoding text has no code.
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code == _MOVED or code & 0xFF in _DAMAGE or str(error).startswith(_DAMAGED_SCHEMA)
+    is_moved = getattr(error, "sqlite_errorcode", None) == _MOVED
+    return is_moved or _primary_code(error) in _DAMAGE or str(error).startswith(_DAMAGED_SCHEMA)
+
+
+def _primary_code(error: Exception) -> int:
+    """Return the kind of an SQLite error, without its details; 0: an error in decoding text, which has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def fits(number: int) -> bool:

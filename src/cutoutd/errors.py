@@ -18,6 +18,7 @@
     │   └── StorageError        a share or disk fails
     │       ├── OutputError     the disk of the results: no result of the folder can be written
     │       ├── JournalError    the disk of the journal: nothing can be recorded
+    │       │   └── JournalBusyError  another program holds it
     │       └── OutboxError     the hosted route's directories: nothing can be sent, and all else goes on
     └── SourceGoneError         the file was removed or replaced before its turn
 
@@ -248,12 +249,25 @@ class OutputError(StorageError):
 
 
 class JournalError(StorageError):
-    """The journal's disk refuses, or another program locks the file; no folder is the cause."""
+    """The journal's disk refuses; no folder is the cause."""
 
     code = FailureCode.JOURNAL
-    title = "The journal cannot be written"
+    title = "The journal cannot be used"
     delay_s = 5.0  # a try costs next to nothing
-    advice = "Check that the disk of the state directory has room and works; work goes on by itself."
+    advice = (
+        "Check that the disk of the state directory has room and works. A running daemon goes on by itself; "
+        "a command that ends so has done nothing: give it again."
+    )
+
+
+class JournalBusyError(JournalError):
+    """Another program holds the journal's file locked."""
+
+    title = "Another program holds the journal"
+    advice = (
+        "Close what has the file open, such as a backup or a database browser. A running daemon goes on by itself; "
+        "a command that ends so has done nothing: give it again."
+    )
 
 
 class OutboxError(StorageError):

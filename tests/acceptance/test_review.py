@@ -138,3 +138,29 @@ def test_a_picture_that_is_touched_while_it_waits_goes_on_waiting(bench: Bench) 
     assert bench.call("run", "--once", "--config", config).returncode == 0
     assert (bench.output / "a.png").exists()
     assert not original.exists()
+
+
+def test_nothing_is_asked_for_a_picture_whose_folder_is_not_in_the_configuration(bench: Bench) -> None:
+    """The commands say so instead of promising what the daemon would not do, and do it once the folder is back."""
+    with_it, without_it = bench.root / "with.toml", bench.root / "without.toml"
+    other = bench.root / "other"
+    other.mkdir()
+    state = f'[service]\nstate_dir = "{bench.root}/journal"\n'
+    folders = [
+        f'[[folder]]\nname = "{name}"\ninput = "{directory}"\noutput = "{bench.root}/out-{name}"\n'
+        for name, directory in (("shop", bench.input), ("other", other))
+    ]
+    with_it.write_text(state + "".join(folders))
+    without_it.write_text(state + folders[1])
+    drop_empty(bench, "a.jpg", 235)
+    bench.call("run", "--once", "--config", with_it)
+    for command in (["review", "accept"], ["review", "undo"], ["retry"], ["fix", "--keep", "1,1"]):
+        refused = bench.call(*command, "a.jpg", "--config", without_it)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "a folder that is not in the configuration" in " ".join(refused.stderr.split())
+        assert "Put the folder 'shop' back" in " ".join(refused.stderr.split())
+    none = bench.call("review", "accept", "--all", "--config", without_it)
+    assert "1 picture is of folders that are not in the configuration" in none.stdout
+    assert "Nothing waits for a decision." in none.stdout
+    accepted = bench.call("review", "accept", "a.jpg", "--config", with_it)
+    assert "when it starts, 1 picture is published" in accepted.stdout

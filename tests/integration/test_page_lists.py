@@ -257,7 +257,8 @@ def test_a_running_daemon_reports_the_states_of_its_folders(tmp_path: Path, cloc
         ("paused", "less than min_free_disk_mb = 500 MiB are free at /out: free some space", "disk_full"),
         ("paused", str(OutputError("the system says: No space left on device")), "disk_full"),
         ("paused", str(OutputError("the system says: Read-only file system")), "read_only"),
-        ("paused", "the journal cannot be written: disk full", "journal_full"),
+        ("paused", "the journal cannot be used: disk full", "journal_full"),
+        ("paused", "Another program holds it: journal.sqlite: SQLite says: database is locked", "journal_busy"),
         ("paused", "something else", "paused"),
     ],
 )  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.errors import JournalBusyError, JournalError
 from cutoutd.faults.retry import ALONE_AFTER, MAX_INTERRUPTED
 from cutoutd.jobs import Job, JobState, Published, Version
 from cutoutd.journal.commands import Commands, Verb
@@ -444,3 +446,18 @@ def test_the_published_part_of_an_abandoned_plan_belongs_to_its_own_source(journ
     journal.keep_published(second, published=[published_before])
     assert [one.path for one in journal.reservations.earlier("f", "a.jpg", 0)] == ["a.png"]
     assert journal.reservations.earlier("f", "a.jpg", 1) == (published_before,)
+
+
+def test_a_locked_journal_is_told_from_a_disk_that_refuses(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice is about the program that holds it, and says that a command must be given again."""
+    monkeypatch.setattr("cutoutd.journal.store._BUSY_TIMEOUT_S", 0.01)
+    journal.sources.accept("f", [version()])
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(JournalBusyError, match="database is locked") as raised:
+            Store(tmp_path / FILE_NAME)
+    assert isinstance(raised.value, JournalError)
+    assert "Close what has the file open" in str(raised.value)
+    assert "give it again" in str(raised.value)

@@ -1,7 +1,7 @@
 """The command `cutoutd`: its sub-commands, and the exit code for each kind of error.
 
 0 done · 1 done, but some files failed or remain · 2 wrong usage or configuration · 3 already running
-4 model missing or altered · 5 internal error
+4 model missing or altered · 5 a disk or the journal refuses, or an internal error
 """
 
 from __future__ import annotations

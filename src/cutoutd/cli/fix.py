@@ -10,7 +10,7 @@ from cutoutd import strokes
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
-from cutoutd.cli.requests import find_jobs, report_outcome
+from cutoutd.cli.requests import find_jobs, report_outcome, require_configured
 from cutoutd.clock import Clock
 from cutoutd.corrections import MAX_SUGGESTIONS
 from cutoutd.errors import UsageError
@@ -87,6 +87,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
     (job,) = find_jobs([picture], reader, chosen, listed_by="cutoutd jobs")
+    require_configured([job], chosen)
     _refuse(job, reader)
     corrections = Corrections(store, Clock())
     correction = corrections.expected(job, commands.fixes(job.id))

@@ -74,6 +74,26 @@ def find_jobs(
     return list(found.values())
 
 
+def is_configured(job: Job, chosen: Settings) -> bool:
+    """Whether the folder of a job is in the configuration; nothing is done about a job's picture while it is not."""
+    return any(folder.name == job.folder for folder in chosen.folder)
+
+
+def require_configured(jobs: Iterable[Job], chosen: Settings) -> None:
+    """Check that the folder of each job is in the configuration.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for job in jobs:
+        if not is_configured(job, chosen):
+            raise UsageError(
+                f"job {job.id} ({_label(job)}) is of a folder that is not in the configuration",
+                advice=f"Put the folder {job.folder!r} back into it or, if it has another name there now, start cutoutd once. "
+                "Until then nothing happens to its pictures.",
+            )
+
+
 def _find_numbered(word: str, reader: Reader) -> Job | None:
     if not (word.isascii() and word.isdigit()) or len(word) > _MOST_DIGITS:
         return None

@@ -9,7 +9,7 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import printable
 from cutoutd.cli.queue import open_journal
-from cutoutd.cli.requests import find_jobs, pictures, report_outcome
+from cutoutd.cli.requests import find_jobs, pictures, report_outcome, require_configured
 from cutoutd.cli.selection import JobFilter
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
@@ -59,6 +59,7 @@ def retry(
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
     jobs = find_jobs(picture or [], reader, chosen, listed_by="cutoutd jobs")
+    require_configured(jobs, chosen)
     _refuse(jobs, reader)
     count = len(jobs)
     if failed and not (count := reader.to_retry()):

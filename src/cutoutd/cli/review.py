@@ -12,7 +12,7 @@ import typer
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_settings
 from cutoutd.cli.printing import path_fields, paths_fields, printable, say
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.requests import find_jobs, pictures, report_outcome
+from cutoutd.cli.requests import find_jobs, is_configured, pictures, report_outcome, require_configured
 from cutoutd.cli.selection import require_folder
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.daemon import status_file
@@ -179,6 +179,7 @@ def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, J
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
     jobs = find_jobs(picture, reader, chosen, listed_by="cutoutd jobs")
+    require_configured(jobs, chosen)
     asked: list[tuple[Verb, Job]] = []
     for job in jobs:
         has_any = job.state in HAS_RESULT or is_rejected(job)
@@ -211,11 +212,15 @@ def _decide(
     store = open_journal(directory)
     if everything:
         require_folder(folder, chosen, Reader(store))
-        numbers = [job.id for job in _jobs_in_review(store, folder)]
+        held = list(_jobs_in_review(store, folder))
+        numbers = [job.id for job in held if is_configured(job, chosen)]
+        if left := len(held) - len(numbers):
+            print(f"{pictures(left)} of folders that are not in the configuration, and left as before.")
     else:
         jobs = find_jobs(
             names or [], Reader(store), chosen, listed_by="cutoutd review list", first=JobState.REVIEW
         )
+        require_configured(jobs, chosen)
         numbers = [_in_review(store, job) for job in jobs]
     if not numbers:
         print("Nothing waits for a decision.")

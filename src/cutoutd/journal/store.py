@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd import jobs
 from cutoutd.clock import moment
 from cutoutd.database import Database, Queries, connect
-from cutoutd.errors import CutoutdError, FailureCode, JournalError, UsageError
+from cutoutd.errors import CutoutdError, FailureCode, JournalBusyError, JournalError, UsageError
 from cutoutd.fs.durable import sync_directory
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class Store(Database):
             create=False,
             timeout_s=_BUSY_TIMEOUT_S,
             refused=JournalError,
+            busy=JournalBusyError,
             damaged=JournalDamagedError,
             is_guarded=True,
         )

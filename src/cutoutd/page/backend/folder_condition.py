@@ -21,7 +21,7 @@ class FolderCondition:
     Attributes:
         watching: as the running daemon says, a `FolderState`; None: it says nothing of this folder, or does not run.
         trouble: a code: ``down``, ``unheard``, ``away``, ``other_machine``, ``other_folder``, ``replaced``, ``overlap``, ``background``,
-            ``disk_full``, ``journal_full``, ``standing_by`` or ``paused``; empty where work goes on.
+            ``disk_full``, ``journal_busy``, ``journal_full``, ``standing_by`` or ``paused``; empty where work goes on.
         why: in the daemon's words.
         advice: what to do; empty where nothing is to be done.
     """
@@ -42,6 +42,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "overlap": "Two folders of the configuration lie in one another. Change one of them in the settings.",
     "background": "Put the background picture back, or choose another one in the settings.",
     "disk_full": "Free some space. Work goes on by itself; nothing is lost.",
+    "journal_busy": "Close what has its file open, such as a backup. Work goes on by itself; nothing is lost.",
     "journal_full": "Free some space on the disk of the state directory. Work goes on by itself; nothing is lost.",
     "read_only": "See who may write into the folder for the cutouts. A service may write only to the folders that it was "
     "installed with: after a folder was added, run `cutoutd service install` again.",
@@ -85,7 +86,7 @@ def condition_of(said: Mapping[str, Any] | None, *, running: bool) -> FolderCond
     found = next((code for words, code in _BY_WORDS if words in why), "")
     code = found or ("paused" if watching == FolderState.PAUSED else "standing_by")
     if "journal" in why and watching == FolderState.PAUSED:
-        code = "journal_full"
+        code = "journal_busy" if "database is locked" in why else "journal_full"
     return _troubled(watching, code, why)
 
 

@@ -102,6 +102,7 @@ def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
             create=False,
             timeout_s=_TIMEOUT_S,
             refused=StorageError,
+            busy=StorageError,
             damaged=LedgerUnreadableError,
         )
         try:

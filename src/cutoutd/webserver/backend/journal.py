@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.errors import CutoutdError, JournalBusyError, JournalError
 from cutoutd.journal.store import JournalDamagedError, JournalNewerError, JournalOlderError
 from cutoutd.webserver.backend.method import RefusedError
 
@@ -37,9 +37,14 @@ _REFUSALS: Final = (
         "The journal was written by an earlier cutoutd. Start cutoutd: it converts the journal.",
     ),
     (
-        JournalError,
+        JournalBusyError,
         "journal_busy",
-        "The journal does not answer just now: its disk is full or does not work, or another program holds it. Try again.",
+        "Another program holds the journal, such as a backup or a database browser. Close it, or try again later.",
+    ),
+    (
+        JournalError,
+        "journal_unusable",
+        "The journal cannot be used: the disk of the state directory is full or does not work. Try again once it does.",
     ),
 )
 _NO_JOURNAL: Final = "There is no journal yet: cutoutd was never started with this configuration. Start it."
