@@ -36,6 +36,25 @@ _BACKGROUND: Final = r"^(transparent|#[0-9a-f]{6}|[0-9a-f]{64})$"
 _SHA256_DIGITS: Final = 64
 _WHITE: Final = (255, 255, 255)
 
+_TAKES: Final = {
+    "format": ", ".join(Format),
+    "quality": "a whole number from 1 to 100",
+    "channels": " or ".join(Channels),
+    "has_separate_matte": "true or false",
+    "max_pixels": f"a whole number from 1 to {MAX_PIXELS}",
+    "crop": "true or false",
+    "margin": "an object with px and share, four numbers each",
+    "scale": f'a number from 0.01 to 1, or "{ORIGINAL}"',
+    "position": f'two numbers from 0 to 1, or "{ORIGINAL}"',
+    "background": f'"{TRANSPARENT}", a colour such as "#ffffff", or the SHA-256 of an uploaded picture',
+    "roi": "an object with px and share, four numbers each",
+    "shadow": "a whole number from 0 to 100",
+    "semitransparency": "true or false",
+    "model": "the name of a model",
+    "locates_subject": "true or false",
+}
+"""What each option takes, in words."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -118,9 +137,7 @@ class JobOptions(BaseModel):
         try:
             return cls.model_validate_json(text) if text else cls()
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise JobOptionsError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+            raise JobOptionsError(_in_words(error)) from error
 
     def text(self) -> str:
         """Return the options as stored text: JSON of what is set, or an empty text for none."""
@@ -253,3 +270,16 @@ def _possible(rendition: Rendition) -> Rendition:
     if rendition.is_deep and rendition.format not in (Format.PNG, Format.TIFF):
         rendition = replace(rendition, bits=8)
     return rendition
+
+
+def _in_words(error: ValidationError) -> str:
+    """Return pydantic's first error about options as a sentence."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return "options are a JSON object"
+    option = str(first["loc"][0])
+    if option not in _TAKES:
+        return f"{option}: there is no such option; there are {', '.join(_TAKES)}"
+    if first["type"] == "value_error":
+        return f"{option}: {first['ctx']['error']}"
+    return f"{option}: this value is not possible; it takes {_TAKES[option]}"

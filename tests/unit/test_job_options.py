@@ -126,3 +126,36 @@ def test_each_kind_of_background_can_be_requested() -> None:
     assert rendition_of(background="#0a0b0c").colour == (10, 11, 12)
     assert rendition_of(background="transparent").is_transparent
     assert rendition_of(background=SHA256).picture == f"/state/backgrounds/{SHA256}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"scale": 0}',
+            'scale: this value is not possible; it takes a number from 0.01 to 1, or "original"',
+        ),
+        (
+            '{"background": "redd"}',
+            'background: this value is not possible; it takes "transparent", a colour such as',
+        ),
+        (
+            '{"margin": {"px": "a"}}',
+            "margin: this value is not possible; it takes an object with px and share",
+        ),
+        ('{"size": 3}', "size: there is no such option; there are format, quality,"),
+        ("[1]", "options are a JSON object"),
+    ],
+)
+def test_a_refusal_says_what_an_option_takes(text: str, said: str) -> None:
+    """In words for people, not in those of a library."""
+    with pytest.raises(JobOptionsError) as raised:
+        JobOptions.parse(text)
+    assert str(raised.value).startswith(said)
+
+
+def test_what_each_option_takes_is_said() -> None:
+    """Also of an option that is added later."""
+    for name in JobOptions.model_fields:
+        with pytest.raises(JobOptionsError, match=f"^{name}: this value is not possible; it takes"):
+            JobOptions.parse(f'{{"{name}": {{"odd": []}}}}')

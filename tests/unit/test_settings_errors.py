@@ -147,6 +147,7 @@ def test_a_folder_without_a_usable_name_is_named_by_its_number(
     [
         ("[pool]\nworker = 2", 'FILE: [pool] worker: there is no such key; did you mean "workers"?'),
         ("[pool]\nmin_free_disk_mb = 2", "there is no such key here; it belongs to [service]"),
+        ("[serve]\nport = 80", "FILE: [serve] port: there is no such key; this table has enabled, address,"),
         ("[service]\nworkerz = 2", 'there is no such key; did you mean "workers" of [pool]?'),
         ("[model]\nxyz = 2", "there is no such key; this table has name, second, provider"),
         ("workers = 2", "FILE: workers: stands in no table; it belongs to [pool]"),

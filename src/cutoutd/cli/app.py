@@ -18,6 +18,7 @@ import typer
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.terminal import close_quietly
 from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, NotNeededError, UsageError
+from cutoutd.faults.isolation import describe, lacks_resources, note_on
 from cutoutd.process.child_environment import take_key
 from cutoutd.process.companion_exit import NOT_NEEDED
 
@@ -151,9 +152,12 @@ def main() -> None:
         said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
         print(wrapped(said, sys.stderr), file=sys.stderr)
         sys.exit(exit_code(error))
-    except Exception:  # noqa: BLE001 -- the outermost handler: any other exception is an internal error
-        traceback.print_exc()
-        print("cutoutd: internal error; please report the lines above", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 -- the outermost handler: any other exception is an internal error
+        if lacks_resources(error):
+            print(f"cutoutd: {note_on(error)}: {describe(error)}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+            print("cutoutd: internal error; please report the lines above", file=sys.stderr)
         sys.exit(EXIT_FAULT)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LEAVING: Final = FolderStatus(why="pictures in work under the earlier settings are finished first")
 _FAILED: Final = FolderStatus(
     watching=FolderState.STANDING_BY,
-    why="it cannot be started because of an internal error; please report the line in the log. It is tried again",
+    why="it cannot be started, for the reason that the log gives. It is tried again",
 )
 
 

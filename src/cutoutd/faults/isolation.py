@@ -10,6 +10,7 @@ It must not decide what becomes of a job or a folder; its owner does.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cutoutd.errors import CutoutdError, StorageError, UnforeseenError
@@ -26,6 +27,11 @@ MAX_DESCRIPTION: Final = 500
 """Characters of an exception's message that are shown; the log has all of it."""
 
 _REPORT: Final = "internal error; please report this line"
+_LIMITS: Final = (
+    "this system refuses more memory, threads, processes or open files: raise the limit that is reached "
+    "(ulimit; for a service MemoryMax, TasksMax or LimitNOFILE)"
+)
+_SCARCE: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 Value = TypeVar("Value")
 Item = TypeVar("Item")
@@ -44,8 +50,24 @@ def describe(error: BaseException) -> str:
     return words[:MAX_DESCRIPTION].encode("utf-8", "backslashreplace").decode()
 
 
+def lacks_resources(error: BaseException) -> bool:
+    """Whether an exception says that a limit of the process or the system is reached, which is no internal error."""
+    if isinstance(error, OSError):
+        return error.errno in _SCARCE
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "start new thread" in str(error)
+    )
+
+
+def note_on(error: BaseException) -> str:
+    """Return what a person is to do about an unforeseen exception."""
+    return _LIMITS if lacks_resources(error) else _REPORT
+
+
 def unforeseen(error: BaseException) -> UnforeseenError:
     """Return an exception as an error of the tree."""
+    if lacks_resources(error):
+        return UnforeseenError(f"{_LIMITS} ({describe(error)})", advice="`cutoutd retry` tries it again.")
     return UnforeseenError(f"internal error, please report it ({describe(error)})")
 
 
@@ -58,7 +80,7 @@ def report(log: FilteringBoundLogger, error: BaseException, *, over: str, **boun
         over: what was being done.
         bound: further values for the line, such as ``job``.
     """
-    log.error("fault", over=over, why=describe(error), note=_REPORT, exc_info=error, **bound)
+    log.error("fault", over=over, why=describe(error), note=note_on(error), exc_info=error, **bound)
 
 
 def one_by_one(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
+_ELSEWHERE: Final = 0.8
+"""How similar a key of another table must be to be suggested, 0 to 1: there are many, and some are similar by chance."""
+
 _CONTAINERS: Final = {
     tuple: 'a list of texts such as ["*.jpg", "*.png"]',
     dict: "names with a text, a number, true or false each, such as { a = true, af = 240 }",
@@ -150,7 +153,7 @@ def _unknown_key(key: str, table: type[BaseModel]) -> str:
     near = nearest(key, table.model_fields)
     if near is not None:
         return f'there is no such key; did you mean "{near}"?'
-    far = nearest(key, _homes())
+    far = nearest(key, _homes(), cutoff=_ELSEWHERE)
     if far is not None:
         return f'there is no such key; did you mean "{far}" of {_homes()[far][0]}?'
     return f"there is no such key; this table has {', '.join(table.model_fields)}"
@@ -166,10 +169,10 @@ def unknown_table(name: str) -> str:
     return f"there is no such table; {known}"
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the word that was probably meant."""
+def nearest(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the word that was probably meant; ``cutoff`` is its least similarity, 0 to 1."""
     lower = {one.lower(): one for one in words}
-    found = get_close_matches(word.lower(), lower, n=1)
+    found = get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
     return lower[found[0]] if found else None
 
 
