@@ -62,6 +62,16 @@ def test_a_machine_whose_time_stands_still_is_silent_until_it_moves_on() -> None
     assert [one.silent_s for one in again] == [0.0, 0.0]
 
 
+def test_a_machine_is_silent_since_its_last_sign_of_life_and_not_since_the_question_after_it() -> None:
+    """However far the scheduler's clock jumps, it was between two questions."""
+    for jump_s, expected_s in ((0.4, 5.6), (1e6, 4.0), (-1e6, 6.0)):
+        noticed = Silence(tolerated_s=3.5)
+        noticed.answered([machine(seen=50.0)], 100.0)
+        noticed.answered([machine(seen=50.0 + jump_s)], 102.0)
+        (found,) = noticed.answered([machine(seen=50.0 + jump_s)], 106.0)
+        assert found.silent_s == pytest.approx(expected_s)
+
+
 def test_a_scheduler_is_silent_since_its_last_answer_but_not_while_nothing_was_asked() -> None:
     """An idle daemon asks nothing, so an hour without an answer says nothing."""
     noticed = Silence(tolerated_s=4.0)

@@ -59,13 +59,15 @@ class Silence:
         Returns:
             The machines, with the time for which each has been silent if that is too long.
         """
+        earliest_s = now_s if self.answered_s is None else self.answered_s
         self.answered_s, self.asked_s = now_s, None
         before = self._seen
         self._seen = {}
         found = []
         for one in machines:
-            seen, since_s = before.get(one.address, (None, now_s))
-            since_s = since_s if seen == one.seen else now_s
+            seen, since_s = before.get(one.address, (one.seen, now_s))
+            if one.seen != seen:  # since the last answer; when, the scheduler's clock says
+                since_s = min(now_s, max(earliest_s, since_s + one.seen - seen))
             self._seen[one.address] = (one.seen, since_s)
             silent_s = now_s - since_s
             found.append(replace(one, silent_s=silent_s if silent_s > self.tolerated_s else 0.0))
