@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import PATIENCE_S
+from tests.acceptance.test_fix import RIGHT_HALF
+from tests.acceptance.test_review import drop_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,3 +208,62 @@ def test_a_journal_that_is_taken_away_under_the_daemon_ends_it(
     assert again.returncode == 0, again.stdout + again.stderr
     assert bench.results() == ["a.png", "a.png.json", "b.png", "b.png.json"]
     assert (bench.output / "a.png").stat().st_ino == first
+
+
+def _put_back(path: Path, earlier: Path) -> None:
+    """Put an earlier journal back, as from a backup."""
+    draft = path.with_name("draft")
+    shutil.copyfile(earlier, draft)
+    draft.replace(path)
+
+
+def test_what_a_person_decided_survives_that_an_earlier_journal_is_put_back(bench: Bench) -> None:
+    """Before, all that was cut since was cut again: a correction was overwritten, and a rejected cutout was in review again."""
+    drop_empty(bench, "accepted.jpg", 235)
+    drop_empty(bench, "rejected.jpg", 240)
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    journal = journal_of(bench)
+    shutil.copyfile(journal, bench.root / "backup")
+    bench.drop("later.jpg", 1)
+    drop_empty(bench, "later-rejected.jpg", 245)
+    assert bench.once().returncode == 0
+    for name in ("a.jpg", "later.jpg"):
+        assert bench.call("fix", name, "--remove", RIGHT_HALF, *bench.pair()).returncode == 0
+    assert bench.call("review", "accept", "accepted.jpg", *bench.pair()).returncode == 0
+    assert bench.call("review", "reject", "rejected.jpg", "later-rejected.jpg", *bench.pair()).returncode == 0
+    bench.once()
+    before, was = contents(bench), bench.states()
+    assert sorted(was.values()) == ["done", "done", "done", "failed", "failed"]
+    assert bench.sidecar("later.png.json")["correction"]["number"] == 1
+    _put_back(journal, bench.root / "backup")
+    again = bench.once()
+    assert again.stdout.startswith("0 cut, 0 to review, 0 failed, 0 unchanged"), again.stdout + again.stderr
+    assert "journal.earlier" in again.stdout + again.stderr
+    assert contents(bench) == before
+    assert bench.states() == was
+    assert "earlier journal was put back" in bench.call("status", *bench.pair()).stdout
+    assert "journal.earlier" not in (second := bench.once()).stdout + second.stderr
+    assert bench.call("fix", "later.jpg", "--undo", *bench.pair()).returncode == 0
+    assert bench.once().stdout.startswith("1 cut")
+    assert "correction" not in bench.sidecar("later.png.json")
+
+
+def test_an_earlier_journal_that_is_put_back_under_the_daemon_is_used_as_its_message_says(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """The next start cuts nothing again that has a sidecar."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    journal = journal_of(bench)
+    shutil.copyfile(journal, bench.root / "backup")
+    daemon = start()
+    bench.drop("b.jpg", 1)
+    bench.wait_for(lambda: bench.states() == {"a.jpg": "done", "b.jpg": "done"}, "the second")
+    before = contents(bench)
+    _put_back(journal, bench.root / "backup")
+    bench.drop("c.jpg", 2)
+    assert daemon.process.wait(PATIENCE_S) == EXIT_FAULT
+    assert "a sound journal in its place" in (bench.root / "log").read_text()
+    assert bench.once().stdout.startswith("1 cut")
+    assert {name: content for name, content in contents(bench).items() if name in before} == before

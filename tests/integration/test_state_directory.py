@@ -17,6 +17,8 @@ from cutoutd.exchange.upload_records import KnownUploads, read_known, write_know
 from cutoutd.fs.permissions import writers_above, writers_in
 from cutoutd.fs.private_directory import NotPrivateError
 from cutoutd.journal import store
+from cutoutd.journal.folders import FolderMemory
+from cutoutd.journal.journal import Journal
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
 from cutoutd.journal.state import StateDirectory, check_state, running
 from tests.integration.tools import give_up
@@ -211,6 +213,51 @@ def test_a_journal_that_is_a_fifo_is_set_aside(tmp_path: Path, clock: FakeClock)
         os.mkfifo(state.path / store.FILE_NAME)
         with closing(open_or_rebuild(state.path / store.FILE_NAME, clock)) as journal:
             assert rebuilt(journal) is not None
+
+
+def test_a_journal_without_the_last_recorded_session_is_known_for_an_earlier_one(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """A start that fails before the journal records it changes nothing of that."""
+
+    def begin(*, fails: bool = False) -> bool:
+        with (
+            StateDirectory(tmp_path / "state") as state,
+            closing(Journal(state.path, session=state.session, clock=clock)) as journal,
+        ):
+            if not fails:
+                dead = journal.sessions.begin(state.previous_session, state.recorded_session)
+                assert state.previous_session is None or state.previous_session in dead
+                state.note_recorded()
+            misses = journal.folders.misses_results("photos")
+            journal.folders.mark_caught_up("photos")
+            memory = FolderMemory(input="/in", marker="m", device=1, inode=1, read_only=False)
+            journal.folders.remember("photos", memory)
+            return misses
+
+    file = tmp_path / "state" / store.FILE_NAME
+    assert not begin()
+    earlier = file.read_bytes()
+    assert not begin()
+    assert not begin(fails=True)
+    assert not begin()
+    file.write_bytes(earlier)
+    assert not begin(fails=True)
+    assert begin()
+    assert not begin()
+
+
+def test_a_folder_that_has_results_to_adopt_keeps_that_under_another_name(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """A folder is renamed before it adopts."""
+    with closing(Journal(tmp_path, session="run-2", clock=clock)) as journal:
+        memory = FolderMemory(input="/in", marker="m", device=1, inode=1, read_only=False)
+        journal.folders.remember("photos", memory)
+        journal.sessions.begin(recorded="f" * 32)
+        journal.folders.relabel("photos", "products")
+        assert not journal.folders.misses_results("photos")
+        assert journal.folders.misses_results("products")
 
 
 def test_a_lock_that_is_a_fifo_does_not_hold_up_a_command(tmp_path: Path) -> None:

@@ -45,8 +45,11 @@ def lines(overview: Overview) -> Iterator[Line]:
     yield _headline(overview)
     if overview.rebuilt is not None:
         told = overview.rebuilt
-        aside = f"the old one is {told['set_aside']} in {overview.state_dir}"
-        said = f"The journal was damaged and was rebuilt at {told['at']}; {aside}. `cutoutd resume` ends this notice."
+        if told["set_aside"]:
+            said = f"The journal was damaged and was rebuilt at {told['at']}; the old one is {told['set_aside']} in {overview.state_dir}"
+        else:
+            said = f"An earlier journal was put back; what it did not know was taken from the sidecars at {told['at']}"
+        said += ". `cutoutd resume` ends this notice."
         yield ((said, _DOUBT),)
     if (trouble := overview.state_trouble) is not None:
         said = printable(str(trouble))

@@ -358,7 +358,9 @@ class Daemon:
     def _take_over(self) -> frozenset[str]:
         """Take over the work of ended sessions, and return their ids; may be called again."""
         self._journal.queue.recover()
-        return self._journal.sessions.begin(self._state.previous_session)
+        dead = self._journal.sessions.begin(self._state.previous_session, self._state.recorded_session)
+        self._state.note_recorded()
+        return dead
 
     def _wait_for_first_looks(self) -> None:
         end_s = self._clock.monotonic_s() + FIRST_LOOK_S

@@ -181,7 +181,9 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
         state.findings.append(
             note(
                 "journal",
-                f"it was damaged and rebuilt at {rfc3339(was.at_us)}; the old one is {was.aside}",
+                f"it was damaged and rebuilt at {rfc3339(was.at_us)}; the old one is {was.aside}"
+                if was.aside
+                else f"an earlier one was put back; what it did not know was taken from the sidecars at {rfc3339(was.at_us)}",
                 "Nothing is cut again by that. `cutoutd resume` ends this notice.",
             )
         )

@@ -123,8 +123,8 @@ class HealthCheck:
 
     @property
     def took_over(self) -> bool:
-        """Whether another machine worked on the folder before, so that its results have to be adopted."""
-        return self._lease.inherited
+        """Whether another machine or another journal had the folder before, so that its results have to be adopted."""
+        return self._lease.inherited or self._memory.misses_results(self._folder.name)
 
     def check(self, *, thoroughly: bool = False) -> tuple[FolderState, str] | None:
         """Check the folder; returns None if it is open, else its state and the reason.
@@ -279,6 +279,7 @@ class HealthCheck:
         if not self._is_tidy and self._seen is not None and not self._seen.read_only:
             self._is_tidy = marker.tidy(self._seen.input)
         self.is_first_start = False
+        self._memory.mark_caught_up(self._folder.name)
         self._lease.mark_caught_up()
 
     def _hold(self, root: str) -> tuple[FolderState, str] | None:

@@ -52,7 +52,11 @@ UPDATE published SET folder = :after WHERE folder = :before;
 UPDATE correction SET folder = :after WHERE folder = :before;
 UPDATE submission SET folder = :after WHERE folder = :before;
 UPDATE ended SET folder = :after WHERE folder = :before;
+UPDATE OR REPLACE fact SET name = 'misses-results/' || :after WHERE name = 'misses-results/' || :before;
 UPDATE folder SET name = :after WHERE name = :before
+
+-- name: miss_results
+INSERT OR REPLACE INTO fact (name, value) SELECT 'misses-results/' || name, '' FROM folder
 
 -- name: park_waiting
 UPDATE job SET state = 'parked' WHERE folder = :folder AND state IN {waiting}
@@ -84,7 +88,8 @@ DELETE FROM command WHERE id IN (SELECT value FROM json_each(:commands))
 INSERT OR IGNORE INTO session (id, started_us) VALUES (:session, :now_us)
 
 -- name: forget_sessions
-DELETE FROM session WHERE id NOT IN (SELECT id FROM session ORDER BY started_us DESC LIMIT :kept)
+DELETE FROM session WHERE id <> :session
+AND id NOT IN (SELECT id FROM session ORDER BY started_us DESC LIMIT :kept)
 
 -- name: other_sessions
 SELECT id FROM session WHERE id <> :session

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FIRST_RUN: Final = "first-run/"
 """Prefix of the facts by which a rebuilt journal knows when the folders of the lost one were first healthy."""
 
+_MISSES_RESULTS: Final = "misses-results/"
+"""Prefix of the facts that say of which folders another journal knew results that this one may not have; also in `daemon.sql`."""
+
 _ADOPTED: Final = "adopted/"
 """Prefix of the facts that say which directory a person named as a folder's new place."""
 
@@ -158,6 +161,16 @@ class Folders:
         if self._store.fact(f"{_ADOPTED}{name}") is not None:
             with self._store.transaction():
                 self._store.set_fact(f"{_ADOPTED}{name}", None)
+
+    def misses_results(self, name: str) -> bool:
+        """Whether another journal may have known results of a folder that this one does not."""
+        return self._store.fact(f"{_MISSES_RESULTS}{name}") is not None
+
+    def mark_caught_up(self, name: str) -> None:
+        """Record that the results of a folder were adopted."""
+        if self.misses_results(name):
+            with self._store.transaction():
+                self._store.set_fact(f"{_MISSES_RESULTS}{name}", None)
 
     def check_journal_writable(self) -> None:
         """Check that the journal can be written, before a folder is held.

@@ -14,7 +14,7 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import JournalError
 from cutoutd.fs.durable import sync_directory
@@ -29,17 +29,22 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
 
+_EARLIER: Final = (
+    "it does not have the last session of this state directory: an earlier journal was put back, or another one. "
+    "What it does not know is taken over from the sidecars"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rebuilt:
-    """The record that the journal had to be rebuilt.
+    """The record that the journal had to be rebuilt, or that an earlier one was put back.
 
     Only the lost journal knew what a hosted folder had uploaded and may have been billed for, so nothing is uploaded until a
     person has looked: such folders wait for `cutoutd resume`. Local folders go on.
 
     Attributes:
         at_us: when, UTC microseconds.
-        aside: name of the old file in the state directory.
+        aside: name of the old file in the state directory; empty: an earlier journal was put back.
         cause: what was wrong with it.
     """
 
@@ -71,6 +76,13 @@ def rebuilt(store: Store) -> Rebuilt | None:
     """Return the record that this journal was rebuilt; None if it was not, or a person ran `cutoutd resume` since."""
     said = store.fact(REBUILT)
     return None if said is None else Rebuilt(**json.loads(said))
+
+
+def put_back_within(store: Store, now_us: int) -> None:
+    """Record, inside a transaction, that an earlier journal was put back: each of its folders has to adopt results."""
+    if store.write(SQL.miss_results):
+        store.set_fact(REBUILT, json.dumps(asdict(Rebuilt(at_us=now_us, aside="", cause=_EARLIER))))
+        get().warning("journal.earlier", why=_EARLIER)
 
 
 def _replace(path: Path, *, cause: str, now_us: int) -> Path:

@@ -1,7 +1,8 @@
 """The state directory: its owner, and the one process that uses it.
 
 The lock is a kernel lock on a file, so it ends with the process however that ends. The session id in the file distinguishes
-the rows of the running session from those of an ended one.
+the rows of the running session from those of an ended one. The file also has the last session that the journal recorded: a
+journal that does not have it is an earlier one that was put back, or another one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cutoutd.fs.private_directory import (
     check_private,
     open_private,
 )
+from cutoutd.journal.rebuild import put_back_within
 from cutoutd.journal.store import FILE_NAME, SQL
 from cutoutd.logs import get
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _LOCK_FILE = "lock"
 _SESSION_CHARACTERS = 32
 _SESSION = re.compile(rb"[0-9a-f]{32}")
+_LOCK_BYTES = 1024
+_RECORDED = 2  # the line with the last session that the journal recorded
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE_S = 0.03
 
@@ -119,6 +123,7 @@ class StateDirectory:
         path: path of the directory.
         session: id of this session of the daemon, 32 hex digits.
         previous_session: id of the last session before it, which has ended; None at the first start.
+        recorded_session: id of the last session that the journal recorded; None at the first start.
 
     Raises:
         AlreadyRunningError: another process has the lock.
@@ -142,10 +147,8 @@ class StateDirectory:
             raise _refusal(path, error) from error
         self._lock()
         try:
-            before = os.pread(self._descriptor, _SESSION_CHARACTERS, 0)
-            self.previous_session = before.decode() if _SESSION.fullmatch(before) else None
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{self.session}\n{os.getpid()}\n".encode(), 0)
+            self.previous_session, self.recorded_session = self._sessions_before()
+            self._write()
         except OSError as error:
             os.close(self._descriptor)
             raise _refusal(path, error) from error
@@ -154,6 +157,32 @@ class StateDirectory:
     def lock(self) -> Path:
         """The locked file: without its name, another process could lock the directory as well."""
         return self.path / _LOCK_FILE
+
+    def note_recorded(self) -> None:
+        """Write into the lock file that the journal has recorded this session.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        self.recorded_session = self.session
+        try:
+            self._write()
+        except OSError as error:
+            raise _refusal(self.path, error) from error
+
+    def _sessions_before(self) -> tuple[str | None, str | None]:
+        """Return the last session, and the last one that the journal recorded."""
+        lines = os.pread(self._descriptor, _LOCK_BYTES, 0).split(b"\n")
+        previous = lines[0].decode() if _SESSION.fullmatch(lines[0]) else None
+        # Earlier versions write two lines. A start that fails before the journal is open records nothing.
+        is_recorded = len(lines) > _RECORDED and _SESSION.fullmatch(lines[_RECORDED])
+        return previous, lines[_RECORDED].decode() if is_recorded else previous
+
+    def _write(self) -> None:
+        lines = (self.session, str(os.getpid()), self.recorded_session or "")
+        text = "".join(f"{line}\n" for line in lines).encode()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
 
     def _lock(self) -> None:
         for attempt in range(_LOCK_ATTEMPTS):
@@ -191,17 +220,22 @@ class DaemonSessions:
         self._clock = clock
         self._session = session
 
-    def begin(self, previous: str | None = None) -> frozenset[str]:
+    def begin(self, previous: str | None = None, recorded: str | None = None) -> frozenset[str]:
         """Record this session; returns the ended ones.
 
         Args:
             previous: the session before this one, which the state directory knows even if the journal was lost.
+            recorded: the last session that the journal recorded, as the state directory knows it. If this journal does not have it,
+                each of its folders has to adopt the results that only the other journal knew.
         """
+        is_other = recorded is not None and self._store.row(SQL.session, session=recorded) is None
         with self._store.transaction():
+            if is_other:
+                put_back_within(self._store, self._clock.now_us())
             for session in (previous, self._session):
                 if session is not None:
                     self._store.write(SQL.begin_session, session=session, now_us=self._clock.now_us())
-            self._store.write(SQL.forget_sessions, kept=KEPT_SESSIONS)
+            self._store.write(SQL.forget_sessions, kept=KEPT_SESSIONS, session=self._session)
         rows = self._store.rows(SQL.other_sessions, session=self._session)
         return frozenset(row["id"] for row in rows)
 

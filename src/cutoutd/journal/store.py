@@ -75,7 +75,8 @@ class JournalDamagedError(CutoutdError):
     ends_daemon = True
     advice = (
         "Start the daemon again: it sets this file aside and makes a new one from the folders and their "
-        "sidecars. Pictures that have a sidecar are not cut again."
+        "sidecars; if there is a sound journal in its place, such as a backup, it uses that, and takes what that one does "
+        "not know from the sidecars. Pictures that have a sidecar are not cut again."
     )
 
 

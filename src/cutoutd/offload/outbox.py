@@ -168,9 +168,7 @@ class Outbox:
         """
         self._comes_back = False
         if rebuilt:
-            self.closed = (
-                "the journal was rebuilt; what was uploaded before is unknown until `cutoutd resume`"
-            )
+            self.closed = "the journal was rebuilt or put back; what was uploaded before is unknown until `cutoutd resume`"
         elif self._crowded:
             self.closed = self._crowded
         elif self._clock.monotonic_s() < self._rests_until_s:
