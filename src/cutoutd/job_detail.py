@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 HOSTED: Final = "hosted"
 """Key of the detail of a result whose matte a hosted service made."""
 
+OWN_RESULT: Final = "own_result"
+"""Key of the detail of a skipped picture that is a result itself."""
+
+OWN_RESULT_DETAIL: Final[Mapping[str, Any]] = {
+    "why": "it is a cutout that cutoutd made; `cutoutd retry` has it cut all the same",
+    OWN_RESULT: True,
+}
+
 _TOO_LARGE = 1e18  # for a number that means anything here; a number in JSON may have any number of digits
 
 

@@ -98,6 +98,7 @@ HOT: dict[str, Callable[[Journal], Any]] = {
     "which of them it is": lambda journal: journal.moves.origins(_cut_one(journal), "s"),
     "decisions that wait": lambda journal: journal.review_decisions.pending("f"),
     "what is drawn over a cutout": _draw,
+    "whether a picture is a result": lambda journal: journal.reservations.is_result("s"),
     "sources that are missing": lambda journal: journal.history.note_missing("f", ["a.jpg"]),
 }
 

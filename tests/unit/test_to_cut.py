@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -73,12 +74,12 @@ def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
     cutouts = [shoot / "done" / "a.png", shoot / "done" / "web" / "a.jpg"]
     for file in (*cutouts, shoot / "done" / "other.jpg"):
         file.write_bytes(JPEG)
-    digest = "0" * 64
+    digest = hashlib.sha256(JPEG).hexdigest()
     document = {
         "schema": "cutoutd.sidecar/1",
         "job": 1,
         "folder": "f",
-        "source": {"path": "a.jpg", "bytes": 1, "mtime_ns": 1, "sha256": digest},
+        "source": {"path": "a.jpg", "bytes": 1, "mtime_ns": 1, "sha256": "0" * 64},
         "outputs": [{"path": name, "sha256": digest} for name in ("a.png", "web/a.jpg")],
     }
     (shoot / "done" / "a.png.json").write_text(json.dumps(document), encoding="utf-8")

@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,8 +19,7 @@ from cutoutd.fs.tree import Tree
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import Rules
 from cutoutd.intake.scan import Scan
-from cutoutd.publish.naming import sidecar_name
-from cutoutd.publish.sidecar import read_sidecar
+from cutoutd.publish.own_results import OwnResults
 from cutoutd.recipe import Format
 
 if TYPE_CHECKING:
@@ -85,9 +84,9 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
     for one in named:
         if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where access is refused
             root = Path(os.path.realpath(one))
-            there, others = _pictures_below(root, output)
+            there, others, own = _pictures_below(root, output)
             unread |= others
-            cutouts |= (own := _own_cutouts(root, there))
+            cutouts |= own
             below = [file for file in there if file not in own]
             if own and not below:
                 raise UsageError(
@@ -200,39 +199,30 @@ def refuse_originals(target: Target, pictures: InputPictures, *, overwrite: bool
         )
 
 
-def _pictures_below(root: Path, output: Path) -> tuple[list[Path], dict[Path, str]]:
-    """Return the pictures below a folder, and those of formats that are not read with what they seem to be; both in order."""
+def _pictures_below(root: Path, output: Path) -> tuple[list[Path], dict[Path, str], set[Path]]:
+    """Return the pictures below a folder, those of formats that are not read with what they seem to be, and our own cutouts.
+
+    The first two are in order; the cutouts are among the pictures.
+    """
     inside = [output.relative_to(root).as_posix()] if output.is_relative_to(root) and output != root else []
     scan = Scan(os.fspath(root), Rules(include=("*",), exclude=(), recursive=True, subtrees=tuple(inside)))
     found: list[Path] = []
     unread: dict[Path, str] = {}
+    results, tree = OwnResults(), Tree(root)
     try:
         for seen in scan:
+            results.note(seen.path)
             probe = open_probe(os.fspath(root), seen.path)
             if probe is not None and probe.kind is not FileKind.OTHER:
                 found.append(root / seen.path)
             elif probe is not None and is_unread_picture(probe.hint):
                 unread[root / seen.path] = probe.hint
+        own = {file for file in found if results.has(tree, file.relative_to(root).as_posix())}
     except OSError as error:
         raise UsageError(
             f"it cannot be read ({error.strerror})", path=root, advice="Name one that you may read."
         ) from error
-    return sorted(found), dict(sorted(unread.items()))
-
-
-def _own_cutouts(root: Path, files: Sequence[Path]) -> set[Path]:
-    """Return the files that a sidecar beside them lists as cutouts; an unreadable sidecar is ignored."""
-    tree = Tree(root)
-    own: set[Path] = set()
-    for file in files:
-        path = file.relative_to(root).as_posix()
-        with suppress(OSError), tree.entry(sidecar_name(path)) as entry:
-            said = read_sidecar(entry)
-            first = "" if said is None else next(iter(said.outputs), "")
-            if said is not None and first and f"/{file}".endswith(f"/{first}"):
-                output = os.fspath(file)[: -len(first)]
-                own.update(Path(f"{output}{one}") for one in said.outputs)
-    return own.intersection(files)
+    return sorted(found), dict(sorted(unread.items())), own
 
 
 _CHUNK: Final = 1 << 20

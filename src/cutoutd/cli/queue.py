@@ -143,8 +143,8 @@ def jobs(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     States at the end: done, failed, review (held back: you accept or reject it),
     unchanged (the same picture as before), gone (removed or replaced before its
     turn), unknown (sent, and never answered), parked (its folder was taken out
-    of the configuration), skipped (it was there before, or the other file of
-    its shot is cut).
+    of the configuration), skipped (it was there before, the other file of its
+    shot is cut, or it is a cutout itself).
     """
     chosen = find_settings(config, input_dir, output_dir)
     reader = Reader(open_journal(chosen.service.state_dir))

@@ -58,7 +58,7 @@ def retry(
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
-    jobs = find_jobs(picture or [], reader, chosen, listed_by="cutoutd jobs")
+    jobs = find_jobs(picture or [], reader, chosen, listed_by="cutoutd jobs", skipped=True)
     require_configured(jobs, chosen)
     _refuse(jobs, reader)
     count = len(jobs)

@@ -114,7 +114,9 @@ class Outcomes:
         folder.opener.discard(held.task)
 
     def _send(self, job: Job, folder: HotFolder, copy: Exported) -> None:
-        if not self._coordinator.exported(job, copy):
+        if self._journal.is_own_result(job, copy.source.sha256):
+            folder.delivery.leave_out_result(job, copy.source.sha256)
+        elif not self._coordinator.exported(job, copy):
             folder.delivery.reject_report(job)
 
     def _handle_failure(self, job: Job, folder: HotFolder, failure: Failure) -> None:

@@ -22,6 +22,7 @@ from cutoutd.delivery.steps import (
     Decide,
     Deliver,
     DeliverMoved,
+    DeliverResult,
     DeliverUnchanged,
     Done,
     Repair,
@@ -216,6 +217,10 @@ class Delivery:
     def deliver_moved(self, job: Job, sha256: str) -> None:
         """Handle a picture whose bytes are those of a source that vanished elsewhere."""
         self._submit(DeliverMoved(job=job, sha256=sha256))
+
+    def leave_out_result(self, job: Job, sha256: str) -> None:
+        """Skip a picture whose bytes are those of a published result."""
+        self._submit(DeliverResult(job=job, sha256=sha256))
 
     def carry_out_decision(self, job: Job) -> None:
         """Carry out a person's decision about a doubtful cutout."""

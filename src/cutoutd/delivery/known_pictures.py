@@ -1,4 +1,4 @@
-"""Pictures that need no cut: they are published and unchanged, or were renamed or moved.
+"""Pictures that need no cut: they are published and unchanged, were renamed or moved, or are results themselves.
 
     a worker reports the bytes of a vanished source -> its result is staged again -> published like any other, with its
     sidecar -> the earlier names are released
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.failures import INVENTED
-from cutoutd.delivery.steps import Done, MakePlan
+from cutoutd.delivery.steps import DeliverMoved, DeliverResult, DeliverUnchanged, Done, MakePlan
 from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import scan_file
 from cutoutd.intake.verification import has_bytes, sha256_of
-from cutoutd.job_detail import failure_in
+from cutoutd.job_detail import OWN_RESULT_DETAIL, failure_in
 from cutoutd.jobs import Cut, JobState
 from cutoutd.publish.displaced import DIRECTORY
 from cutoutd.publish.faults import storage_faults
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from cutoutd.delivery.displaced import DisplacedResults
     from cutoutd.delivery.failures import FailedJobs, FailureRecords
     from cutoutd.delivery.originals import OriginalsCleanup
-    from cutoutd.delivery.steps import DeliverMoved, DeliverUnchanged
     from cutoutd.jobs import Job, Origin, Published
     from cutoutd.journal.reservations import LastPublished
 
@@ -71,6 +70,17 @@ class KnownPictures:
     originals: OriginalsCleanup
     displaced: DisplacedResults
     former_paths: FormerPaths
+
+    def deliver(self, step: DeliverUnchanged | DeliverMoved | DeliverResult) -> MakePlan | Done:
+        """Handle a known picture; if a result moves along with it, that is to be published."""
+        match step:
+            case DeliverMoved():
+                return self.deliver_moved(step)
+            case DeliverUnchanged():
+                self.deliver_unchanged(step)
+            case DeliverResult():
+                self.leave_out_result(step)
+        return Done()
 
     def deliver_unchanged(self, step: DeliverUnchanged) -> None:
         """Finish the job of a picture that is published already; its original is moved or deleted if the settings say so."""
@@ -146,6 +156,19 @@ class KnownPictures:
         else:
             self._cut(job)
         return Done()
+
+    def leave_out_result(self, step: DeliverResult) -> None:
+        """Skip a picture that is a published result, which a person has moved or copied into the input."""
+        job = step.job
+        if not has(self.context, job, step.sha256):
+            self.failed_jobs.reject_report(job)  # else a false report would keep a picture from being cut
+            return
+        self.context.publisher.discard(job.id)
+        self.failures.clear(job)
+        self.context.journal.leave_out_result(job, step.sha256)
+        why = OWN_RESULT_DETAIL["why"]
+        self.context.log.info("file.own-result", job=job.id, path=job.path, why=why)
+        self.context.job_ended(job, JobState.SKIPPED, why)
 
     def _cut(self, job: Job) -> None:
         """Queue a job to be cut as a new picture."""

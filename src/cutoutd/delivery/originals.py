@@ -23,6 +23,7 @@ from cutoutd.job_detail import JobResult
 from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.original_file import CleanupOutcome, current_sha256, delete_original, keep_original
 from cutoutd.publish.originals import OriginalsFolder
+from cutoutd.publish.own_results import named_beside
 from cutoutd.publish.verified import private
 from cutoutd.settings.types import Companions, Originals
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
+_RESULT: Final = "it is a cutout itself, and the picture that it was made of may be gone"
+
 LONGEST_S: Final = 300.0
 """The longest pause: an original that stays is not urgent, and each try reads all of it."""
 
@@ -106,6 +109,11 @@ class OriginalsCleanup:
         while self._queue:
             job, sha256 = self._queue[0]
             try:
+                if self._is_result(job, sha256):
+                    self._journal.queue.cleaned_up(job.id)
+                    self._log.info("original.kept", job=job.id, path=job.path, why=_RESULT)
+                    self._drop_first()
+                    continue
                 outcome, companions = self._dispose(job, sha256)
                 self._note(job, outcome)
             except TemporaryError as error:
@@ -127,6 +135,20 @@ class OriginalsCleanup:
             self._refusals, self._is_logged = 0, False
             went = {"companions": companions} if companions else {}
             self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
+
+    def _is_result(self, job: Job, sha256: str) -> bool:
+        """Whether an original is a result of another picture, which a person has had cut again.
+
+        The original of that may be gone, so this may be all that is left of it.
+
+        Raises:
+            TemporaryError: the disk, the share or the journal fails.
+        """
+        if job.id in self._gone:
+            return False
+        with storage_faults(self._folder.input):
+            inputs = Tree(self._folder.input, self._context.boundary())
+            return self._journal.reservations.is_result(sha256) or sha256 in named_beside(inputs, job.path)
 
     def _drop_first(self) -> None:
         """Remove the first waiting original from the queue of this session."""

@@ -17,6 +17,7 @@ from cutoutd.delivery.steps import (
     Decide,
     Deliver,
     DeliverMoved,
+    DeliverResult,
     DeliverUnchanged,
     Done,
     MakePlan,
@@ -114,11 +115,8 @@ class PublicationSteps:
         match step:
             case Deliver():
                 return self._deliver(step)
-            case DeliverUnchanged():
-                self.known.deliver_unchanged(step)
-                return Done()
-            case DeliverMoved():
-                return self.known.deliver_moved(step)
+            case DeliverUnchanged() | DeliverMoved() | DeliverResult():
+                return self.known.deliver(step)
             case Decide():
                 return self._decide(step)
             case MakePlan():
@@ -133,7 +131,7 @@ class PublicationSteps:
             case Repair():
                 return self._repair(step)
 
-    def _deliver(self, step: Deliver) -> MakePlan | Done:
+    def _deliver(self, step: Deliver) -> MakePlan | DeliverResult | Done:
         """Check whether the worker's report can be true, before anything is done with it."""
         job, cut, folder = step.job, step.cut, self.context.folder
         wanted = [(number, one.format) for number, one in enumerate(self.context.renditions(job))]
@@ -151,6 +149,8 @@ class PublicationSteps:
         if is_lie:
             self.failed_jobs.reject_report(job)
             return Done()
+        if self.context.journal.is_own_result(job, cut.source.sha256):
+            return DeliverResult(job=job, sha256=cut.source.sha256)
         self.displaced.displace_for(job)
         publication = replace(
             self.context.publication(job, cut, doubtful=self._is_doubtful(cut)),

@@ -1,5 +1,6 @@
 """Publication as values: a step contains all it needs, so that any thread can take it, and take it again after a failure.
 
+    DeliverResult ────▶ Done
     Deliver ──────┐
     DeliverMoved ─┼─▶ MakePlan ──▶ CarryOut ──▶ Commit ──▶ Done
     Decide ───────┘      ▲            │
@@ -143,6 +144,14 @@ class DeliverMoved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeliverResult:
+    """A worker found the source's bytes to be those of a published result."""
+
+    job: Job
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Decide:
     """A person has decided about a doubtful result."""
 
@@ -213,7 +222,18 @@ class Repair:
         return cls(job=job, plan=Plan.from_json(job.detail["plan"]), facts=ResultFacts.of_job(job))
 
 
-Step = Deliver | DeliverUnchanged | DeliverMoved | Decide | MakePlan | CarryOut | Commit | Abandon | Repair
+Step = (
+    Deliver
+    | DeliverUnchanged
+    | DeliverMoved
+    | DeliverResult
+    | Decide
+    | MakePlan
+    | CarryOut
+    | Commit
+    | Abandon
+    | Repair
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

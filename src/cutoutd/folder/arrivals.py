@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cutoutd.errnos import NO_WAY
 from cutoutd.faults.isolation import is_expected, unforeseen
 from cutoutd.file_signatures import FileKind
+from cutoutd.folder.own_results import ArrivedResults, Skip
 from cutoutd.folder.pairing import LeaveOut, Pairing, Take, Wait
 from cutoutd.folder.skipped_entries import PendingReasons
 from cutoutd.folder.source_changes import MissingSources, Rehashing
@@ -46,7 +47,7 @@ _PROVISIONAL_NS: Final = 2_000_000_000
 """A modification time in whole seconds that is younger than this may also be that of a later write."""
 
 
-_WAS_THERE: Final = 'it was there before the first start, and existing = "skip"'
+_WAS_THERE: Final = {"why": 'it was there before the first start, and existing = "skip"'}
 
 
 class Arrivals:
@@ -85,6 +86,7 @@ class Arrivals:
         self._first_scan_over_s: float | None = None
         self._no_pictures: dict[str, tuple[int, int]] = {}
         self._pending = PendingReasons(scope.name)
+        self._results = ArrivedResults(scope)
         self._rehashing = Rehashing(scope)
         self._missing = MissingSources(scope, self._rehashing)
 
@@ -133,6 +135,7 @@ class Arrivals:
             else:
                 self._isolated(seen.path, partial(self._observe, seen))
         self._skipped.forget_others(self._no_pictures)
+        self._results.forget_others(lambda path: path in self._no_pictures or path in self._tracker)
         self._missing.scanned(scan)
         if self._first_scan_over_s is None:
             self._first_scan_over_s = self._clock.monotonic_s()
@@ -155,7 +158,7 @@ class Arrivals:
             and (before_us is None or not self._came_after(seen, before_us))
         )
         while batch := list(islice(unknown, BATCH)):
-            self._sources.accept(self._folder, batch, state=JobState.SKIPPED, why=_WAS_THERE)
+            self._sources.accept(self._folder, batch, state=JobState.SKIPPED, detail=_WAS_THERE)
 
     def examine(self, paths: Iterable[str]) -> None:
         """Look at files for which events or requests have arrived.
@@ -198,7 +201,8 @@ class Arrivals:
         self._missing.write()
         self.examine(self._rehashing.step())
         accepted = 0
-        while due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH):
+        self._results.begin()
+        while self._results.has_turn and (due := self._tracker.due(self._clock.monotonic_s(), limit=BATCH)):
             # Files that may wait for a partner come last: the partner may be among the others.
             alone, others = [], []
             for path in due:
@@ -215,6 +219,7 @@ class Arrivals:
         """Accept settled files, or record them as left out; returns how many are to be cut."""
         cut: list[Version] = []
         left_out: list[tuple[Version, str]] = []
+        results: list[Version] = []
         for path in due:
             version = self._isolated(path, partial(self._settled_or_held_up, path))
             self._pending.waits_for(path, None)
@@ -224,6 +229,8 @@ class Arrivals:
                     cut.append(taken)
                 case LeaveOut(partner=partner), Version() as spared:
                     left_out.append((spared, partner))
+                case Skip(), Version() as own:
+                    results.append(own)
         done: list[Version] = []
         if cut:
             cut = self._write_isolated(cut, self._accept_all, lambda version: version.path)
@@ -233,7 +240,9 @@ class Arrivals:
                 left_out, partial(self._sources.leave_out, self._folder), lambda pair: pair[0].path
             )
             self._log.debug("files.left-out", count=len(done))
-        for version in (*cut, *done):
+        if results:
+            results = self._write_isolated(results, self._results.skip, lambda version: version.path)
+        for version in (*cut, *done, *results):
             self._tracker.forget(version.path)
             self._missing.accepted(version.path)
             self._pending.taken(version.path)
@@ -271,12 +280,17 @@ class Arrivals:
             self._tracker.hold(path, now_s)
             return None
 
-    def _decided(self, version: Version) -> Take | LeaveOut | Wait | None:
-        """Return the decision about a settled file's pair; None if it cannot be made now."""
+    def _decided(self, version: Version) -> Take | LeaveOut | Wait | Skip | None:
+        """Return the decision about a settled file; None if it cannot be made now."""
         path = version.path
         # A file that is looked at again because its time was too coarse to be trusted is the one it was.
         came_us = 0 if self._sources.was_seen(self._folder, version) else self._came_us(path)
         try:
+            match self._results.is_one(version):
+                case True:
+                    return Skip()
+                case None:
+                    return None
             decision = self._pairing.decide(path, came_us)
         except OSError as error:
             self._hold_up(path, error)
@@ -301,6 +315,7 @@ class Arrivals:
         self._skipped.scanned(scan)
 
     def _observe(self, seen: ScannedFile) -> None:
+        self._results.note(seen.path)
         if self._no_pictures.get(seen.path) == (seen.size, seen.mtime_ns):
             return
         version, is_first_look = self._version(seen), self._first_scan_over_s is None

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import to_valid_utf8
+from cutoutd.job_detail import OWN_RESULT_DETAIL
 from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
 from cutoutd.journal.corrections import Corrections
@@ -146,6 +147,19 @@ class Journal:
         if left is not None:
             self.moves.forget_moved(job, left)
         return dropped
+
+    def is_own_result(self, job: Job, sha256: str) -> bool:
+        """Whether a picture is a published result that nobody asked to have cut.
+
+        Args:
+            job: job of the picture.
+            sha256: SHA-256 of its bytes.
+        """
+        return not job.forced and self.reservations.is_result(sha256) and not self.submissions.has(job.id)
+
+    def leave_out_result(self, job: Job, sha256: str) -> None:
+        """Finish the job of a picture that is a result itself: it is not cut."""
+        self.queue.finish(job.id, JobState.SKIPPED, detail=dict(OWN_RESULT_DETAIL), sha256=sha256)
 
     def correct(self, job: Job, request: FixRequest, detail: Mapping[str, Any]) -> bool:
         """Write, undo or clear a correction of a job's cutout, and queue the job to be cut accordingly.

@@ -10,6 +10,9 @@ SELECT folder, path, generation FROM reservation WHERE key = :key
 -- name: outputs
 SELECT rendition, review, target, sha256 FROM output WHERE {source}
 
+-- name: is_result
+SELECT 1 FROM output WHERE sha256 = :sha256 LIMIT 1
+
 -- name: outputs_of_earlier
 SELECT target FROM output WHERE folder = :folder AND path = :path AND generation BETWEEN 0 AND :last
 

@@ -73,10 +73,11 @@ def _recorded_of(path: bytes, job: sqlite3.Row | None, published: sqlite3.Row | 
     if job is not None and published is not None and published["generation"] < job["generation"]:
         published = None  # of an earlier source of this path
     state = JobState.GONE if job is None else JobState(job["state"])
+    is_result = job is not None and bool(job["is_result"])  # of a shot, and no recording of it
     return Recorded(
         path=os.fsdecode(path),
         known=state is not JobState.GONE,
-        is_covered=published is not None or state not in _LOST,
+        is_covered=published is not None or not (is_result or state in _LOST),
         left_out=published is None and state is JobState.SKIPPED,
         until_us=_until_us(job, published),
     )

@@ -108,6 +108,10 @@ class Reservations:
             for row in rows
         )
 
+    def is_result(self, sha256: str) -> bool:
+        """Whether a result with this SHA-256 is published, in any folder."""
+        return self._store.row(SQL.is_result, sha256=sha256) is not None
+
     def last_result(self, folder: str, path: str, *, generation: int | None = None) -> dict[str, Any]:
         """Return the lasting part of the last result at a path: its outputs, and whether one was skipped or is doubtful.
 

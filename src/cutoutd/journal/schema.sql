@@ -93,6 +93,7 @@ CREATE TABLE output (
     sha256     TEXT    NOT NULL,
     PRIMARY KEY (folder, path, generation, rendition, review)
 ) WITHOUT ROWID;
+CREATE INDEX output_sha256 ON output (sha256);
 
 -- The published versions. A source with a generation below 0 is displaced: another picture was moved to its result's name, or to
 -- its path. Its own picture may be elsewhere by now, without a job that is over.

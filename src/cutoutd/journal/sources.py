@@ -198,26 +198,30 @@ class Sources:
         return left_out
 
     def accept(
-        self, folder: str, versions: Iterable[Version], *, state: JobState = JobState.QUEUED, why: str = ""
+        self,
+        folder: str,
+        versions: Iterable[Version],
+        *,
+        state: JobState = JobState.QUEUED,
+        detail: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Write new versions, all in one transaction; older versions that still wait are gone.
 
         Args:
             folder: name of the folder.
             versions: the versions; none of them is known.
-            state: QUEUED, or SKIPPED for files that were there before the first start.
-            why: the reason, if they are skipped.
+            state: QUEUED, or SKIPPED for files that are not to be cut.
+            detail: the reason, if they are skipped, as `cutoutd.job_detail.JobResult` reads it.
 
         Returns:
             The jobs' ids; a file that had vanished before its turn has the job that it had.
         """
         now = self._clock.now_us()
         accepted = list(versions)
-        detail = {"why": why} if why else {}
         with self._store.transaction():
             jobs = [
                 (revive(self._store, folder, version) if state is JobState.QUEUED else None)
-                or self._insert(folder, version, state, now, detail)
+                or self._insert(folder, version, state, now, dict(detail or {}))
                 for version in accepted
             ]
         self._remember(folder, accepted)

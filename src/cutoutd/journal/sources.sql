@@ -46,7 +46,7 @@ SELECT path, generation, gone, published_us FROM published
 WHERE folder = :folder AND path > :after AND path < :before AND generation >= 0
 
 -- name: recordings
-SELECT path, generation, state, missing_us, finished_us FROM job
+SELECT path, generation, state, missing_us, finished_us, json_extract(detail, '$.own_result') IS NOT NULL AS is_result FROM job
 WHERE folder = :folder AND path > :after AND path < :before AND newest = 1
 
 -- Of a version that the journal has a row for.

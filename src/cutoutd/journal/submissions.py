@@ -132,6 +132,10 @@ class Submissions:
         row = self._store.row(SQL.submission, key=key)
         return None if row is None else _submission(row)
 
+    def has(self, job: int) -> bool:
+        """Whether a program submitted the picture of a job."""
+        return self._store.row(SQL.is_submitted, job=job) is not None
+
     def states(self, keys: Collection[str]) -> dict[str, SubmissionState]:
         """Return the states of many requests, by key, in one statement; unknown keys are left out."""
         rows = self._store.rows(SQL.submission_states, keys=json.dumps(list(keys)))

@@ -15,6 +15,9 @@ SELECT submission.key, submission.refused IS NOT NULL AS is_refused, job.state F
 CROSS JOIN submission ON submission.key = asked.value
 LEFT JOIN job ON job.id = submission.job
 
+-- name: is_submitted
+SELECT 1 FROM submission WHERE job = :job LIMIT 1
+
 -- name: submissions
 SELECT submission.* FROM json_each(:keys) AS asked CROSS JOIN submission ON submission.key = asked.value
 
