@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -165,3 +166,34 @@ def test_a_caption_or_a_move_with_it_does_not_cut_a_picture_again(
     (bench.root / "turned.jpg").rename(path.with_name("b.jpg"))
     bench.wait_for(lambda: (bench.output / "b.png").stat().st_ino != followed, "the turned picture's result")
     assert daemon.end() == 0
+
+
+def test_a_copied_folder_never_gets_the_history_of_the_original(bench: Bench) -> None:
+    """It is added under a name of its own, and later gets the name of the original, which is retired: nothing is cut twice."""
+    copy, out = bench.root / "in-copy", bench.root / "out-copy"
+    original = {"name": "one", "input": os.fspath(bench.input), "output": os.fspath(bench.output)}
+    second = {"input": os.fspath(copy), "output": os.fspath(out)}
+    bench.drop("a.jpg")
+    configuration = configured(bench, original)
+    once = ("run", "--once", "--config", configuration)
+    assert bench.call(*once).returncode == 0
+    shutil.copytree(bench.input, copy)
+    shutil.copytree(bench.output, out)  # its sidecars say that a.jpg is cut
+    bench.drop("../in-copy/b.jpg", hue=1)
+    configured(bench, original, {"name": "three", **second})
+    checked = bench.call("check", "--config", configuration)
+    assert "one is a copy of the other" in " ".join(checked.stdout.replace("#", "").split())
+    added = bench.call(*once)
+    assert added.stdout.startswith("1 cut"), added.stdout + added.stderr
+    assert "folder.copied" in added.stdout + added.stderr
+    assert "is a copy of the other" not in bench.call("check", "--config", configuration).stdout
+    configured(bench, {"name": "one", **second})
+    renamed = bench.call(*once)
+    assert renamed.stdout.startswith("0 cut, 0 to review, 0 failed, 0 unchanged"), renamed.stdout
+    assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
+    assert {
+        (job["path"], job["state"]) for job in listed(bench, configuration) if job["folder"] == "one"
+    } == {
+        ("a.jpg", "done"),
+        ("b.jpg", "done"),
+    }

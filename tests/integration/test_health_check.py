@@ -30,7 +30,7 @@ from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.parts import NAME, folder_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cutoutd.settings.schema import Folder
     from tests.conftest import FakeClock
@@ -47,7 +47,12 @@ def journal(clock: FakeClock) -> Iterator[Journal]:
 
 
 def gate_of(
-    folder: Folder, journal: Journal, *, min_free_mb: int = 0, state_dir: Path | None = None
+    folder: Folder,
+    journal: Journal,
+    *,
+    min_free_mb: int = 0,
+    state_dir: Path | None = None,
+    configured: Sequence[Folder] = (),
 ) -> HealthCheck:
     """Return the health check of a folder, as when the daemon starts."""
     return HealthCheck(
@@ -58,6 +63,7 @@ def gate_of(
         state_dir=state_dir or folder.input,
         lease=Lease(run="run-1", is_dead=journal.sessions.is_dead, clock=Clock()),
         overlaps=Overlaps(Path("/no-state"), "run-1"),
+        configured=lambda: {one.name: os.fspath(one.input) for one in configured},
     )
 
 
@@ -97,6 +103,67 @@ def test_the_first_start_marks_the_input_and_makes_the_output(tmp_path: Path, jo
         inode=folder.input.stat().st_ino,
         read_only=False,
     )
+
+
+def copied(tmp_path: Path, journal: Journal) -> tuple[Folder, HealthCheck, str]:
+    """Return a folder whose input is a copy of another one's, marker included, its check, and the marker's UUID."""
+    original = folder_in(tmp_path)
+    uuid = open_once(original, journal)
+    shutil.copytree(original.input, tmp_path / "copy")
+    (tmp_path / "outputs").mkdir()
+    copy = folder_in(tmp_path / "outputs", name="three", input=str(tmp_path / "copy"))
+    return copy, gate_of(copy, journal, configured=(original, copy)), uuid
+
+
+def test_a_copy_of_a_folder_gets_a_marker_of_its_own(tmp_path: Path, journal: Journal) -> None:
+    """Before, both had one UUID, and one got the other's pictures once its name was given to it."""
+    copy, health, uuid = copied(tmp_path, journal)
+    assert health.check() is None
+    health.remember()
+    own = marker.read(os.fspath(copy.input))
+    assert own not in (None, uuid)
+    assert marker.read(os.fspath(tmp_path / "in")) == uuid
+    known = journal.folders.recall("three")
+    assert known is not None
+    assert known.marker == own
+    renamed = folder_in(tmp_path / "outputs", input=str(copy.input))
+    again = gate_of(renamed, journal, configured=(renamed,))
+    assert again.check() is None
+    assert journal.folders.recall(NAME) == known
+    assert journal.folders.recall("three") is None
+
+
+def test_a_folder_of_which_it_cannot_be_told_whether_it_is_a_copy_stands_by(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Until a person says that it is a folder of its own."""
+    copy, health, uuid = copied(tmp_path, journal)
+    known = journal.folders.recall(NAME)
+    assert known is not None
+    journal.folders.remember(NAME, replace(known, inode=None))  # as an earlier version did
+    closed = health.check()
+    assert closed is not None
+    assert closed[0] is FolderState.STANDING_BY
+    assert "cutoutd adopt three" in closed[1]
+    assert marker.read(os.fspath(copy.input)) == uuid
+    there = copy.input.stat()
+    journal.folders.adopt(NewPlace(folder="three", device=there.st_dev, inode=there.st_ino))
+    assert health.check() is None
+    assert marker.read(os.fspath(copy.input)) != uuid
+
+
+def test_a_copy_that_another_machine_works_on_keeps_its_marker(tmp_path: Path, journal: Journal) -> None:
+    """That machine would stand by otherwise."""
+    copy, health, uuid = copied(tmp_path, journal)
+    theirs = Lease(run="theirs", is_dead=lambda _: False, clock=Clock())
+    (tmp_path / "copy" / ".cutoutd-folder.term-1").unlink()
+    marker_file = copy.input / marker.NAME
+    marker_file.write_text(marker.text(uuid))
+    assert theirs.acquire(os.fspath(copy.input), uuid).ours
+    closed = health.check()
+    assert closed is not None
+    assert "another machine works on it" in closed[1]
+    assert marker.read(os.fspath(copy.input)) == uuid
 
 
 def test_a_first_start_that_was_interrupted_is_a_first_start_again(tmp_path: Path, journal: Journal) -> None:

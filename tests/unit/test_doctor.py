@@ -121,6 +121,13 @@ def test_events_that_are_insisted_on_where_none_come_are_a_problem() -> None:
     assert levels(judged(folder=native, input=share), "watch") == [Level.PROBLEM]
 
 
+def test_a_folder_with_the_marker_of_another_one_is_named() -> None:
+    """One is a copy of the other."""
+    found = [one for one in judged(replace(KNOWN, same_marker=("shoes",))) if one.check == "marker"]
+    assert [one.level for one in found] == [Level.NOTE, Level.OK]
+    assert "shoes" in found[0].seen
+
+
 def test_a_daemon_that_does_not_work_on_a_folder_is_a_problem() -> None:
     """The finding has the daemon's reason."""
     closed = replace(KNOWN, live={"watching": "standing by", "why": "the share is away"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from cutoutd.errors import UsageError
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.folders import Folders, NewPlace
 from cutoutd.lease import marker
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def adopt(
@@ -39,7 +42,9 @@ def adopt(
     store = open_journal(chosen.service.state_dir)
     folders = Folders(store, Clock())
     known = folders.recall(name)
-    if known is None or known.input != os.fspath(root):
+    if known is not None and known.input != os.fspath(root):
+        known = None
+    if known is None and not _is_marked_as_another(folders, root, name):
         raise UsageError(
             f"cutoutd has not worked on the folder {printable(name)} yet, so any directory will do",
             path=root,
@@ -54,7 +59,7 @@ def adopt(
             path=root,
             advice="Make it, or connect its disk or share.",
         ) from error
-    if uuid == known.marker:
+    if known is not None and uuid == known.marker:
         print(f"This is the directory that cutoutd knows as {printable(name)}; nothing is to be done.")
         return
     commands = Commands(store, Clock())
@@ -68,3 +73,12 @@ def adopt(
         done=f"{printable(os.fspath(root))} is the place of {printable(name)} from now on.{left}",
         later=f"{printable(os.fspath(root))} is the place of {printable(name)}.{left}",
     )
+
+
+def _is_marked_as_another(folders: Folders, root: Path, name: str) -> bool:
+    """Whether a directory has the marker of another folder, and so may be a copy of it."""
+    try:
+        uuid = marker.read(os.fspath(root))
+    except OSError:
+        return False
+    return uuid is not None and bool(folders.marked(uuid).keys() - {name})

@@ -17,7 +17,7 @@ from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.cli.registry import Invocation, entries
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of
 from cutoutd.doctor import overlaps
-from cutoutd.errors import ConfigurationError, UsageError
+from cutoutd.errors import ConfigurationError, StorageError, UsageError
 from cutoutd.file_signatures import FileKind
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
@@ -25,6 +25,7 @@ from cutoutd.intake.rules import rules_of
 from cutoutd.intake.scan import Scan
 from cutoutd.journal import predecessor
 from cutoutd.journal.state import check_state
+from cutoutd.lease import marker
 from cutoutd.models import catalog
 from cutoutd.overview.forecast import forecast
 from cutoutd.settings import document, loader, places
@@ -72,6 +73,7 @@ def check(
     if hindered:
         print("#")
     notes += [*describe_egress(chosen), *(f"{name}: {word}" for name, word in older_score_limits(chosen))]
+    notes += _describe_copies(chosen, survey.silent)
     notes += _describe_work(chosen, survey.silent)
     for note in notes:
         print(wrapped(printable(f"# {note}"), sys.stdout))
@@ -115,6 +117,23 @@ def pictures_in(folder: Folder) -> int:
     """
     root = os.fspath(folder.input)
     return _count(root, Scan(root, rules_of(folder)))
+
+
+def _describe_copies(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
+    """Yield which folders are copies of others, marker included."""
+    first: dict[str, str] = {}
+    for folder in chosen.folder:
+        if folder.name in silent:
+            continue
+        try:
+            uuid = marker.read(os.fspath(folder.input))
+        except (OSError, StorageError):
+            continue  # reported as an obstacle, or at the start
+        if uuid is not None and first.setdefault(uuid, folder.name) != folder.name:
+            yield (
+                f"{folder.name}: its {marker.NAME} is also in the input of {first[uuid]}: one is a copy of the other. "
+                "A copy that was not worked on yet gets one of its own at the start"
+            )
 
 
 def _describe_work(chosen: Settings, silent: Collection[str]) -> Iterator[str]:

@@ -117,6 +117,13 @@ def examine(case: Case) -> list[Finding]:
                 live=live,
                 min_free_mb=settings.service.min_free_disk_mb,
                 platform=sys.platform,
+                same_marker=tuple(
+                    other.name
+                    for other, others_sights in seen
+                    if other is not folder
+                    and sights.get("marker") not in (None, "")
+                    and others_sights.get("marker") == sights["marker"]
+                ),
             ),
         )
     found += [*state.judge(settings), *hooks.judge(settings)]

@@ -50,12 +50,14 @@ class FolderFacts:
         live: its status from the running daemon; empty without one.
         min_free_mb: free space, in MiB, below which no new file is taken.
         platform: platform, as in ``sys.platform``.
+        same_marker: other folders whose inputs have the same marker.
     """
 
     remembered: FolderMemory | None
     live: Mapping[str, Any]
     min_free_mb: int
     platform: str
+    same_marker: tuple[str, ...] = ()
 
 
 def collect(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
@@ -151,6 +153,12 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Ite
             "marker",
             "the input cannot be written to",
             "So it carries no marker: another machine that works on it, or another disk in its place, is harder to detect.",
+        )
+    if known.same_marker:
+        yield about.note(
+            "marker",
+            f"its marker is also in the input of {', '.join(known.same_marker)}: one is a copy of the other",
+            "A copy that was not worked on yet gets a marker of its own at its start. Others are told apart by their paths.",
         )
     if remembered is None or remembered.input != os.fspath(folder.input):
         yield about.ok("marker", "it was not worked on before with this journal")

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import CutoutdError
-from cutoutd.folder.identity import KnownFolder, MarkerAction, NewFolder, decide, identify
+from cutoutd.folder.identity import (
+    KnownFolder,
+    MarkerAction,
+    NewFolder,
+    copy_text,
+    decide,
+    identify,
+    is_adopted,
+    is_copy,
+)
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.durable import make_directory
@@ -192,22 +201,50 @@ class HealthCheck:
 
     def _find(self, root: str, *, network: bool) -> tuple[FolderState, str] | None:
         found = marker.find(root, network=network)
-        self._identify(root, found)
+        if not self.is_identified:
+            known, before = self._identify(root, found), found.uuid
+            if isinstance(known, NewFolder) and known.copied_from is not None:
+                if why := self._renew(root, found, known.copied_from):
+                    return FolderState.STANDING_BY, why
+                found = marker.find(root, network=network)
+            self._take_up(known)
+            if before is not None and found.uuid != before:
+                self._memory.note_copy(self._folder.name, before)
         return self._compare(root, found)
 
-    def _identify(self, root: str, found: marker.RootState) -> None:
-        """Find out, once, which of the journal's folders this is: by its marker, not by its name."""
-        if self.is_identified:
-            return
+    def _identify(self, root: str, found: marker.RootState) -> KnownFolder | NewFolder:
+        """Find out which of the journal's folders this is: by its marker, not by its name."""
         recalled = self._memory.recall(self._folder.name)
-        known = identify(
+        return identify(
             self._folder.name,
             root,
             found.uuid,
             recalled=recalled,
             known=self._memory.marked(found.uuid) if found.uuid else self._memory.at(root),
             configured=self._configured(),
+            is_other_directory=recalled is not None and is_copy(found, recalled),
         )
+
+    def _renew(self, root: str, found: marker.RootState, other: str) -> str:
+        """Give a copy of another folder a marker of its own; returns why it cannot get one, or an empty string."""
+        name, before, original = self._folder.name, found.uuid, self._memory.recall(other)
+        if before is None or original is None:
+            return ""
+        if not is_copy(found, original) and not is_adopted(found, self._memory.history(name)):
+            return copy_text(name, other, original.input)
+        after = str(uuid.uuid4())
+        try:
+            if not marker.renew(root, before, after, is_free=self._lease.is_free_from):
+                return f"it has the same {marker.NAME} as {other}, and another machine works on it"
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            return ""  # it keeps the marker; its path tells it from the other
+        self._log.warning("folder.copied", copy_of=other, before=before, now=after)
+        return ""
+
+    def _take_up(self, known: KnownFolder | NewFolder) -> None:
+        """Go on with what the journal knows of the folder under its name of now."""
         match known:
             case KnownFolder(name=name) if name != self._folder.name:
                 self._memory.relabel(name, self._folder.name)
@@ -248,7 +285,9 @@ class HealthCheck:
             seen = self._marked(root, seen)
         self._seen = seen
         self._publisher.identity.found(
-            seen.marker, self._memory.labels(seen.marker), self._memory.former(name)
+            seen.marker,
+            self._memory.labels(seen.marker),
+            self._memory.former(name) | self._memory.copy_of(name),
         )
         return None
 

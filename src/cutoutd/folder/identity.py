@@ -36,9 +36,12 @@ class NewFolder:
 
     Attributes:
         sets_aside: whether another folder is known under its name, and has to get another name.
+        copied_from: name of a folder that the journal knows with the same marker: one of the two directories is a copy, marker
+            included. None: there is none.
     """
 
     sets_aside: bool = False
+    copied_from: str | None = None
 
 
 def identify(
@@ -49,6 +52,7 @@ def identify(
     recalled: FolderMemory | None,
     known: Mapping[str, str],
     configured: Mapping[str, str],
+    is_other_directory: bool = False,
 ) -> KnownFolder | NewFolder:
     """Return which folder this is.
 
@@ -59,22 +63,53 @@ def identify(
         recalled: what the journal knows under this name; None: nothing.
         known: folders that the journal knows with this marker, or without a marker at this path: input by name.
         configured: all folders of the configuration: input by name.
+        is_other_directory: whether this is certainly not the directory that is known under the name.
     """
     others = [one for one in known if one != name and _may_be_called_otherwise(one, known, configured)]
+    is_here = recalled is not None and recalled.input == place
+    if not is_here and (here := [one for one in others if known[one] == place]):
+        return KnownFolder(
+            name=here[0]
+        )  # also if the folder of this name has the same marker: one is a copy of the other
+    if recalled is not None and is_other_directory and uuid == recalled.marker and not is_here:
+        elsewhere = {other for one, other in configured.items() if one != name}
+        if recalled.input in elsewhere:
+            return NewFolder(
+                sets_aside=True, copied_from=name
+            )  # the original is still in use, under another name
     if recalled is not None and uuid in (recalled.marker, None) and (uuid or recalled.input == place):
         return KnownFolder(name=name)  # a missing marker was lost, or is not mounted
     if others:
         return KnownFolder(name=others[0])
-    if recalled is not None and recalled.input == place:
+    if is_here:
         return KnownFolder(name=name)  # something else is in its place, and is refused later
     # Moved without its marker, or created again: its versions are still recognised by path, size and time.
     is_as_before = uuid is None and recalled is not None and recalled.input not in configured.values()
-    return NewFolder(sets_aside=recalled is not None and not is_as_before)
+    copied_from = next((one for one in known if one != name), None) if uuid is not None else None
+    return NewFolder(sets_aside=recalled is not None and not is_as_before, copied_from=copied_from)
 
 
 def _may_be_called_otherwise(name: str, known: Mapping[str, str], configured: Mapping[str, str]) -> bool:
     """Whether a known folder was renamed; if it is still configured at its path, this one is a copy of it, marker included."""
     return configured.get(name) != known[name]
+
+
+def is_copy(found: RootState, original: FolderMemory) -> bool:
+    """Whether a directory is certainly not the one that a folder with the same marker was last seen in.
+
+    On a share the numbers of a directory can differ by the way to it, unless both are on one mount.
+    """
+    if original.inode is None or (found.network and found.device != original.device):
+        return False
+    return (found.device, found.inode) != (original.device, original.inode)
+
+
+def copy_text(name: str, other: str, place: str) -> str:
+    """Return why a folder stands by of which it cannot be told whether it is a copy of another one."""
+    return (
+        f"it has the same {marker.NAME} as {other} ({place}), and it cannot be told which of the two is a copy. If they are two "
+        f"directories, run `cutoutd adopt {shlex.quote(name)}`: then it gets a marker of its own"
+    )
 
 
 class MarkerAction(Enum):
@@ -116,7 +151,7 @@ def decide(known: FolderMemory | None, found: RootState, history: FolderHistory)
     if found.uuid is None:
         return _without_marker(known, found, history)
     is_former = found.uuid in history.former
-    if known.marker == found.uuid or _is_adopted(found, history) or (is_former and not history.outstanding):
+    if known.marker == found.uuid or is_adopted(found, history) or (is_former and not history.outstanding):
         return MarkerDecision(action=MarkerAction.CARRY_ON)
     reason = (
         "an earlier directory of this folder is here"
@@ -132,7 +167,7 @@ def _without_marker(known: FolderMemory, found: RootState, history: FolderHistor
         return MarkerDecision(action=MarkerAction.CARRY_ON)
     if is_same_disk and found.inode == known.inode:
         return MarkerDecision(action=MarkerAction.CREATE)
-    if _is_adopted(found, history):
+    if is_adopted(found, history):
         return MarkerDecision(action=MarkerAction.CREATE_ANEW)
     if is_same_disk and not history.outstanding and _is_younger(found, history):
         return MarkerDecision(action=MarkerAction.CREATE_ANEW)
@@ -145,7 +180,8 @@ def _without_marker(known: FolderMemory, found: RootState, history: FolderHistor
     return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason + _advice(history))
 
 
-def _is_adopted(found: RootState, history: FolderHistory) -> bool:
+def is_adopted(found: RootState, history: FolderHistory) -> bool:
+    """Whether a person named a directory as the folder's new place."""
     return history.adopted == (found.device, found.inode)
 
 

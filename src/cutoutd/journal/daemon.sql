@@ -53,6 +53,7 @@ UPDATE correction SET folder = :after WHERE folder = :before;
 UPDATE submission SET folder = :after WHERE folder = :before;
 UPDATE ended SET folder = :after WHERE folder = :before;
 UPDATE OR REPLACE fact SET name = 'misses-results/' || :after WHERE name = 'misses-results/' || :before;
+UPDATE OR REPLACE fact SET name = 'copy-of/' || :after WHERE name = 'copy-of/' || :before;
 UPDATE folder SET name = :after WHERE name = :before
 
 -- name: miss_results

@@ -25,6 +25,9 @@ FIRST_RUN: Final = "first-run/"
 _MISSES_RESULTS: Final = "misses-results/"
 """Prefix of the facts that say of which folders another journal knew results that this one may not have; also in `daemon.sql`."""
 
+_COPY_OF: Final = "copy-of/"
+"""Prefix of the facts that say of which marker's folder a folder is a copy; also in `daemon.sql`."""
+
 _ADOPTED: Final = "adopted/"
 """Prefix of the facts that say which directory a person named as a folder's new place."""
 
@@ -146,6 +149,16 @@ class Folders:
     def former(self, name: str) -> frozenset[str]:
         """Return the markers that a folder had before, and that no folder has now."""
         return frozenset(str(row["marker"]) for row in self._store.rows(SQL.former_markers, name=name))
+
+    def copy_of(self, name: str) -> frozenset[str]:
+        """Return the marker of the folder that a folder is a copy of: records that were copied with it have that one."""
+        marker = self._store.fact(f"{_COPY_OF}{name}")
+        return frozenset() if marker is None else frozenset({marker})
+
+    def note_copy(self, name: str, marker: str) -> None:
+        """Record that a folder is a copy of the one with a marker."""
+        with self._store.transaction():
+            self._store.set_fact(f"{_COPY_OF}{name}", marker)
 
     def count_outstanding(self, name: str) -> int:
         """Return how many pictures need files of a folder's input; see `FolderHistory`."""

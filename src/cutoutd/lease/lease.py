@@ -117,6 +117,10 @@ class Lease:
                 return LeaseStatus(ours=False, note="it has to be claimed anew")
             return self._try_to_claim(directory, root, uuid, there.owner, started_s)
 
+    def is_free_from(self, owner: Owner | None) -> bool:
+        """Whether an owner, as a marker has it, works on no folder any more, or is this session."""
+        return owner is None or owner.released or self._succession.is_over(owner)
+
     def hold_unmarked(self) -> LeaseStatus:
         """Work without a lease, because nothing can be written into the input."""
         self._owner, self._read_only = None, True

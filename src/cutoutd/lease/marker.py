@@ -140,6 +140,31 @@ def create(root: str, uuid: str) -> str:
     return there.uuid
 
 
+def renew(root: str, before: str, after: str, *, is_free: Callable[[Owner | None], bool]) -> bool:
+    """Give a folder another UUID, because its marker is a copy of another folder's.
+
+    Args:
+        root: path of the folder's input.
+        before: UUID that the marker must have.
+        after: UUID that it gets.
+        is_free: whether the owner in the marker allows that.
+
+    Returns:
+        Whether the marker was replaced.
+
+    Raises:
+        StorageError: as from ``read``.
+        OSError: it cannot be written: EROFS or EACCES if the input is read-only.
+    """
+    with opened(root) as directory:
+        there = read_in(directory, root)
+        if there is None or there.uuid != before or not is_free(there.owner):
+            return False
+        # The files beside it, which were copied too, go by this owner's epoch.
+        _replace(directory, after, _padded(text(after, there.owner)), name=_take_name)
+    return True
+
+
 def write_owner(directory: int, root: str, uuid: str, owner: Owner) -> None:
     """Write the owner into a folder's marker.
 

@@ -194,4 +194,8 @@ class Succession:
 
     def knew_as_much(self, owner: Owner | None) -> bool:
         """Whether our journal knows all results of an owner and its predecessors."""
-        return owner is None or (owner.settled and (owner.run == self._run or self._is_dead(owner.run)))
+        return owner is None or (owner.settled and self.is_over(owner))
+
+    def is_over(self, owner: Owner) -> bool:
+        """Whether an owner is this session, or one that is known to have ended."""
+        return owner.run == self._run or self._is_dead(owner.run)
