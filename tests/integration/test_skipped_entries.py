@@ -73,6 +73,28 @@ def test_links_are_counted_wherever_they_lead(tmp_path: Path) -> None:
     assert walk.links == 4
 
 
+def test_what_is_neither_a_file_nor_a_directory_is_named_once(tmp_path: Path) -> None:
+    """In the log, and in the folder's note as long as it is there; before, nothing told of it."""
+    os.mkfifo(tmp_path / "a.jpg")
+    skipped = SkippedEntries(NAME)
+    with capture_logs() as logs:
+        for _ in range(3):
+            walk = Scan(os.fspath(tmp_path), Rules())
+            assert list(walk) == []
+            skipped.scanned(walk)
+            skipped.forget_others({})
+    assert [(line["event"], line["path"], line["seems"]) for line in logs] == [
+        ("file.no-picture", "a.jpg", "a named pipe")
+    ]
+    assert skipped.note == "left out: a.jpg (a named pipe)"
+    (tmp_path / "a.jpg").unlink()
+    walk = Scan(os.fspath(tmp_path), Rules())
+    assert list(walk) == []
+    skipped.scanned(walk)
+    skipped.forget_others({})
+    assert skipped.note == ""
+
+
 def test_another_file_is_named_once_with_its_apparent_kind() -> None:
     """In the log, and in the folder's note as long as it exists; text files beside pictures are not."""
     skipped = SkippedEntries(NAME)

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from cutoutd.cli.cut import _pictures, background_of, form_of
+from cutoutd.cli.cut import _pictures, _target, _unfinished, background_of, form_of
+from cutoutd.cli.desktop import path_of
 from cutoutd.cli.inputs import InputPictures, Target, pictures_in, refuse_originals, target_of
+from cutoutd.cli.instance import named_path
 from cutoutd.errors import UsageError
+from cutoutd.events import JobEnded
+from cutoutd.jobs import JobState
 from cutoutd.recipe import Format
 from cutoutd.settings.schema import Settings
 
@@ -97,6 +101,51 @@ def test_cutouts_of_an_earlier_call_are_not_cut_again(here: Path) -> None:
     (shoot / "done" / "other.jpg").unlink()
     with pytest.raises(UsageError, match="only cutouts"):
         pictures_in([shoot / "done"], here / "elsewhere")
+
+
+def test_an_empty_name_is_not_the_current_directory(here: Path) -> None:
+    """Such as of a variable that is not set; before, everything in the current directory was cut."""
+    assert (here / "a.jpg").is_file()
+    with ExitStack() as stack:
+        with pytest.raises(UsageError, match="an empty name was given"):
+            _pictures(["shoot", ""], "cutouts", Settings(), stack)
+        with pytest.raises(UsageError, match="an empty name was given"):
+            _pictures(["shoot"], "", Settings(), stack)
+        with pytest.raises(UsageError, match="an empty name was given"):
+            _target("", 1, stack)
+    with pytest.raises(UsageError, match="an empty name was given"):
+        named_path("")
+    with pytest.raises(UsageError, match="an empty name was given"):
+        path_of("")
+
+
+def test_what_is_no_file_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A named pipe in a folder is not waited for; before, it was passed over in silence."""
+    os.mkfifo(here / "empty" / "pipe.jpg")
+    with pytest.raises(UsageError, match=r"no picture in this folder .* but pipe\.jpg \(a named pipe\)"):
+        pictures_in([here / "empty"], here / "cutouts")
+    os.mkfifo(here / "shoot" / "pipe.jpg")
+    os.mkfifo(here / "shoot" / ".pipe.jpg")
+    with ExitStack() as stack:
+        found = _pictures([str(here / "shoot")], "shoot/cutouts", Settings(), stack)
+    assert [file.name for file in found.files] == ["b.jpg", "c"]
+    assert capsys.readouterr().err == "cutoutd: left out pipe.jpg (a named pipe)\n"
+
+
+def test_a_picture_that_was_neither_cut_nor_given_up_is_named_at_the_end() -> None:
+    """Before, `cutoutd cut /proc/self/mem` ended with three zeros and exit code 1, without a reason."""
+
+    def ended(path: str, state: JobState) -> JobEnded:
+        return JobEnded(job=1, folder="/in", path=path, state=state, why="a reason")
+
+    events = [
+        ended("a.jpg", JobState.RETRY),
+        ended("b.jpg", JobState.RETRY),
+        ended("a.jpg", JobState.DONE),
+        ended("c.jpg", JobState.FAILED),
+        ended("d.jpg", JobState.GONE),
+    ]
+    assert [one.path for one in _unfinished(events)] == ["b.jpg", "d.jpg"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")

@@ -19,15 +19,15 @@ from cutoutd.cli.inputs import (
     InputPictures,
     Target,
     cutout_to_output,
+    in_words,
     picture_from_input,
     pictures_in,
     private_directory,
     refuse_originals,
     refuse_terminal,
     target_of,
-    unread_in_words,
 )
-from cutoutd.cli.instance import ConfigOption, named_path
+from cutoutd.cli.instance import ConfigOption, given_path, named_path
 from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable
 from cutoutd.cli.terminal import ignoring_broken_pipe
@@ -35,6 +35,7 @@ from cutoutd.clock import RunningClock
 from cutoutd.daemon.assembly import check_backgrounds
 from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.events import JobEnded
+from cutoutd.jobs import HAS_RESULT, JobState
 from cutoutd.recipe import Format
 from cutoutd.settings import loader, rules
 from cutoutd.settings.messages import problems_of
@@ -125,8 +126,9 @@ def cut(  # noqa: PLR0913 -- each option of a command is an argument to Typer
     if to_stdout:
         refuse_terminal()
     with ExitStack() as stack:
-        there = _pictures(pictures, output or _CUTOUTS, chosen, stack)
-        target = _target(None if to_stdout else output or _CUTOUTS, len(there.files), stack)
+        place = _CUTOUTS if output is None else output
+        there = _pictures(pictures, place, chosen, stack)
+        target = _target(None if to_stdout else place, len(there.files), stack)
         form = form_of(given, target, chosen)
         refuse_originals(target, there, overwrite=overwrite)
         done = _cut(there, target, form, chosen, overwrite=overwrite, to_stdout=to_stdout)
@@ -158,20 +160,21 @@ def _target(output: str | None, count: int, stack: ExitStack) -> Target:
 
 
 def _pictures(named: list[str], output: str, chosen: Settings, stack: ExitStack) -> InputPictures:
+    paths = [given_path(one) for one in named]
     from_input = [
         picture_from_input(stack.enter_context(private_directory()), chosen.pool.max_file_mb << 20)
-        for one in dict.fromkeys(named)
-        if Path(one) == STREAM
+        for one in dict.fromkeys(paths)
+        if one == STREAM
     ]
-    found = pictures_in(
-        [Path(one) for one in named if Path(one) != STREAM], Path(os.path.realpath(named_path(output)))
-    )
+    found = pictures_in([one for one in paths if one != STREAM], Path(os.path.realpath(named_path(output))))
     if found.cutouts:
         many = "1 cutout" if found.cutouts == 1 else f"{found.cutouts} cutouts"
         print(f"cutoutd: left out {many} that cutoutd made", file=sys.stderr)
+    if found.special:
+        print(f"cutoutd: left out {in_words(found.special)}", file=sys.stderr)
     if found.unread:
         print(
-            f"cutoutd: left out {unread_in_words(found.unread)}; export pictures of formats that are not read as JPEG, PNG or TIFF",
+            f"cutoutd: left out {in_words(found.unread)}; export pictures of formats that are not read as JPEG, PNG or TIFF",
             file=sys.stderr,
         )
     return InputPictures(files=(*from_input, *found.files), folders=found.folders)
@@ -221,6 +224,11 @@ def _cut(
             tally, [Path(outputs[0]) if len(outputs) == len(ended) == 1 else target.directory]
         ):
             print(where)
+    for one in _unfinished(ended):
+        print(
+            f"cutoutd: {printable(one.path)} was not cut: {printable(one.why or one.state.value)}",
+            file=sys.stderr,
+        )
     for one in nameless:
         what = printable(target.name) if target.name else "a file of its name"
         print(
@@ -229,6 +237,12 @@ def _cut(
             file=sys.stderr,
         )
     return tally.done + tally.review + tally.unchanged == len(there.files)
+
+
+def _unfinished(ended: list[JobEnded]) -> list[JobEnded]:
+    """Return the last that is known of each picture that was neither cut nor given up, such as one on a disk that fails."""
+    last = {(one.folder, one.path): one for one in ended}
+    return [one for one in last.values() if one.state not in HAS_RESULT | {JobState.FAILED}]
 
 
 def _to_stdout(results: list[JobEnded]) -> bool:

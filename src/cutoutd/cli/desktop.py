@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cutoutd.cli.inputs import pictures_in
+from cutoutd.cli.instance import given_path
 from cutoutd.cli.listeners import event_display
 from cutoutd.cli.printing import printable
 from cutoutd.clock import RunningClock
@@ -130,10 +131,10 @@ def path_of(written: str) -> Path:
     """Return the file that a file manager names by its path or its URI (RFC 8089), which may hold any bytes.
 
     Raises:
-        UsageError: it is not on this machine.
+        UsageError: it is not on this machine, or empty.
     """
     if not _ADDRESS.match(written) or os.path.lexists(written):
-        return Path(written)
+        return given_path(written)
     found = _URI.fullmatch(written)
     if found is None:
         raise UsageError(

@@ -29,7 +29,7 @@ STREAM: Final = Path("-")
 """Standard input or standard output."""
 
 _NAMED: Final = 3
-"""The most pictures of formats that are not read that a message names."""
+"""The most files that are left out that a message names."""
 
 EXTENSIONS: Final = {**{one.extension: one for one in Format}, "jpeg": Format.JPEG, "tiff": Format.TIFF}
 """Extensions that a cutout may have."""
@@ -44,12 +44,14 @@ class InputPictures:
         folders: absolute paths; cutouts of pictures below them keep their sub-folders.
         cutouts: number of our own cutouts below them, which are not cut.
         unread: pictures below them of formats that are not read, and what each seems to be.
+        special: what lies below them and is neither a file nor a folder, and what each is.
     """
 
     files: tuple[Path, ...]
     folders: tuple[Path, ...] = ()
     cutouts: int = 0
     unread: Mapping[Path, str] = field(default_factory=dict)
+    special: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,11 +83,14 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
     folders: list[Path] = []
     cutouts: set[Path] = set()
     unread: dict[Path, str] = {}
+    special: dict[Path, str] = {}
     for one in named:
         if os.path.isdir(one):  # noqa: PTH112 -- Path.is_dir raises where access is refused
             root = Path(os.path.realpath(one))
-            there, others, own = _pictures_below(root, output)
+            found = _pictures_below(root, output)
+            there, others, own = found.pictures, found.unread, found.own
             unread |= others
+            special |= found.special
             cutouts |= own
             below = [file for file in there if file not in own]
             if own and not below:
@@ -95,7 +100,8 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
                     advice="Name them one by one, if they are to be cut again.",
                 )
             if not below:
-                only = f" that can be cut, but {unread_in_words(others)}" if others else ""
+                left = others | found.special
+                only = f" that can be cut, but {in_words(left)}" if left else ""
                 raise UsageError(
                     f"there is no picture in this folder{only}",
                     path=one,
@@ -110,13 +116,14 @@ def pictures_in(named: Sequence[Path], output: Path) -> InputPictures:
         folders=tuple(dict.fromkeys(folders)),
         cutouts=len(cutouts.difference(files)),
         unread=unread,
+        special=special,
     )
 
 
-def unread_in_words(unread: Mapping[Path, str]) -> str:
-    """Return the names of some pictures of formats that are not read, with their formats, and the number of the rest."""
-    named = [f"{printable(path.name)} ({seems})" for path, seems in list(unread.items())[:_NAMED]]
-    more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
+def in_words(left_out: Mapping[Path, str]) -> str:
+    """Return the names of some files that are left out, with what each is, and the number of the rest."""
+    named = [f"{printable(path.name)} ({what})" for path, what in list(left_out.items())[:_NAMED]]
+    more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
     return f"{', '.join(named)}{more}"
 
 
@@ -199,11 +206,24 @@ def refuse_originals(target: Target, pictures: InputPictures, *, overwrite: bool
         )
 
 
-def _pictures_below(root: Path, output: Path) -> tuple[list[Path], dict[Path, str], set[Path]]:
-    """Return the pictures below a folder, those of formats that are not read with what they seem to be, and our own cutouts.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Below:
+    """What lies below a folder.
 
-    The first two are in order; the cutouts are among the pictures.
+    Attributes:
+        pictures: the pictures, in order.
+        own: our own cutouts among them.
+        unread: pictures of formats that are not read, with what they seem to be, in order.
+        special: what is neither a file nor a directory, with what it is, in order.
     """
+
+    pictures: list[Path]
+    own: set[Path]
+    unread: dict[Path, str]
+    special: dict[Path, str]
+
+
+def _pictures_below(root: Path, output: Path) -> _Below:
     inside = [output.relative_to(root).as_posix()] if output.is_relative_to(root) and output != root else []
     scan = Scan(os.fspath(root), Rules(include=("*",), exclude=(), recursive=True, subtrees=tuple(inside)))
     found: list[Path] = []
@@ -222,7 +242,8 @@ def _pictures_below(root: Path, output: Path) -> tuple[list[Path], dict[Path, st
         raise UsageError(
             f"it cannot be read ({error.strerror})", path=root, advice="Name one that you may read."
         ) from error
-    return sorted(found), dict(sorted(unread.items())), own
+    special = {root / path: what for path, what in sorted(scan.special.items())}
+    return _Below(pictures=sorted(found), own=own, unread=dict(sorted(unread.items())), special=special)
 
 
 _CHUNK: Final = 1 << 20

@@ -215,16 +215,30 @@ def _say(which: str) -> None:
         print(wrapped(f"cutoutd: {which}", sys.stderr), file=sys.stderr)
 
 
+def given_path(text: str) -> Path:
+    """Return a path from the command line. An empty one would mean the current directory, which its writer did not.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not text:
+        raise UsageError(
+            "an empty name was given",
+            advice="Name a file or a folder (. is the current one); perhaps a variable of the shell is not set.",
+        )
+    return Path(text)
+
+
 def named_path(text: str) -> Path:
     """Return a path from the command line: shells do not expand the ``~`` in ``--input=~/to-cut``.
 
     Raises:
-        UsageError: it begins with an unknown home directory.
+        UsageError: it is empty, or begins with an unknown home directory.
     """
     path = os.path.expanduser(text)  # noqa: PTH111 -- Path.expanduser raises an error of its own kind
     if path.startswith("~"):
         raise UsageError(f"{text} names no home directory that is known", advice="Write the path in full.")
-    return Path(path)
+    return given_path(path)
 
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file.")]

@@ -43,6 +43,7 @@ class SkippedEntries:
         self._logged: dict[str, str] = {}
         self._apart: dict[str, str] = {}
         self._others: dict[str, str] = {}
+        self._special: dict[str, str] = {}
         self.links = 0
         self.unreadable = 0
 
@@ -55,7 +56,9 @@ class SkippedEntries:
         for path, why in scan.apart.items():
             if self._apart.get(path) != why:
                 self._log.warning("scan.apart", path=path, why=why)
-        self._apart = scan.apart
+        self._apart, self._special = scan.apart, scan.special
+        for path, what in scan.special.items():
+            self.is_none(path, what)
         self._logged, self.unreadable, self.links = found, len(found), scan.links
 
     def is_none(self, path: str, hint: str) -> None:
@@ -73,7 +76,9 @@ class SkippedEntries:
 
     def forget_others(self, there: Collection[str]) -> None:
         """Drop recorded files that a scan has not found again."""
-        self._others = {path: hint for path, hint in self._others.items() if path in there}
+        self._others = {
+            path: hint for path, hint in self._others.items() if path in there or path in self._special
+        }
 
     @property
     def note(self) -> str:

@@ -137,6 +137,9 @@ class ScannedFile:
     stamp: int = 0
 
 
+_SPECIAL: Final = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
 class Scan:
     """One walk through a folder; to be iterated over once, after which ``errors`` is complete.
 
@@ -151,6 +154,7 @@ class Scan:
         errors: what could not be read, as (path relative to the root, reason).
         apart: what was not entered, with the reason.
         links: number of symbolic links that were skipped, without those whose names are ignored anyway.
+        special: what is neither a file nor a directory, by its path, with what it is; likewise.
     """
 
     def __init__(self, root: str, rules: Rules, boundary: FolderBoundary | None = None) -> None:
@@ -160,6 +164,7 @@ class Scan:
         self.errors: list[tuple[str, OSError]] = []
         self.apart: dict[str, str] = {}
         self.links = 0
+        self.special: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[ScannedFile]:
         """Walk through the folder.
@@ -198,7 +203,10 @@ class Scan:
             elif self._rules.takes_file(path):
                 if self._boundary is not None:
                     self._boundary.check_path(path)
-                return seen_as(path, entry.stat(follow_symlinks=False))
+                status = entry.stat(follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    self.special[path] = _SPECIAL.get(stat.S_IFMT(status.st_mode), "a device")
+                return seen_as(path, status)
         except OSError as error:
             self._note(path, error)
         return None
