@@ -606,3 +606,41 @@ def test_one_thread_can_wait_for_the_last_scan_and_another_for_the_end(
     watched.monitor.thread.join(10.0)
     assert not other.is_alive()
     assert watched.monitor.thread.has_ended
+
+
+def test_a_closed_folder_that_is_to_be_checked_has_not_settled(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As right after `cutoutd adopt`: `run --once` waits for what it finds; before, it ended at times without cutting that."""
+    watched = make(poll_interval_s=60.0)
+    watched.root.rename(watched.root.with_name("away"))
+    watched.begin()
+    until(lambda: watched.monitor.snapshot.has_settled, "that it stands by")
+    checks, may_go_on = watched.health.check, threading.Event()
+
+    def check(*, thoroughly: bool = False) -> tuple[FolderState, str] | None:
+        assert may_go_on.wait(20.0)
+        return checks(thoroughly=thoroughly)
+
+    monkeypatch.setattr(watched.health, "check", check)
+    watched.root.with_name("away").rename(watched.root)
+    watched.put("a.jpg")
+    watched.monitor.check_again()
+    assert not watched.monitor.snapshot.has_settled
+    may_go_on.set()
+    until(lambda: watched.monitor.snapshot.has_settled, "the end of the check")
+    assert states(watched.journal) == {"a.jpg": JobState.QUEUED}
+
+
+def test_what_a_folder_shows_is_no_older_than_the_number_of_its_look(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that ends while the status is read does not count as seen."""
+    watched = make()
+
+    def settled_before_a_look_ends(monitor: FolderMonitor) -> bool:
+        monitor._checks += 1  # noqa: SLF001 -- as the monitor's thread does
+        return True
+
+    monkeypatch.setattr(FolderMonitor, "_has_settled", property(settled_before_a_look_ends))
+    assert watched.monitor.snapshot.checks == 0

@@ -125,22 +125,25 @@ class FolderMonitor:
     @property
     def snapshot(self) -> FolderSnapshot:
         """The folder now; from any thread."""
-        has_settled = self._has_settled
+        # In this order: what a look found is no older than the number of the look.
         return FolderSnapshot(
             looks=self._looks,
             looking_since_s=self._looking_since_s,
             checks=self._checks,
             recoveries=self._recoveries,
             is_identified=self._health.is_identified,
-            has_settled=has_settled,
-            status=self._status,  # last, so that it is no older than the counters
+            has_settled=self._has_settled,
+            status=self._status,
         )
 
     @property
     def _has_settled(self) -> bool:
+        is_checked = (
+            self._checks >= self._checks_asked
+        )  # read first: a check shows its result before it counts
         status = self._status
         if not status.is_open:
-            return status.watching is not FolderState.STARTING
+            return is_checked and status.watching is not FolderState.STARTING
         at_rest = (
             not self._requests
             and not self._has_submissions
