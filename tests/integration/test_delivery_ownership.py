@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState
-from cutoutd.lease.lease import NotOwnerError
+from cutoutd.lease.lease import Lease, NotOwnerError
 from tests.integration.delivery_run import FAILURE, NEW, DeliveryRun
 from tests.integration.parts import sidecar_factory, until
 
@@ -117,3 +118,29 @@ def test_a_failure_is_not_declared_without_the_folder(
     delivery_run.settle()
     assert delivery_run.job(job).state is JobState.RETRY
     assert published(delivery_run) == []
+
+
+def test_records_are_not_swept_without_the_folder_and_nothing_is_said_of_another_machine(
+    delivery_run: DeliveryRun, ownership: Ownership
+) -> None:
+    """A folder stands by for reasons of its own, which its status says; they are swept once it is held."""
+    ownership.lost_at = 1
+    with capture_logs() as lines:
+        delivery_run.delivery.sweep(frozenset())
+        until(lambda: ownership.asked, "the sweep")
+        asked, ownership.lost_at = ownership.asked, None
+
+        def is_swept_again() -> bool:
+            delivery_run.delivery.retry_now()
+            return ownership.asked > asked
+
+        until(is_swept_again, "the next sweep")
+    assert [line["event"] for line in lines if "not-swept" in line["event"]] == []
+
+
+def test_a_folder_that_was_never_held_does_not_speak_of_another_machine(clock: FakeClock) -> None:
+    """There may be none."""
+    lease = Lease(run="run-1", is_dead=lambda _: False, clock=clock)
+    with pytest.raises(NotOwnerError) as raised:
+        lease.prove()
+    assert "other" not in str(raised.value)

@@ -20,6 +20,7 @@ from cutoutd.faults.retry import Again, GiveUp, after_failure, after_lost
 from cutoutd.job_detail import JobResult, failure_in
 from cutoutd.jobs import OPEN, Failure, JobState
 from cutoutd.journal.reader import Reader
+from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import TargetHeldError
 from cutoutd.publish.plan import Plan
 
@@ -100,6 +101,8 @@ class FailureRecords:
             for record in self._records.present(partial(self._is_over, after_us=0)):
                 if self._is_over(record.path, after_us=record.at_us):
                     self._records.clear(record.path)
+        except NotOwnerError:
+            self._sweep_later()  # the folder stands by, and its status says why
         except CutoutdError as error:
             self._context.log.warning("failures.not-swept", why=str(error))
             self._sweep_later()

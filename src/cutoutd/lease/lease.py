@@ -33,6 +33,7 @@ _CANNOT_ASK: Final = (
     "; the input is read-only here, so this machine cannot ask whether it still does: if it never comes back, remove "
     f"{marker.NAME} where the folder can be written to"
 )
+_NOT_HELD: Final = "Work goes on by itself once it does; `cutoutd status` says why the folder stands by."
 _FORGOTTEN_S: Final = 120.0
 """Waiting machines ask every few seconds: if an answered challenge is not replaced for this long, its machine is gone."""
 
@@ -110,7 +111,9 @@ class Lease:
             there = marker.read_in(directory, root)
             if there is None or there.uuid != uuid:
                 self._owner = None
-                raise NotOwnerError("the folder's marker has changed")
+                raise NotOwnerError(
+                    "the folder's marker has changed", advice="It is checked again by itself."
+                )
             if self._owner is not None and self._keep(directory, root, there, started_s):
                 return LeaseStatus(ours=True)
             if not may_claim:
@@ -147,9 +150,9 @@ class Lease:
         if self._read_only:
             return
         if owner is None or place is None:
-            raise NotOwnerError("this machine does not hold the folder")
+            raise NotOwnerError("this machine does not hold the folder now", advice=_NOT_HELD)
         if not self.is_held:
-            raise NotOwnerError(f"this machine gave no heartbeat for {LEASE_S:.0f} s")
+            raise NotOwnerError(f"this machine gave no heartbeat for {LEASE_S:.0f} s", advice=_NOT_HELD)
         with marker.opened(place[0]) as directory:
             if epochs.claimant_of(directory, owner.epoch) != self._run:
                 raise NotOwnerError("another cutoutd has taken the folder over")
