@@ -32,11 +32,12 @@ def test_in_random_trees_nothing_untagged_leaves_and_no_result_is_taken_in() -> 
 
 
 def test_the_property_sees_a_folder_that_ignores_where_places_are() -> None:
-    """With the check for overlaps switched off, one tree shows pictures that leave and results that are taken in."""
+    """With the check for overlaps and the look for sidecars switched off, one tree shows pictures that leave and results that are taken in."""
     need("unshare")
     code = (
-        "import sys; from cutoutd.folder import overlaps; "
+        "import sys; from cutoutd.folder import overlaps, own_results; "
         "overlaps.Overlaps.check = lambda self, folder, uuid=None: ''; "
+        "own_results.ArrivedResults.is_one = lambda self, version: False; "
         "from tests.integration import place_trees; sys.exit(place_trees.main(14, 1))"
     )
     done = subprocess.run(
