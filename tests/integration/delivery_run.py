@@ -82,6 +82,7 @@ class DeliveryRun:
         self.prove: Callable[[], None] = lambda: (
             None
         )  # this machine may publish, unless a test says otherwise
+        self.check_places: Callable[[], None] = lambda: None  # all disks are mounted, as above
         self.delivery = Delivery(
             self.folder,
             journal=self.journal,
@@ -92,11 +93,16 @@ class DeliveryRun:
             tell=self.results.append,
             wake=self.woken.set,
             prove=self._prove,
+            check_places=self._check_places,
         )
 
     def _prove(self) -> None:
         """Call the proof of ownership that the test has set."""
         self.prove()
+
+    def _check_places(self) -> None:
+        """Call the check of the places that the test has set."""
+        self.check_places()
 
     def _publisher(self, run: str, faults: list[BaseException | Callable[[Plan], None]] | None) -> Publisher:
         """Return a publisher, with faults if the test has any."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.delivery import originals as originals_of
+from cutoutd.delivery import companion_files
 from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
 from cutoutd.publish.original_file import current_sha256
@@ -272,7 +272,7 @@ def test_a_companion_that_is_saved_while_it_is_checked_moves_as_it_is_then(
             saved.append(path)
         return found
 
-    monkeypatch.setattr(originals_of, "current_sha256", save_after)
+    monkeypatch.setattr(companion_files, "current_sha256", save_after)
     delivery_run.deliver("a.jpg", NEW)
     until(lambda: below(delivery_run.folder.input) == [], "its end in the input")
     assert saved == ["a.xmp"]
@@ -294,7 +294,7 @@ def test_a_companion_that_is_saved_again_and_again_is_left_for_later(
         (delivery_run.folder.input / "a.xmp").write_text(str(len(saves)), encoding="utf-8")
         return found
 
-    monkeypatch.setattr(originals_of, "current_sha256", save_after)
+    monkeypatch.setattr(companion_files, "current_sha256", save_after)
     delivery_run.deliver("a.jpg", NEW)
     delivery_run.settle()
     assert below(tmp_path / "kept") == ["a.jpg"]
@@ -312,7 +312,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
     delivery_run = make(originals=way, companions="follow")
     put(delivery_run.folder.input, "a.xmp")
     looks: list[str] = []
-    usual = originals_of._is_there  # noqa: SLF001 -- the share answers it with an error
+    usual = companion_files._is_there  # noqa: SLF001 -- the share answers it with an error
 
     def away_once(inputs: Tree, path: str) -> bool:
         looks.append(path)
@@ -320,7 +320,7 @@ def test_a_share_that_is_away_right_after_its_original_went_keeps_no_companion_b
             raise OSError(errno.EIO, "away")
         return usual(inputs, path)
 
-    monkeypatch.setattr(originals_of, "_is_there", away_once)
+    monkeypatch.setattr(companion_files, "_is_there", away_once)
     missed: list[int] = []
     monkeypatch.setattr(delivery_run.journal, "missed_original", lambda job: missed.append(job.id))
     delivery_run.deliver("a.jpg", NEW)

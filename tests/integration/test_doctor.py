@@ -79,7 +79,8 @@ def test_missing_places_are_distinguished(tmp_path: Path) -> None:
     """No input; an output that can be made."""
     seen = folders.collect(folder_on(tmp_path))
     assert seen["input"]["errno"] == errno.ENOENT
-    assert seen["output"] == {"missing": True, "above": os.fspath(tmp_path), "writable": True}
+    missing = {"missing": True, "above": os.fspath(tmp_path), "writable": True}
+    assert {key: seen["output"][key] for key in missing} == missing
 
 
 def test_a_share_that_hangs_does_not_block_doctor(share: Share) -> None:

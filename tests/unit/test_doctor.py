@@ -78,6 +78,18 @@ def judged(known: FolderFacts = KNOWN, folder: Folder = FOLDER, **seen: Any) -> 
     return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
 
 
+def test_a_place_whose_disk_is_not_mounted_is_a_problem() -> None:
+    """Also if the directory itself is missing; what to do is said."""
+    where = {"real": "/out", "mounts": {"/": "ext4"}}
+    known = replace(KNOWN, mounts={"/out": {"/": "ext4", "/out": "xfs"}})
+    for output in (OUTPUT | where, {"missing": True, "above": "/", "writable": True} | where):
+        found = [one for one in judged(known, output=output) if one.check == "mount"]
+        assert [one.level for one in found] == [Level.PROBLEM]
+        assert "output /out was on a disk or share that was mounted there" in found[0].seen
+        assert "cutoutd adopt" in found[0].advice
+    assert levels(judged(known, output=OUTPUT | where | {"mounts": known.mounts["/out"]}), "mount") == []
+
+
 def test_a_healthy_folder_has_no_problem() -> None:
     """The baseline of all other tests here."""
     assert {one.level for one in judged()} == {Level.OK}

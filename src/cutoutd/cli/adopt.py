@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +15,13 @@ from cutoutd.cli.requests import pictures, report_outcome
 from cutoutd.cli.selection import find_folder
 from cutoutd.clock import Clock
 from cutoutd.errors import UsageError
+from cutoutd.folder.place_mounts import lost_places
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.folders import Folders, NewPlace
 from cutoutd.lease import marker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -35,6 +38,9 @@ def adopt(
 
     A folder stands by if its input is not the directory that it was. Pictures that were accepted in the former one and are not in
     this one are not cut; if the former one comes back, adopt that.
+
+    It also stands by if the disk or share of its output, sidecar_dir or originals_dir is not mounted any more. Once its input is right,
+    this says that the place is to be without it from now on.
     """
     chosen = find_settings(config, input_dir, output_dir)
     found = find_folder(folder, chosen)
@@ -53,17 +59,21 @@ def adopt(
     try:
         status = root.stat()
         uuid = marker.read(os.fspath(root))
+        lost = list(lost_places(found, folders.mounts(name)))
     except OSError as error:
         raise UsageError(
             f"the directory cannot be looked at: {error.strerror}",
             path=root,
             advice="Make it, or connect its disk or share.",
         ) from error
+    commands = Commands(store, Clock())
+    place = NewPlace(folder=name, device=status.st_dev, inode=status.st_ino)
+    if known is not None and lost and (uuid == known.marker or (uuid is None and known.read_only)):
+        _adopt_places(place, lost, commands, chosen.service.state_dir)
+        return
     if known is not None and uuid == known.marker:
         print(f"This is the directory that cutoutd knows as {printable(name)}; nothing is to be done.")
         return
-    commands = Commands(store, Clock())
-    place = NewPlace(folder=name, device=status.st_dev, inode=status.st_ino)
     count = folders.count_outstanding(name)
     left = f" {pictures(count)} not finished; what is not in this directory is not cut." if count else ""
     report_outcome(
@@ -82,3 +92,19 @@ def _is_marked_as_another(folders: Folders, root: Path, name: str) -> bool:
     except OSError:
         return False
     return uuid is not None and bool(folders.marked(uuid).keys() - {name})
+
+
+def _adopt_places(
+    folder: NewPlace, lost: Sequence[tuple[str, Path, str]], commands: Commands, state_dir: Path
+) -> None:
+    """Say that places of a folder are to be without what was mounted there: key, path and mount point of each."""
+    place = replace(folder, places=tuple(os.fspath(path) for _, path, _ in lost))
+    without = " and ".join(f"{key} {path} without what was mounted at {point}" for key, path, point in lost)
+    said = printable(f"{folder.folder} works on with {without}")
+    report_outcome(
+        [commands.post(Verb.ADOPT, place.argument())],
+        commands,
+        state_dir,
+        done=f"{said} from now on.",
+        later=f"{said}.",
+    )

@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,16 +16,20 @@ from cutoutd.cli.egress import describe_egress, require_extra
 from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, as_options, find_settings
 from cutoutd.cli.printing import printable, short, wrapped
 from cutoutd.cli.registry import Invocation, entries
+from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import check_backgrounds, permissions_of
 from cutoutd.doctor import overlaps
-from cutoutd.errors import ConfigurationError, StorageError, UsageError
+from cutoutd.errors import ConfigurationError, CutoutdError, StorageError, UsageError
 from cutoutd.file_signatures import FileKind
+from cutoutd.folder import place_mounts
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import rules_of
 from cutoutd.intake.scan import Scan
 from cutoutd.journal import predecessor
+from cutoutd.journal.folders import Folders
 from cutoutd.journal.state import check_state
+from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.lease import marker
 from cutoutd.models import catalog
 from cutoutd.overview.forecast import forecast
@@ -207,8 +212,21 @@ def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
         for key, place in folder.places.items():
             if why := _missing(key, place):
                 yield f"{folder.name}: {key} {printable(short(place))} {why}"
+        yield from _unmounted(folder, chosen.service.state_dir)
         if why := refused(folder, allow_root=chosen.service.allow_root):
             yield f"{folder.name}: `cutoutd run` would refuse to start: {printable(why)}. {ADVICE}"
+
+
+def _unmounted(folder: Folder, state_dir: Path) -> Iterator[str]:
+    """Yield a line about each place of a folder whose disk or share is not mounted any more."""
+    with suppress(CutoutdError, OSError):  # without a journal nothing is known
+        if not (state_dir / FILE_NAME).exists():
+            return
+        with closing(Store(state_dir / FILE_NAME)) as store:
+            known = Folders(store, Clock()).mounts(folder.name)
+        for key, place, point in place_mounts.lost_places(folder, known):
+            said = printable(place_mounts.describe(key, place, point))
+            yield f"{folder.name}: {said}. {place_mounts.advice(folder.name)}"
 
 
 def _missing(key: str, place: Path) -> str:

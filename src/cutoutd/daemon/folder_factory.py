@@ -160,6 +160,7 @@ class FolderFactory:
             tell=self.tell,
             wake=self.wake,
             prove=lease.prove,
+            check_places=health.prove_places,
             boundary=lambda: health.boundary,
             previews=self.previews,
         )

@@ -50,6 +50,7 @@ class Context:
         tasks: the tasks of the delivery's thread.
         tell: receives each ended job, in the delivery's thread.
         check_owner: raises NotOwnerError if another machine has the folder now.
+        check_places: raises PlaceAwayError if a place for results or originals is not mounted any more.
         boundary: returns what inside the input does not belong to the folder.
         log: logger bound to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
@@ -70,6 +71,7 @@ class Context:
     log: FilteringBoundLogger
     named: str = ""
     previews: PreviewStore | None = None
+    check_places: Callable[[], None] = lambda: None
 
     def keep_preview(self, publication: Publication) -> None:
         """Keep the result of a worker in small, now that it is known to be the one that was reported."""
@@ -80,14 +82,24 @@ class Context:
             self.publisher.was_file_kept_open = True
 
     def prove_ownership(self) -> None:
-        """Check that this machine may publish.
+        """Check that this machine may publish, and that what it publishes gets where it belongs.
 
         Raises:
             NotOwnerError: another machine has the folder.
-            StorageError: it cannot be found out.
+            StorageError: a place for results or originals is not mounted, or it cannot be found out.
         """
         with storage_faults(self.folder.input):
             self.check_owner()
+        self.prove_places()
+
+    def prove_places(self) -> None:
+        """Check that the places for results and originals are on the disks and shares that they were on.
+
+        Raises:
+            StorageError: one is not, or it cannot be found out.
+        """
+        with storage_faults(self.folder.output):
+            self.check_places()
 
     def published(self, path: str, generation: int) -> tuple[Published, ...]:
         """Return what is published for one generation of a source, in its ordinary place and in ``review/``."""

@@ -63,6 +63,7 @@ class Delivery:
         tell: receives each ended job, in the delivery's thread.
         wake: called when the supervisor has something new to look at.
         prove: raises NotOwnerError if another machine has the folder now.
+        check_places: raises PlaceAwayError if a place for results or originals is not mounted any more.
         boundary: returns what inside the input does not belong to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
         previews: store for previews of the results; None: no previews are made.
@@ -84,6 +85,7 @@ class Delivery:
         tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
         prove: Callable[[], None] = lambda: None,
+        check_places: Callable[[], None] = lambda: None,
         boundary: Callable[[], Boundary | None] = lambda: None,
         named: str = "",
         previews: PreviewStore | None = None,
@@ -116,6 +118,7 @@ class Delivery:
                 tasks=self._tasks,
                 tell=tell,
                 check_owner=prove,
+                check_places=check_places,
                 boundary=boundary,
                 log=self._log,
                 named=named,

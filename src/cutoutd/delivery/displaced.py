@@ -70,6 +70,7 @@ class DisplacedResults:
 
         Only once all pictures were looked at that came while no daemon ran: one of them may own a kept result.
         """
+        self._context.prove_places()
         for one in self._displaced.unclaimed(
             self._folder.name, self._context.clock.now_us() - int(KEPT_S * 1e6)
         ):
@@ -86,12 +87,14 @@ class DisplacedResults:
 
     def restore_all(self) -> None:
         """Restore all displaced results: the folder may not be started again."""
+        self._context.prove_places()
         for one in self._displaced.unclaimed(self._folder.name, None):
             kept = self._context.published(one.origin.path, one.origin.generation)
             self._restore(one.origin, kept)
 
     def adopt_strays(self) -> None:
         """Handle kept results that the journal does not know: it was lost, or a session was interrupted between two steps."""
+        self._context.prove_places()
         named: set[str] = set()
         with storage_faults(self._folder.output):
             records = list(self._records().kept())

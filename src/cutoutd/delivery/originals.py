@@ -7,38 +7,49 @@ another file.
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errnos import NO_WAY
+from cutoutd.delivery.companion_files import CompanionFiles
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.faults.backoff import pause_s
 from cutoutd.faults.isolation import is_expected, report
 from cutoutd.file_signatures import has_picture_extension
 from cutoutd.fs.tree import Tree
-from cutoutd.intake import companions
 from cutoutd.job_detail import JobResult
 from cutoutd.publish.faults import NameRefusedError, storage_faults
-from cutoutd.publish.original_file import CleanupOutcome, current_sha256, delete_original, keep_original
+from cutoutd.publish.original_file import CleanupOutcome, delete_original, keep_original
 from cutoutd.publish.originals import OriginalsFolder
 from cutoutd.publish.own_results import named_beside
-from cutoutd.publish.verified import private
-from cutoutd.settings.types import Companions, Originals
+from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cutoutd.delivery.context import Context
     from cutoutd.jobs import Job
-    from cutoutd.settings.schema import Folder
 
 FIRST_S: Final = 15.0
 _RESULT: Final = "it is a cutout itself, and the picture that it was made of may be gone"
 
 LONGEST_S: Final = 300.0
 """The longest pause: an original that stays is not urgent, and each try reads all of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Waiting:
+    """An original that is to be moved or deleted.
+
+    Attributes:
+        job: the done job.
+        sha256: SHA-256 of the source as it was cut.
+        output: device and inode of the output when its cutouts were published; None: an earlier session did that while it was away.
+    """
+
+    job: Job
+    sha256: str
+    output: tuple[int, int] | None
 
 
 class OriginalsCleanup:
@@ -58,7 +69,7 @@ class OriginalsCleanup:
         self._companions = CompanionFiles(context.folder, self._kept)
         # Jobs whose originals are gone but whose companions are still there: the outcome, and the original's new path.
         self._gone: dict[int, tuple[CleanupOutcome, str]] = {}
-        self._queue: deque[tuple[Job, str]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._refusals = 0
         self._is_logged = False  # it was logged that the journal refuses
         self._is_resting = False
@@ -70,7 +81,7 @@ class OriginalsCleanup:
 
     def has_taken(self, path: str) -> bool:
         """Whether we moved or deleted the original at a path, and could not record that yet."""
-        return any(job.path == path and job.id in self._gone for job, _ in self._queue)
+        return any(one.job.path == path and one.job.id in self._gone for one in self._queue)
 
     def add(self, job: Job, sha256: str) -> None:
         """Move or delete an original, after those that wait already.
@@ -83,7 +94,7 @@ class OriginalsCleanup:
             self._journal.queue.cleaned_up(job.id)
             self._log.info("original.kept", job=job.id, path=job.path, why=why)
             return
-        self._queue.append((job, sha256))
+        self._queue.append(_Waiting(job=job, sha256=sha256, output=self._output_now()))
         if not self._is_resting:
             self.clean_up()
 
@@ -107,14 +118,15 @@ class OriginalsCleanup:
         """Move or delete the waiting originals, up to the first failure, which would most likely affect the others too."""
         self._is_resting = False
         while self._queue:
-            job, sha256 = self._queue[0]
+            waiting = self._queue[0]
+            job = waiting.job
             try:
-                if self._is_result(job, sha256):
+                if self._is_result(job, waiting.sha256):
                     self._journal.queue.cleaned_up(job.id)
                     self._log.info("original.kept", job=job.id, path=job.path, why=_RESULT)
                     self._drop_first()
                     continue
-                outcome, companions = self._dispose(job, sha256)
+                outcome, companions = self._dispose(waiting)
                 self._note(job, outcome)
             except TemporaryError as error:
                 self._pause_after(job, error)
@@ -152,8 +164,7 @@ class OriginalsCleanup:
 
     def _drop_first(self) -> None:
         """Remove the first waiting original from the queue of this session."""
-        job, _ = self._queue.popleft()
-        self._gone.pop(job.id, None)
+        self._gone.pop(self._queue.popleft().job.id, None)
 
     def sweep(self, dead: frozenset[str], *, is_first: bool = True) -> bool:
         """Remove incomplete copies that ended sessions left; returns whether that is done.
@@ -200,16 +211,47 @@ class OriginalsCleanup:
             case CleanupOutcome.KEPT:
                 self._journal.queue.cleaned_up(job.id)
 
-    def _dispose(self, job: Job, sha256: str) -> tuple[CleanupOutcome, tuple[str, ...]]:
+    def _output_now(self) -> tuple[int, int] | None:
+        """Return device and inode of the output; None if it is away."""
+        try:
+            self._context.prove_places()
+            status = self._folder.output.stat()
+        except (OSError, CutoutdError):
+            return None
+        return status.st_dev, status.st_ino
+
+    def _confirm(self, waiting: _Waiting) -> None:
+        """Check, immediately before an original goes, that its cutouts are where they were published.
+
+        A program may have fetched them from there by now. But if they are missing from an output that is another directory than
+        it was, they are out of reach.
+
+        Raises:
+            StorageError: they are not.
+        """
+        self._context.prove_places()
+        with storage_faults(self._folder.output):
+            status = self._folder.output.stat()
+            is_as_before = waiting.output in (None, (status.st_dev, status.st_ino))
+            if is_as_before or all(os.path.lexists(one) for one in JobResult.of(waiting.job).outputs):
+                return
+        raise StorageError(
+            "its cutout is not there: this is another directory than the one that it was published in",
+            path=self._folder.output,
+            advice="Put the former one back, or mount its disk or share; it is tried again by itself.",
+        )
+
+    def _dispose(self, waiting: _Waiting) -> tuple[CleanupOutcome, tuple[str, ...]]:
         """Move or delete an original, and then its companions.
 
         After a crash in between, a moved original is found at its new path; companions of a deleted one stay.
         """
         self._context.prove_ownership()
+        job = waiting.job
         inputs = Tree(self._folder.input, self._context.boundary())
         if job.id not in self._gone:
             self._journal.folders.check_journal_writable()  # the removal has to be recorded
-            outcome, to = self._dispose_of_original(inputs, job, sha256)
+            outcome, to = self._dispose_of_original(inputs, waiting)
             if outcome not in (CleanupOutcome.MOVED, CleanupOutcome.DELETED):
                 return outcome, ()
             # Recorded at once: whatever fails below, we have removed it.
@@ -226,11 +268,12 @@ class OriginalsCleanup:
         self._journal.lost_original(job)
         return outcome, self._companions.follow(inputs, job.path, to, job.id)
 
-    def _dispose_of_original(self, inputs: Tree, job: Job, sha256: str) -> tuple[CleanupOutcome, str]:
+    def _dispose_of_original(self, inputs: Tree, waiting: _Waiting) -> tuple[CleanupOutcome, str]:
         """Move or delete an original; returns the outcome, and its path in the folder for originals."""
+        job, sha256, confirm = waiting.job, waiting.sha256, partial(self._confirm, waiting)
         match self._folder.originals:
             case Originals.MOVE if self._kept is not None:
-                result = self._kept.move(inputs, job.path, sha256, job=job.id)
+                result = self._kept.move(inputs, job.path, sha256, job=job.id, confirm=confirm)
                 if result.outcome is CleanupOutcome.GONE and (to := self._kept.placed(job.path, sha256)):
                     return CleanupOutcome.MOVED, to
                 return result.outcome, "" if result.to is None else self._kept.relative(result.to)
@@ -238,121 +281,6 @@ class OriginalsCleanup:
                 deleted = CleanupOutcome.DELETED, ""
                 # Recorded before the sync: a file that is deleted but not synced is missing at the next try.
                 removed = partial(self._gone.__setitem__, job.id, deleted)
-                return delete_original(inputs, job.path, sha256, removed).outcome, ""
+                return delete_original(inputs, job.path, sha256, removed, confirm=confirm).outcome, ""
             case _:
                 return keep_original(inputs, job.path).outcome, ""  # the settings have changed to "keep"
-
-
-_TRIES: Final = 3
-"""After this many tries, a companion that keeps being saved is tried again later."""
-
-
-class CompanionFiles:
-    """The companions of one folder's originals.
-
-    Args:
-        folder: settings of the folder.
-        kept: the folder for originals; None: they are not moved.
-    """
-
-    def __init__(self, folder: Folder, kept: OriginalsFolder | None) -> None:
-        self._folder = folder
-        self._kept = kept
-
-    @property
-    def _go(self) -> bool:
-        """Whether companions go with their originals."""
-        match self._folder.companions:
-            case Companions.AUTO:
-                return self._folder.originals is Originals.MOVE
-            case Companions.FOLLOW:
-                return self._folder.originals is not Originals.KEEP
-            case Companions.KEEP:
-                return False
-
-    def of(self, inputs: Tree, path: str) -> tuple[str, ...]:
-        """Return the companions of an original that is gone; none if another file has its path by now.
-
-        Raises:
-            StorageError: the disk or share fails.
-        """
-        if not self._go:
-            return ()
-        with storage_faults(inputs.root):
-            return () if _is_there(inputs, path) else tuple(_of(inputs, path))
-
-    def follow(self, inputs: Tree, path: str, to: str, job: int) -> tuple[str, ...]:
-        """Move or delete the companions of an original that is gone.
-
-        Args:
-            inputs: the folder's input.
-            path: path of the original in the input.
-            to: its path in the folder for originals; empty: it was deleted.
-            job: id of the job.
-
-        Returns:
-            The paths of the companions that were moved or deleted.
-
-        Raises:
-            NameRefusedError: the disk refuses the name of one.
-            StorageError: one cannot be read, moved or deleted, is open for writing, or keeps being saved.
-        """
-        found = self.of(inputs, path)
-        return tuple(one for one in found if self._take(inputs, one, path, to, job))
-
-    def _take(self, inputs: Tree, companion: str, path: str, to: str, job: int) -> bool:
-        for _ in range(_TRIES):
-            with storage_faults(inputs.root):
-                sha256 = current_sha256(inputs, companion)
-            if sha256 is None:
-                return False  # gone by now, or not a regular file
-            if self._kept is not None and to:
-                target = companions.renamed(companion, path, to)
-                outcome = self._kept.move(inputs, companion, sha256, job=job, to=target).outcome
-            else:
-                outcome = delete_original(inputs, companion, sha256).outcome
-            if outcome is not CleanupOutcome.CHANGED:
-                return outcome is not CleanupOutcome.GONE
-        raise StorageError("it is being written to", path=inputs.root / companion)
-
-
-def _of(inputs: Tree, path: str) -> Iterator[str]:
-    """Yield the companions of an original that exist now."""
-    for companion in companions.by_name(path):
-        if _is_there(inputs, companion):
-            yield companion
-            yield from _duplicates(inputs, path)
-    directory, slash, _ = path.rpartition("/")
-    found = [companion for companion in companions.by_stem(path) if _is_there(inputs, companion)]
-    # Listed only for originals that have such a companion; for all originals it would take quadratic time.
-    beside = tuple(chain(*inputs.list(directory))) if found else ()
-    for companion in found:
-        if not companions.may_be_anothers(path, companion, beside):
-            yield companion
-    for folder in _directories(inputs, f"{directory}{slash}{companions.CAPTURE_ONE}"):
-        if _is_there(inputs, companion := companions.settings_in(path, folder)):
-            yield companion
-
-
-def _duplicates(inputs: Tree, path: str) -> Iterator[str]:
-    for number in range(1, companions.MAX_DUPLICATES + 1):
-        companion, picture = companions.duplicate(path, number)
-        if not _is_there(inputs, companion):
-            return
-        if not _is_there(inputs, picture):
-            yield companion
-
-
-def _directories(inputs: Tree, directory: str) -> list[str]:
-    try:
-        return inputs.list(directory)[0]
-    except OSError as error:
-        if error.errno in NO_WAY:
-            return []
-        raise
-
-
-def _is_there(inputs: Tree, path: str) -> bool:
-    """Whether a path exists, or exists again once an interrupted removal is undone."""
-    with inputs.find(path) as entry:
-        return entry is not None and (entry.exists() or private(entry).exists())

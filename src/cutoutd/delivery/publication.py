@@ -222,6 +222,7 @@ class PublicationSteps:
     def _abandon(self, step: Abandon) -> Retry | Done:
         context, job, error = self.context, step.job, step.error
         try:
+            context.prove_places()
             published = context.publisher.abandon(step.plan)
         except TemporaryError as refusal:
             return self.pending.wait(step, refusal)

@@ -124,6 +124,7 @@ def examine(case: Case) -> list[Finding]:
                     and sights.get("marker") not in (None, "")
                     and others_sights.get("marker") == sights["marker"]
                 ),
+                mounts=known.mounts.get(folder.name, {}),
             ),
         )
     found += [*state.judge(settings), *hooks.judge(settings)]

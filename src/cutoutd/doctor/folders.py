@@ -10,12 +10,14 @@ import errno
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.doctor import finding, machine
 from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
+from cutoutd.folder import place_mounts
+from cutoutd.intake.mounts import MountedPlace
 from cutoutd.process import probe
 from cutoutd.publish.rename import Strength
 from cutoutd.settings.types import Originals, Watch
@@ -47,6 +49,7 @@ class FolderFacts:
 
     Attributes:
         remembered: what the journal has of it; None before its first start.
+        mounts: the mounts that its places were on, by path, as the journal has them.
         live: its status from the running daemon; empty without one.
         min_free_mb: free space, in MiB, below which no new file is taken.
         platform: platform, as in ``sys.platform``.
@@ -58,6 +61,7 @@ class FolderFacts:
     min_free_mb: int
     platform: str
     same_marker: tuple[str, ...] = ()
+    mounts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def collect(folder: Folder, *, timeout_s: float = LOOK_S) -> dict[str, Any]:
@@ -183,6 +187,13 @@ def _marker(folder: Folder, found: Mapping[str, Any], known: FolderFacts) -> Ite
 def _target(folder: Folder, key: str, found: Mapping[str, Any], known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     path = getattr(folder, key)
+    at = MountedPlace(real=found.get("real", os.fspath(path)), mounts=found.get("mounts", {}))
+    if point := at.lost_mount(known.mounts.get(os.fspath(path), {})):
+        yield about.problem(
+            "mount",
+            place_mounts.describe(key, path, point),
+            f"{place_mounts.advice(folder.name)}. Until then it stands by.",
+        )
     if found.get("missing"):
         if found["writable"]:
             yield about.note("permissions", f"{key} {path} is not there yet; it is made at the first start")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Tree
-from cutoutd.intake import filesystems
+from cutoutd.intake import filesystems, mounts
 from cutoutd.lease import marker
 from cutoutd.publish import rename
 
@@ -101,24 +101,27 @@ def _count(entry: os.DirEntry[str], counts: dict[str, int]) -> None:
 
 def _target(path: Path) -> dict[str, Any]:
     """Examine a directory for results, sidecars or originals."""
+    found: dict[str, Any] = {}
     try:
+        at = mounts.locate_on_mounts(path)
+        found = {"real": at.real, "mounts": dict(at.mounts)}
         if not path.exists():
             above = next(one for one in path.parents if one.exists())
-            return {
+            return found | {
                 "missing": True,
                 "above": os.fspath(above),
                 "writable": os.access(above, os.W_OK | os.X_OK),
             }
         mode = filesystems.watch_mode(os.fspath(path))
         usage = shutil.disk_usage(path)
-        found: dict[str, Any] = {
+        found |= {
             "fstype": mode.fstype,
             "network": mode.network,
             "device": path.stat().st_dev,
             "free_mb": usage.free // _MIB,
         }
     except OSError as error:
-        return {"errno": error.errno, "why": error.strerror}
+        return found | {"errno": error.errno, "why": error.strerror}
     try:
         with Tree(path).open() as directory:
             _clear_away(directory)

@@ -46,12 +46,14 @@ class State:
         findings: findings about it.
         live: last status of the running daemon; empty without one.
         remembered: folders in the journal, by name.
+        mounts: the mounts that the folders' places were on, by name and path.
         newest_us: latest time in the journal, UTC microseconds.
     """
 
     findings: list[Finding] = field(default_factory=list)
     live: Mapping[str, Any] = field(default_factory=dict)
     remembered: dict[str, FolderMemory] = field(default_factory=dict)
+    mounts: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     newest_us: int | None = None
 
     @property
@@ -167,6 +169,7 @@ def _open_journal(directory: Path, state: State, names: Sequence[str], clock: Cl
             for name in names:
                 if (known := memory.recall(name)) is not None:
                     state.remembered[name] = known
+                state.mounts[name] = memory.mounts(name)
             state.newest_us = Reader(store).newest_us()
             was = rebuilt(store)
             count = sum(sum(states.values()) for states in Reader(store).counts().values())

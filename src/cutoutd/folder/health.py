@@ -24,6 +24,7 @@ from cutoutd.folder.identity import (
     is_adopted,
     is_copy,
 )
+from cutoutd.folder.place_mounts import PlaceMounts
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
 from cutoutd.fs.durable import make_directory
@@ -99,6 +100,7 @@ class HealthCheck:
         self._configured = configured
         self._allow_root = allow_root
         self._predecessor = predecessor
+        self._mounts = PlaceMounts(folder, memory)
         self._recalled = memory.recall(folder.name)
         self.is_identified = False
         self._is_tidy = False
@@ -155,7 +157,9 @@ class HealthCheck:
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
         # Before anything is written: the directory may be another folder's.
-        closed = self.check_places() or self._find(root, network=mode.network) or self._hold(root)
+        closed = self.check_places() or self._find(root, network=mode.network)
+        self._mounts.recall()
+        closed = closed or self._check_mounts() or self._hold(root)
         if closed is not None:
             return closed
         for place in (self._folder.output, self._folder.sidecar_dir, self._folder.originals_dir):
@@ -166,6 +170,7 @@ class HealthCheck:
         closed = self.check_places()  # with the directories that were just made
         if closed is not None:
             return closed
+        self._mounts.remember()
         if thoroughly:
             self._publisher.try_writing()
         self.mode = mode
@@ -181,6 +186,31 @@ class HealthCheck:
         with suppress(OSError, CutoutdError):  # the owner of the other folder must not wait for us
             self._lease.release()
         return FolderState.STANDING_BY, why
+
+    def recheck(self) -> tuple[FolderState, str] | None:
+        """Check, between two checks, what may change at any moment; returns None if it may be worked on, else state and reason.
+
+        Raises:
+            OSError: a place cannot be reached.
+        """
+        return self.check_places() or self._check_mounts()
+
+    def misses_mount(self) -> bool:
+        """Whether a place may have lost its disk or share, for an idle folder: no disk is asked, so that none is woken."""
+        return self._mounts.misses_any()
+
+    def prove_places(self) -> None:
+        """Check, immediately before a publication or before an original goes, that all places are where they were.
+
+        Raises:
+            PlaceAwayError: a place for results or originals is not on the disk or share that it was on.
+            OSError: one cannot be reached.
+        """
+        self._mounts.prove()
+
+    def _check_mounts(self) -> tuple[FolderState, str] | None:
+        why = self._mounts.why_away()
+        return (FolderState.STANDING_BY, why) if why else None
 
     @property
     def boundary(self) -> FolderBoundary:

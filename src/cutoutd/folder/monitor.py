@@ -222,10 +222,11 @@ class FolderMonitor:
             self._log.warning("watch.broken", why=broken)
             self._begin_anew()
         due = self._schedule.due(now_s, is_asked=is_asked)
-        if due is Due.NOTHING:
+        is_lost = self._arrivals is not None and self._health.misses_mount()
+        if due is Due.NOTHING and not is_lost:
             return
         try:
-            closed = self._check() if due is Due.CHECK else self._health.check_places()
+            closed = self._check() if due is Due.CHECK else self._health.recheck()
             if closed is not None:
                 self._close(*closed)
                 return
@@ -337,7 +338,7 @@ class FolderMonitor:
         arrivals.examine(paths)
         if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
-            if (closed := self._health.check_places()) is not None:  # a scan may take minutes
+            if (closed := self._health.recheck()) is not None:  # a scan may take minutes
                 self._close(*closed)
                 return False
         if self._stopping:

@@ -41,6 +41,7 @@ _NETWORK: Final = frozenset(
 )
 
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
+_DESCRIPTORS: Final = Path("/proc/self/fdinfo")
 _POINT_FIELD: Final = 4
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
@@ -78,6 +79,7 @@ class Mount:
         point: the mount point.
         fstype: type of the file system.
         number: id of the mount.
+        parent: id of the mount that it was mounted on; 0: not known.
         device: device of the file system, "major:minor".
         root: the mounted directory, as a path from the root of its file system.
         source: the mounted device or share, as it was given to mount.
@@ -87,6 +89,7 @@ class Mount:
     point: str
     fstype: str
     number: int = 0
+    parent: int = 0
     device: str = ""
     root: str = "/"
     source: str = ""
@@ -143,6 +146,16 @@ def mounts() -> tuple[Mount, ...]:
         return ()
 
 
+def mount_number(descriptor: int) -> int | None:
+    """Return the id of the mount that an open file or directory is on (proc(5)); None on systems without ``/proc``."""
+    try:
+        said = (_DESCRIPTORS / str(descriptor)).read_text(encoding="ascii")
+    except OSError:
+        return None
+    lines = (line.partition(":") for line in said.splitlines())
+    return next((int(value) for key, _, value in lines if key == "mnt_id"), None)
+
+
 @lru_cache(maxsize=4)
 def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
     """Return the mounts listed in ``/proc/self/mountinfo`` (proc(5)), in its order; malformed lines are left out."""
@@ -158,6 +171,7 @@ def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
                 point=_unescaped(fields[_POINT_FIELD]),
                 fstype=fstype,
                 number=int(fields[0]) if fields[0].isdigit() else 0,
+                parent=int(fields[1]) if fields[1].isdigit() else 0,
                 device=_unescaped(fields[2]),
                 root=_unescaped(fields[3]),
                 source=source,

@@ -276,20 +276,18 @@ def _mount_of(real: str, mounts: Mounts, point: str | None, *, is_there: bool) -
 
 
 def _mount_number(real: str) -> int | None:
-    """Return the mount id in ``/proc/PID/fdinfo`` (proc(5)); None on systems without it."""
+    """Return the id of the mount that a path is on; None on systems that do not say it."""
     flag = getattr(os, "O_PATH", None)
     if flag is None:
         return None
     try:
         descriptor = os.open(real, flag | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            said = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
-        finally:
-            os.close(descriptor)
     except OSError:
         return None
-    lines = (line.partition(":") for line in said.splitlines())
-    return next((int(value) for key, _, value in lines if key == "mnt_id"), None)
+    try:
+        return filesystems.mount_number(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _addresses(mount: Mount | None, real: str) -> Iterator[Address]:

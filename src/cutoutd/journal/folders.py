@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from cutoutd.clock import Clock
     from cutoutd.journal.store import Store
@@ -30,6 +30,9 @@ _COPY_OF: Final = "copy-of/"
 
 _ADOPTED: Final = "adopted/"
 """Prefix of the facts that say which directory a person named as a folder's new place."""
+
+MOUNTS: Final = "mounts/"
+"""Prefix of the facts that say which mounts a folder's places for results and originals were on."""
 
 _DIGITS: Final = 8  # of a marker, which distinguish a folder that lost its name from the one that has it now
 
@@ -80,11 +83,13 @@ class NewPlace:
     Attributes:
         folder: name of the folder.
         device, inode: st_dev and st_ino of the directory that is there now.
+        places: paths of the folder's places for results and originals that are named instead of its input; none: the input is.
     """
 
     folder: str
     device: int
     inode: int
+    places: tuple[str, ...] = ()
 
     def argument(self) -> str:
         """Return it as a command's argument."""
@@ -97,12 +102,17 @@ class NewPlace:
             held = json.loads(argument)
         except (ValueError, RecursionError):
             return None
-        if not (isinstance(held, dict) and set(held) == {"folder", "device", "inode"}):
+        # An earlier version names no places.
+        if not (isinstance(held, dict) and set(held) | {"places"} == {"folder", "device", "inode", "places"}):
             return None
-        is_sane = isinstance(held["folder"], str) and all(
-            type(held[key]) is int for key in ("device", "inode")
+        places = held.get("places", [])
+        is_sane = (
+            isinstance(held["folder"], str)
+            and all(type(held[key]) is int for key in ("device", "inode"))
+            and isinstance(places, list)
+            and all(isinstance(place, str) for place in places)
         )
-        return cls(**held) if is_sane else None
+        return cls(**{**held, "places": tuple(places)}) if is_sane else None
 
 
 class Folders:
@@ -165,7 +175,16 @@ class Folders:
         return self._store.number(SQL.count_outstanding, folder=name)
 
     def adopt(self, place: NewPlace) -> None:
-        """Record that a person named a directory as a folder's new place, until the folder is healthy again."""
+        """Record that a person named a directory as a folder's new place, until the folder is healthy again.
+
+        For places of results and originals, their mounts are forgotten: those that are found at the next health check count.
+        """
+        if place.places:
+            known = self.mounts(place.folder)
+            self.remember_mounts(
+                place.folder, {path: on for path, on in known.items() if path not in place.places}
+            )
+            return
         with self._store.transaction():
             self._store.set_fact(f"{_ADOPTED}{place.folder}", json.dumps([place.device, place.inode]))
 
@@ -184,6 +203,16 @@ class Folders:
         if self.misses_results(name):
             with self._store.transaction():
                 self._store.set_fact(f"{_MISSES_RESULTS}{name}", None)
+
+    def mounts(self, name: str) -> dict[str, dict[str, str]]:
+        """Return the mounts that a folder's places were on, by the places' paths: types of file systems by mount point."""
+        said = self._store.fact(f"{MOUNTS}{name}")
+        return {} if said is None else json.loads(said)
+
+    def remember_mounts(self, name: str, mounts: Mapping[str, Mapping[str, str]]) -> None:
+        """Store the mounts that a folder's places are on; see `mounts`."""
+        with self._store.transaction():
+            self._store.set_fact(f"{MOUNTS}{name}", json.dumps(mounts) if mounts else None)
 
     def check_journal_writable(self) -> None:
         """Check that the journal can be written, before a folder is held.
@@ -262,6 +291,8 @@ class Folders:
 
     def _rename_within(self, before: str, after: str) -> None:
         self._store.write(SQL.rename_folder, before=before, after=after)
+        self._store.set_fact(f"{MOUNTS}{after}", self._store.fact(f"{MOUNTS}{before}"))
+        self._store.set_fact(f"{MOUNTS}{before}", None)
         memory = self.recall(after)
         if memory is not None:
             self._label(memory.marker, before)

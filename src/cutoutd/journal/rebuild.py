@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errors import JournalError
 from cutoutd.fs.durable import sync_directory
 from cutoutd.journal.commands import PAUSED, REBUILT
-from cutoutd.journal.folders import FIRST_RUN
+from cutoutd.journal.folders import FIRST_RUN, MOUNTS
 from cutoutd.journal.store import SQL, JournalDamagedError, JournalOlderError, Store, free_name, make
 from cutoutd.logs import get
 
@@ -108,9 +108,11 @@ def _replace(path: Path, *, cause: str, now_us: int) -> Path:
 
 
 def _salvaged(path: Path, now_us: int) -> dict[str, str]:
-    """Return facts from the old file, as far as it can be read: when each folder began, and whether work was paused.
+    """Return facts from the old file, as far as it can be read.
 
-    With ``existing = "skip"`` the former distinguishes what was there before from what still has to be cut.
+    These are when each folder began, which mounts its places were on, and whether work was paused.
+
+    With ``existing = "skip"`` the first distinguishes what was there before from what still has to be cut.
     """
     facts: dict[str, str] = {}
     if not path.is_file():
@@ -121,7 +123,7 @@ def _salvaged(path: Path, now_us: int) -> dict[str, str]:
                 facts[f"{FIRST_RUN}{name}"] = str(first_run_us)
     with suppress(sqlite3.Error, OSError, ValueError):
         for name, value in _read(path, SQL.facts):
-            if name == PAUSED or str(name).startswith(FIRST_RUN):
+            if name == PAUSED or str(name).startswith((FIRST_RUN, MOUNTS)):
                 facts.setdefault(str(name), str(value))
     return facts
 

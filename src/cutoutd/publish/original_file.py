@@ -132,7 +132,12 @@ def keep_original(inputs: Tree, path: str) -> CleanupResult:
 
 
 def delete_original(
-    inputs: Tree, path: str, sha256: str, removed: Callable[[], None] = lambda: None
+    inputs: Tree,
+    path: str,
+    sha256: str,
+    removed: Callable[[], None] = lambda: None,
+    *,
+    confirm: Callable[[], None] = lambda: None,
 ) -> CleanupResult:
     """Delete an original, if it is still what was cut.
 
@@ -141,9 +146,10 @@ def delete_original(
         path: path of the original in the input.
         sha256: SHA-256 of the version that was cut, hex.
         removed: called once it is deleted, even if the sync of its directory fails then.
+        confirm: called immediately before it is deleted; raises what speaks against that.
 
     Raises:
-        StorageError: it cannot be read or deleted, is open for writing, or is deleted but the directory cannot be synced.
+        StorageError: from ``confirm``; or it cannot be read or deleted, is open for writing, or is deleted but the directory cannot be synced.
     """
     with storage_faults(inputs.root), inside(inputs, path) as entry:
         if entry is None:
@@ -151,6 +157,7 @@ def delete_original(
         with held(entry, sha256) as original:
             if isinstance(original, CleanupResult):
                 return original
+            confirm()  # to read all of it takes time
             outcome = remove_original(original, entry, removed)
     return CleanupResult(outcome=CleanupOutcome.DELETED if outcome is Removal.REMOVED else _LEFT[outcome])
 

@@ -29,7 +29,7 @@ from cutoutd.publish.verified import Removal, restore
 from cutoutd.publish.writing import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cutoutd.fs.tree import Entry
@@ -58,7 +58,16 @@ class OriginalsFolder:
         self._refusals = Refusals(directory, self._staging)
         self._directories = Directories()
 
-    def move(self, inputs: Tree, path: str, sha256: str, *, job: int, to: str = "") -> CleanupResult:
+    def move(
+        self,
+        inputs: Tree,
+        path: str,
+        sha256: str,
+        *,
+        job: int,
+        to: str = "",
+        confirm: Callable[[], None] = lambda: None,
+    ) -> CleanupResult:
         """Move an original, or a companion, into the folder, if it is unchanged.
 
         Sub-folders are mirrored. A name that the disk refuses gets a portable or a safe form. If a name is taken, ``a-2.jpg`` and so on
@@ -71,10 +80,11 @@ class OriginalsFolder:
             sha256: SHA-256 of the version that was cut, hex.
             job: id of the job.
             to: the path that it should get; empty: ``path``.
+            confirm: called immediately before it gets a name here, and before it loses the old one; raises what speaks against that.
 
         Raises:
             NameRefusedError: the disk refuses all of its names, while it accepts others.
-            StorageError: it cannot be read, moved or copied, or is open for writing; the original is still there.
+            StorageError: from ``confirm``; or it cannot be read, moved or copied, or is open for writing; the original is still there.
         """
         with storage_faults(self._directory), inside(inputs, path) as entry:
             if entry is None:
@@ -82,7 +92,7 @@ class OriginalsFolder:
             with held(entry, sha256) as original:
                 if isinstance(original, CleanupResult):
                     return original
-                return self._move(original, entry, to or path, job)
+                return self._move(original, entry, to or path, job, confirm)
 
     def placed(self, path: str, sha256: str) -> str:
         """Return the path of an original that was moved here before a crash; empty if it was not."""
@@ -114,7 +124,10 @@ class OriginalsFolder:
             self._staging.close()
         return removed
 
-    def _move(self, original: Original, entry: Entry, path: str, job: int) -> CleanupResult:
+    def _move(
+        self, original: Original, entry: Entry, path: str, job: int, confirm: Callable[[], None]
+    ) -> CleanupResult:
+        confirm()  # to read all of it takes time
         name = self._place(original, path, job)
         if name is None:
             return CleanupResult(outcome=CleanupOutcome.CHANGED)
@@ -122,6 +135,7 @@ class OriginalsFolder:
         with self._tree.entry(name) as target:
             # Under its new name on the disk before it loses the old one, if it still has that.
             self._directories.sync([(self._tree, directory)])
+            confirm()  # to copy it takes time as well
             left = remove_original(original, entry)
             if left is Removal.GONE:
                 entry.sync_directory()

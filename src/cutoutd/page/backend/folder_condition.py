@@ -20,8 +20,8 @@ class FolderCondition:
 
     Attributes:
         watching: as the running daemon says, a `FolderState`; None: it says nothing of this folder, or does not run.
-        trouble: a code: ``down``, ``unheard``, ``away``, ``other_machine``, ``other_folder``, ``replaced``, ``overlap``, ``background``,
-            ``disk_full``, ``journal_busy``, ``journal_full``, ``standing_by`` or ``paused``; empty where work goes on.
+        trouble: a code: ``down``, ``unheard``, ``away``, ``other_machine``, ``other_folder``, ``replaced``, ``unmounted``, ``overlap``,
+            ``background``, ``disk_full``, ``journal_busy``, ``journal_full``, ``standing_by`` or ``paused``; empty where work goes on.
         why: in the daemon's words.
         advice: what to do; empty where nothing is to be done.
     """
@@ -39,6 +39,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "other_machine": "Nothing is to be done: this machine takes over when the other one ends.",
     "other_folder": "See whether the right disk is connected; the folder's place has another folder's contents.",
     "replaced": "Put the folder's own directory back, or connect its disk. If this is its new place, `cutoutd adopt` says so.",
+    "unmounted": "Mount the disk or share again. Work goes on by itself; if the folder is to be without it, `cutoutd adopt` says so.",
     "overlap": "Two folders of the configuration lie in one another. Change one of them in the settings.",
     "background": "Put the background picture back, or choose another one in the settings.",
     "disk_full": "Free some space. Work goes on by itself; nothing is lost.",
@@ -63,6 +64,7 @@ _BY_WORDS: Final = (
     ("has to be claimed anew", "other_machine"),
     ("another folder is here", "other_folder"),
     ("another directory than before", "replaced"),
+    ("was on a disk or share that was mounted", "unmounted"),
     ("an earlier directory of this folder", "replaced"),
     ("background picture", "background"),
     ("choose directories apart from each other", "overlap"),
