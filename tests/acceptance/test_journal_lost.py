@@ -267,3 +267,29 @@ def test_an_earlier_journal_that_is_put_back_under_the_daemon_is_used_as_its_mes
     assert "a sound journal in its place" in (bench.root / "log").read_text()
     assert bench.once().stdout.startswith("1 cut")
     assert {name: content for name, content in contents(bench).items() if name in before} == before
+
+
+def test_what_a_person_decided_survives_that_state_and_marker_are_put_back_together(bench: Bench) -> None:
+    """As by a snapshot of their disk: nothing shows that the journal is older, so the pictures are cut, and then found decided."""
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    state, marker = journal_of(bench).parent, bench.input / ".cutoutd-folder"
+    shutil.copytree(state, bench.root / "backup", ignore=shutil.ignore_patterns("wake"))
+    shutil.copy2(marker, bench.root / "marker")
+    bench.drop("later.jpg", 1)
+    drop_empty(bench, "rejected.jpg", 240)
+    assert bench.once().returncode == 0
+    assert bench.call("fix", "later.jpg", "--remove", RIGHT_HALF, *bench.pair()).returncode == 0
+    assert bench.call("review", "reject", "rejected.jpg", *bench.pair()).returncode == 0
+    bench.once()
+    before = contents(bench)
+    shutil.rmtree(state)
+    shutil.copytree(bench.root / "backup", state)
+    shutil.copy2(bench.root / "marker", marker)
+    again = bench.once()
+    assert "job.decided-before" in again.stdout + again.stderr
+    assert contents(bench) == before
+    assert bench.states() == {"a.jpg": "done", "later.jpg": "done", "rejected.jpg": "failed"}
+    assert bench.call("fix", "later.jpg", "--undo", *bench.pair()).returncode == 0
+    assert bench.once().stdout.startswith("1 cut")
+    assert "correction" not in bench.sidecar("later.png.json")

@@ -29,6 +29,7 @@ from cutoutd.delivery.steps import (
     Retry,
 )
 from cutoutd.delivery.task_queue import SerialTaskQueue
+from cutoutd.delivery.unknown_decisions import UnknownDecisions
 from cutoutd.errors import CutoutdError, JournalError
 from cutoutd.faults.circuit_breaker import LONGEST_S, CircuitBreaker
 from cutoutd.jobs import JobState, Unchanged
@@ -317,6 +318,7 @@ def _steps(context: Context) -> PublicationSteps:
         failed_jobs=failed_jobs,
         originals=originals,
         displaced=displaced,
+        unknown=UnknownDecisions(context=context),
         known=KnownPictures(
             context=context,
             failures=failures,

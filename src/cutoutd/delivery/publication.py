@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from cutoutd.delivery.originals import OriginalsCleanup
     from cutoutd.delivery.reviews import DecidedReviews
     from cutoutd.delivery.steps import Step
+    from cutoutd.delivery.unknown_decisions import UnknownDecisions
     from cutoutd.jobs import Cut, Job, Origin
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.plan import Publication
@@ -88,6 +89,7 @@ class PublicationSteps:
         failed_jobs: fails jobs.
         originals: moves or deletes originals once their cutouts are published.
         displaced: the displaced results.
+        unknown: adopts decisions that the journal does not know.
         known: handles pictures that need no cut.
         former_paths: removes what pictures left at their earlier paths.
         reviews: carries out people's decisions.
@@ -99,6 +101,7 @@ class PublicationSteps:
     failed_jobs: FailedJobs
     originals: OriginalsCleanup
     displaced: DisplacedResults
+    unknown: UnknownDecisions
     known: KnownPictures
     former_paths: FormerPaths
     reviews: DecidedReviews
@@ -157,6 +160,8 @@ class PublicationSteps:
             named=self.context.named,
             directory=step.directory,
         )
+        if self.unknown.adopt(job, publication):
+            return Done()
         return MakePlan(job=job, cut=cut, publication=publication)
 
     def _decide(self, step: Decide) -> Step | Retry | Done:

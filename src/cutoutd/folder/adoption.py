@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import IMPOSSIBLE_NAME
-from cutoutd.errors import FailureCode
 from cutoutd.faults.isolation import is_expected, one_by_one, report
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import scan_file
-from cutoutd.jobs import JobState, Version
+from cutoutd.jobs import Version
 from cutoutd.journal.adopted import Adopted
 from cutoutd.logs import get
 from cutoutd.publish.digest import examine
@@ -44,8 +43,6 @@ BATCH: Final = 500
 
 MAX_COMPARED_BYTES: Final = 1 << 30
 """The most bytes of rejected sources that are read to compare them; beyond it they are cut again."""
-
-_TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
 
 
 class Adoption:
@@ -153,7 +150,7 @@ class Adoption:
         """Return what to adopt from a record; of several records of a path, the latest counts."""
         if not self._rules.takes_file(record.path):
             return None
-        state, detail = _outcome(record)
+        state, detail = record.outcome()
         there = self._scan_file(record)
         is_this = there is not None and (there.size, there.mtime_ns) == (record.size, record.mtime_ns)
         if record.sha256 is None or (
@@ -184,8 +181,7 @@ class Adoption:
         Raises:
             OSError: the disk or share fails.
         """
-        is_rejection = record.failure is not None and record.failure.get("code") == FailureCode.REJECTED
-        if not (is_this and is_rejection) or record.size > self._left_bytes:
+        if not (is_this and record.is_rejection) or record.size > self._left_bytes:
             return False
         self._left_bytes -= record.size
         with Tree(self._folder.input).entry(record.path) as entry:
@@ -206,18 +202,3 @@ def _is_later(record: Record, times: dict[str, int]) -> bool:
         return False
     times[record.path] = record.at_us
     return True
-
-
-def _outcome(record: Record) -> tuple[JobState, dict[str, Any]]:
-    if record.failure is not None:
-        return JobState.FAILED, {"failure": {**record.failure, "permanent": True, "delay_s": 0.0}}
-    state = JobState.REVIEW if record.review else JobState.DONE
-    known: dict[str, Any] = {"model": record.model} if record.model else {}
-    if record.score is not None:
-        known["score"] = record.score
-    why = _TAKEN_OVER
-    if record.doubtful and not record.review:
-        known["doubtful"] = True
-        doubt = "doubtful" if record.score is None else f"doubtful, score {record.score:.2f}"
-        why = f"{doubt}; {why}"
-    return state, {"outputs": list(record.outputs), "why": why} | known

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.jobs import Version
+    from cutoutd.jobs import Job, Version
     from cutoutd.journal.adopted import Adopted
     from cutoutd.journal.recordings import Recorded
     from cutoutd.journal.store import Store
@@ -138,6 +138,11 @@ class Sources:
             sha256=row["sha256"] if row else None,
             is_cleanup_pending=row is not None and bool(row["cleanup_pending"]),
         )
+
+    def had_bytes(self, job: Job, sha256: str) -> bool:
+        """Whether another version of a job's source, or a published one, is known to have these bytes."""
+        about = {"folder": job.folder, "path": os.fsencode(job.path)}
+        return bool(self._store.number(SQL.had_bytes, sha256=sha256, job=job.id, **about))
 
     def published_us(self, folder: str, path: str) -> int | None:
         """Return when the newest version of a source was accepted, UTC microseconds, if its result is published; else None."""

@@ -99,3 +99,9 @@ DELETE FROM output WHERE {not_displaced};
 DELETE FROM reservation WHERE {not_displaced};
 DELETE FROM correction WHERE {not_displaced};
 DELETE FROM published WHERE {not_displaced}
+
+-- Each by the partial index of its own.
+-- name: had_bytes
+SELECT EXISTS (SELECT 1 FROM job WHERE folder = :folder AND path = :path AND newest = 1 AND sha256 = :sha256 AND id <> :job)
+  OR EXISTS (SELECT 1 FROM job WHERE folder = :folder AND path = :path AND newest = 0 AND sha256 = :sha256 AND id <> :job)
+  OR EXISTS (SELECT 1 FROM published WHERE folder = :folder AND path = :path AND sha256 = :sha256)

@@ -12,13 +12,14 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
+from cutoutd.errors import FailureCode
 from cutoutd.faults.isolation import is_expected, report
 from cutoutd.fs.tree import Tree
 from cutoutd.job_options import JobOptions
-from cutoutd.jobs import Published
+from cutoutd.jobs import JobState, Published
 from cutoutd.logs import get
 from cutoutd.publish.displaced import DIRECTORY, reached
 from cutoutd.publish.failures import read_failure
@@ -38,7 +39,7 @@ from cutoutd.publish.targets import claim_on
 from cutoutd.recipe import Format, Rendition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cutoutd.corrections import Correction
     from cutoutd.publish.failures import FailureRecord
@@ -49,6 +50,8 @@ MAX_OUTPUTS: Final = 64  # of one sidecar; a folder has a few renditions
 MAX_PATH: Final = 4000  # characters, as for a scan of the input
 KNOWN_NAMES: Final = 100  # candidates among which an output's name is searched
 MAX_WORDS: Final = 2000  # characters of each text of a failure
+
+_TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
 
 _OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
@@ -97,6 +100,26 @@ class Record:
     options: JobOptions = field(default_factory=JobOptions)
     are_all: bool = True
 
+    @property
+    def is_rejection(self) -> bool:
+        """Whether a person has rejected the cutout."""
+        return self.failure is not None and self.failure.get("code") == FailureCode.REJECTED
+
+    def outcome(self) -> tuple[JobState, dict[str, Any]]:
+        """Return the state of a job with this record, and the detail of its row."""
+        if self.failure is not None:
+            return JobState.FAILED, {"failure": {**self.failure, "permanent": True, "delay_s": 0.0}}
+        known: dict[str, Any] = {"model": self.model} if self.model else {}
+        if self.score is not None:
+            known["score"] = self.score
+        why = _TAKEN_OVER
+        if self.doubtful and not self.review:
+            known["doubtful"] = True
+            doubt = "doubtful" if self.score is None else f"doubtful, score {self.score:.2f}"
+            why = f"{doubt}; {why}"
+        state = JobState.REVIEW if self.review else JobState.DONE
+        return state, {"outputs": list(self.outputs), "why": why} | known
+
 
 class Records:
     """The records of one folder.
@@ -133,6 +156,18 @@ class Records:
                 record = self._read(tree, path)
                 if record is not None:
                     yield record
+
+    def at(self, names: Iterable[str], records: Iterable[str] = ()) -> Iterator[Record]:
+        """Read the sidecars of these results, and these failure records, as far as they exist; all by paths in the output.
+
+        Raises:
+            OSError: the disk or share fails.
+        """
+        places = [(self._sidecars, sidecar_name(name)) for name in names]
+        for root, path in (*places, *((self._output, path) for path in records)):
+            record = self._read(Tree(root), path)
+            if record is not None:
+                yield record
 
     def kept(self) -> Iterator[tuple[str, Record]]:
         """Yield the sidecars of displaced results, each with its private name in the folder for sidecars.
