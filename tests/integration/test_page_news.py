@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.journal.state import StateDirectory
 from cutoutd.page.backend import news
+from cutoutd.page.backend.overview import daemon_status
 from tests.integration.page_backend import PageBackend
 from tests.integration.parts import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cutoutd.journal.store import Store
+    from cutoutd.page.backend.method import Backend
     from tests.conftest import FakeClock
 
 REST_S = 2.5
@@ -73,6 +76,37 @@ def test_a_daemon_that_begins_or_ends_is_told(page_backend: PageBackend) -> None
     with StateDirectory(page_backend.state_dir):
         until(lambda: said_last() is True, "that it runs")
     until(lambda: said_last() is False, "that it has ended")
+
+
+def test_a_daemon_that_begins_while_an_overview_is_made_is_told_to_have_ended(
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was told last is compared with, and not what was read before that."""
+    monkeypatch.setattr(news, "OVERVIEW_S", 0.0)
+    daemon = ExitStack()
+    first: list[StateDirectory] = []
+
+    def begins_after(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
+        found = daemon_status(backend)
+        if not first:
+            first.append(daemon.enter_context(StateDirectory(page_backend.state_dir)))
+        return found
+
+    monkeypatch.setattr(news, "daemon_status", begins_after)
+    sent = news.News(page_backend.backend)
+    sent.poll()
+    daemon.close()
+
+    def end_is_told() -> bool:
+        sent.poll()
+        return not running(page_backend)
+
+    until(end_is_told, "the end to be told")
+
+
+def running(page_backend: PageBackend) -> bool:
+    """Whether a daemon runs, as it was told last."""
+    return bool(next(data["running"] for event, data in reversed(page_backend.events) if event == "overview"))
 
 
 def test_where_the_system_tells_of_no_changes_they_are_looked_for(

@@ -50,7 +50,7 @@ class News:
         self._backend = backend
         self._store: Store | None = None
         self._version = -1
-        self._status: object = None
+        self._status: tuple[bool, Mapping[str, Any]] | None = None
         self._status_due_s = 0.0
         self._ended_us: dict[str, int] = {}
         self._overview_due_s = 0.0
@@ -80,7 +80,10 @@ class News:
         if self._is_overview_old and now_s >= self._overview_due_s:
             self._is_overview_old = False
             started_s = time.thread_time()  # a machine that is busy with other things makes it no dearer
-            self._backend.tell("overview", overview_data(self._backend))
+            self._status = status = daemon_status(
+                self._backend
+            )  # what is told is what later ones are compared with
+            self._backend.tell("overview", overview_data(self._backend, status))
             self._overview_due_s = time.monotonic() + max(
                 OVERVIEW_S, (time.thread_time() - started_s) / SHARE
             )

@@ -103,14 +103,18 @@ def daemon_status(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
     return kept.of(backend.settings.service.state_dir)
 
 
-def overview_data(backend: Backend) -> dict[str, Any]:
+def overview_data(backend: Backend, status: tuple[bool, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """Return the data of the method and event `overview`.
+
+    Args:
+        backend: the backend.
+        status: the daemon's, as from `daemon_status`; None: it is read.
 
     Raises:
         RefusedError: 503; the journal cannot be read.
     """
     settings, now_us = backend.settings, backend.clock.now_us()
-    is_running, live = daemon_status(backend)
+    is_running, live = daemon_status(backend) if status is None else status
     if settings is None:
         return _nothing(now_us)
     room: Room = backend.parts.setdefault("room", Room())
