@@ -135,6 +135,8 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
     [
         ({"review_below": 7}, 422, "review_below"),
         ({"review_below": float("nan")}, 422, "review_below"),
+        ({"settle_s": 10**400}, 422, "settle_s"),
+        ({"settle_s": float("inf")}, 422, "settle_s"),
         ({"recursive": "yes"}, 422, "recursive"),
         ({"include": ""}, 422, "include"),
         ({"rendition.background": "/etc/passwd"}, 403, ""),

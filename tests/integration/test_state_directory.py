@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.cli.queue import JournalGoneError, NotRunYetError, open_journal
 from cutoutd.doctor import state as doctor
 from cutoutd.doctor.finding import Level
 from cutoutd.errors import CutoutdError
@@ -283,3 +284,14 @@ def test_entries_planted_by_a_hostile_uploader_do_not_mislead_the_supervisor(tmp
         (places.root / name).unlink(missing_ok=True)
         os.mkfifo(places.root / name)
     assert (announcement(places), read_known(places.uploaded), uploader_status(places)) == ("", None, {})
+
+
+def test_a_journal_that_is_gone_is_told_from_one_that_never_was(tmp_path: Path) -> None:
+    """What to do differs: put it back, or start the daemon."""
+    with pytest.raises(NotRunYetError, match="has not run"):
+        open_journal(tmp_path / "state")
+    with StateDirectory(tmp_path / "state"):
+        pass
+    with pytest.raises(JournalGoneError, match="though cutoutd has run here") as raised:
+        open_journal(tmp_path / "state")
+    assert "Put it back" in str(raised.value)

@@ -23,7 +23,7 @@ from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.state import check_state, unreachable
+from cutoutd.journal.state import check_state, has_run, unreachable
 from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.spreadsheet import cell
 
@@ -95,15 +95,27 @@ class NotRunYetError(UsageError):
     title = "Not started yet"
 
 
+class JournalGoneError(UsageError):
+    """A daemon has run, and its journal is not there any more."""
+
+    title = "The journal is gone"
+
+
 def open_journal(directory: Path) -> Store:
     """Open the journal of a state directory.
 
     Raises:
-        UsageError: there is none yet, or it is another user's.
+        UsageError: there is none yet or any more, or it is another user's.
     """
     try:
         if directory.exists():
             check_state(directory)
+        if not (directory / FILE_NAME).exists() and has_run(directory):
+            raise JournalGoneError(
+                f"there is no {FILE_NAME}, though cutoutd has run here",
+                path=directory,
+                advice="Put it back. Without it, the next start makes a new one from the sidecars beside the cutouts.",
+            )
         if not (directory / FILE_NAME).exists():
             raise NotRunYetError(
                 "cutoutd has not run with this configuration yet",

@@ -6,6 +6,7 @@ It must not decide whether anything is sent.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -161,5 +162,5 @@ def _credits(found: object) -> dict[str, float]:
     return {
         str(name): float(one)
         for name, one in found.items()
-        if isinstance(one, int | float) and 0 < one < float("inf")
+        if isinstance(one, int | float) and 0 < one <= sys.float_info.max
     }

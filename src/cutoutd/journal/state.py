@@ -58,6 +58,11 @@ _NAMES: Final = OpenedNames(
 """The names that are opened in a state directory."""
 
 
+def has_run(directory: Path) -> bool:
+    """Whether a daemon has run on a state directory, or runs there now."""
+    return (directory / _LOCK_FILE).exists()
+
+
 def unreachable(directory: Path) -> UsageError:
     """Return the error for a state directory that this user may not enter."""
     return UsageError(

@@ -6,7 +6,6 @@ which are one text with commas, and for numbers that may be ``auto``, which are 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -205,7 +204,7 @@ def _whole(field: SettingField, value: object) -> int:
 
 def _is_usual(number: float) -> bool:
     """A number that TOML, JSON and the schema take for the same."""
-    return math.isfinite(number) and abs(number) < 10**_MAX_DIGITS
+    return abs(number) < 10**_MAX_DIGITS  # no infinity, nor what is not a number
 
 
 def _text(field: SettingField, value: object, longest: int) -> str:

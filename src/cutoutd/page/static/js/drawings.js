@@ -16,7 +16,7 @@ const ground = (kind) => svg("rect", { class: `draw-${kind}`, width: 120, height
 
 const DRAWINGS = {
   transparent: () => [ground("paper"), checks(), vase()],
-  "shop-white": () => [ground("grey"), svg("rect", { class: "draw-white", x: 22, y: 8, width: 76, height: 84 }), svg("ellipse", { class: "draw-shadow", cx: 60, cy: 85, rx: 22, ry: 4 }), vase()],
+  "shop-white": () => [ground("grey"), svg("rect", { class: "draw-white", x: 22, y: 8, width: 76, height: 84 }), vase()],
   marketplace: () => [
     ground("grey"),
     svg("rect", { class: "draw-white", x: 15, y: 5, width: 90, height: 90 }),
