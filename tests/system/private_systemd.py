@@ -75,8 +75,11 @@ class PrivateSystemd:
         if not children:
             return 0
         # Until then it is the script, which is still on this machine's own root.
-        is_booted = Path(f"/proc/{children[0]}/cmdline").read_bytes().startswith(b"/lib/systemd/systemd\0")
-        return int(children[0]) if is_booted else 0
+        try:
+            command = Path(f"/proc/{children[0]}/cmdline").read_bytes()
+        except FileNotFoundError:  # it has ended since
+            return 0
+        return int(children[0]) if command.startswith(b"/lib/systemd/systemd\0") else 0
 
     def path(self, inside: str) -> Path:
         """Return a path inside the box as this process reaches it."""
