@@ -57,6 +57,7 @@ class FailureCode(StrEnum):
     STORAGE = "Storage"
     OUTPUT = "Output"
     JOURNAL = "Journal"
+    JOURNAL_BUSY = "JournalBusy"
     OUTBOX = "Outbox"
     SOURCE_GONE = "SourceGone"
     NOT_OWNER = "NotOwner"
@@ -263,6 +264,7 @@ class JournalError(StorageError):
 class JournalBusyError(JournalError):
     """Another program holds the journal's file locked."""
 
+    code = FailureCode.JOURNAL_BUSY
     title = "Another program holds the journal"
     advice = (
         "Close what has the file open, such as a backup or a database browser. A running daemon goes on by itself; "

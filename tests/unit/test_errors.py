@@ -89,6 +89,7 @@ def test_the_name_of_a_kind_is_stable_and_unique() -> None:
         "Outbox",
         "Output",
         "Journal",
+        "JournalBusy",
         "SourceGone",
     }
 
