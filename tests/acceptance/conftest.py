@@ -282,9 +282,28 @@ class Daemon:
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""
         self.process.send_signal(number)
-        code = self.process.wait(PATIENCE_S)
+        try:
+            code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"it does not end; its threads:\n{threads_of(self.process.pid)}") from error
         self.log.close()
         return code
+
+
+def threads_of(pid: int) -> str:
+    """Return what each thread of a process waits for, and which signals it has pending or blocked, for a failure's message."""
+    lines = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+        status = (task / "status").read_text()
+        told = [
+            line.replace("\t", " ")
+            for line in status.splitlines()
+            if line.startswith(("Name", "State", "SigPnd", "ShdPnd", "SigBlk"))
+        ]
+        lines.append(
+            f"{task.name}: {', '.join(told)}; {(task / 'wchan').read_text()}; {(task / 'syscall').read_text().strip()}"
+        )
+    return "\n".join(lines)
 
 
 @pytest.fixture
