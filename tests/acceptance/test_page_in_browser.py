@@ -442,6 +442,20 @@ def test_a_former_versions_tab_reloads_itself_and_loses_nothing(
         page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
 
 
+def test_a_trouble_that_ended_while_nobody_was_there_is_not_shown_any_more(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """Nobody tells of the end of a trouble after cutoutd was started again: the page asks once it answers."""
+    with again(browser, kept) as visitor:
+        tell = "message => new BroadcastChannel('cutoutd').postMessage(message)"
+        trouble = {"code": "moved", "text": "The journal was moved away."}
+        visitor.page.evaluate(tell, {"event": "trouble", "detail": trouble})
+        expect(visitor.page.locator("#notices")).to_contain_text("The journal was moved away.")
+        visitor.page.evaluate(tell, {"up": False})
+        visitor.page.evaluate(tell, {"up": True})
+        expect(visitor.page.locator("#notices")).not_to_contain_text("The journal was moved away.")
+
+
 def test_the_page_lives_through_the_end_and_the_return_of_cutoutd(
     tmp_path: Path, small_models_dir: Path, browser: Browser
 ) -> None:

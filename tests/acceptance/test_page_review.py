@@ -350,6 +350,66 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review
         assert shown_name(page) == "ball-4.jpg"
 
 
+@contextmanager
+def lost_answer(page: Page, method: str, *, arrives: bool) -> Iterator[None]:
+    """Lose the answer to the next request of a method, and the request as well unless it `arrives`."""
+
+    def lose(route: Route) -> None:
+        if arrives:
+            route.fetch()
+        route.abort()
+
+    page.route(f"**/api/{method}", lose, times=1)
+    with page.expect_request(f"**/api/{method}"):
+        yield
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
+def test_a_save_that_has_no_answer_is_published_once_and_undone_as_a_whole(
+    review_setup: ReviewSetup, *, arrives: bool
+) -> None:
+    """The strokes are sent again by themselves, and make one new version; an undo whose answer is lost is shown as an undo."""
+    bench = review_setup.bench
+    cutout = bench.output / "review" / "ball-3.png"
+    former = hashlib.sha256(cutout.read_bytes()).hexdigest()
+    with review_setup.visit("review?q=ball-3") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        page.locator(".viewer").focus()
+        for key in ("d", "ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
+            page.keyboard.press(key)
+        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
+        for key in ("p", "Enter"):
+            page.keyboard.press(key)
+        expect(note).to_contain_text("how it will be")
+        with lost_answer(page, "fix_save", arrives=arrives):
+            page.keyboard.press("Control+Enter")
+        expect(page.locator('[data-state="saved"]')).to_be_visible()
+        expect(note).to_contain_text("Published as a new version")
+        with lost_answer(page, "fix_undo", arrives=True):
+            page.keyboard.press("Control+z")
+        expect(note).to_contain_text("previous version is restored")
+        assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
+
+
+def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_setup: ReviewSetup) -> None:
+    """What it asks about is not there any more."""
+    with review_setup.visit("review?q=ball-5") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+        page.locator(".viewer").focus()
+        for key in ("ArrowRight", "Enter", "Escape"):
+            page.keyboard.press(key)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        visitor.go("inbox")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
     """Escape asks; a reload keeps them; each can be undone."""
     with review_setup.visit("review?q=ball-5") as visitor:

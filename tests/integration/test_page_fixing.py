@@ -228,6 +228,29 @@ def test_a_correction_is_of_the_cutout_that_was_shown(served_folder: ServedFolde
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolder) -> None:
+    """Whether the first request waits or was carried out; the cutout may be another one by then. Other strokes are saved."""
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    fix = served_folder.write("fix_start", job=job).data["fix"]
+    seen = served_folder.seen(job)
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, again=True)
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, again=True)
+    assert len(_asked(served_folder)) == 1
+    commands = Commands(served_folder.journal.store, served_folder.backend.clock)
+    row = Reader(served_folder.journal.store).job(job)
+    assert row is not None
+    corrections = Corrections(served_folder.journal.store, served_folder.backend.clock)
+    with served_folder.journal.store.transaction():
+        corrections.add_within(row, strokes.parse([KEEP]))
+    for command in commands.pending():
+        commands.done(command)
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64, again=True)
+    assert not _asked(served_folder)
+    served_folder.write("fix_save", fix=fix, strokes=[PAINT], seen=seen, again=True)
+    assert len(_asked(served_folder)) == 1
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_disk_that_is_full_loses_no_strokes(
     served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

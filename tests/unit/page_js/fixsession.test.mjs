@@ -101,3 +101,12 @@ test("strokes that had no answer are sent again", async () => {
   await session.retry();
   assert.deepEqual(heard.strokes, ["s"]);
 });
+
+test("strokes that are saved again say so", async () => {
+  const fake = api();
+  const session = new FixSession(fake, 1);
+  await session.save(["a"], 0, "seen");
+  await session.save(["a"], 0, "seen", true);
+  const saved = fake.asked.filter(([method]) => method === "fix_save");
+  assert.deepEqual(saved.map(([, body]) => body.again), [false, true]);
+});

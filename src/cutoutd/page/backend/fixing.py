@@ -130,12 +130,21 @@ def fix_preview(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_save(backend: Backend, params: Parameters) -> Reply:
-    """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes."""
+    """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes.
+
+    ``again``: the request is repeated because it had no answer; if the first one arrived, this one adds nothing.
+    """
     fix = _fixing(backend).of(parameters.text(params, "fix"))
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
     _check_unchanged(backend, fix)
     _, store = shown_files.configured(backend)
-    _check_seen(store, shown_files.find(backend, fix.job, PictureView.SOURCE), seen)
+    shown = shown_files.find(backend, fix.job, PictureView.SOURCE)
+    if parameters.truth(params, "again", default=False):
+        pending = Commands(store, backend.clock).fixes(shown.job.id)
+        held = Corrections(store, backend.clock).expected(shown.job, pending)
+        if held is not None and (held.strokes, held.suggestion) == (drawn, _suggestion(params)):
+            return Reply(data={})
+    _check_seen(store, shown, seen)
     action = FixAction.DRAW if drawn else FixAction.CLEAR
     _post(
         backend,

@@ -48,8 +48,9 @@ export class FixSession extends EventTarget {
     return this.busy || this.wanted !== null;
   }
 
-  async save(strokes, suggestion, seen) {
-    return this.#withSession(() => this.api.write("fix_save", { fix: this.fix, strokes, suggestion, seen }));
+  /** Saves; `again`: these strokes had no answer before, and are not saved twice if they arrived. */
+  async save(strokes, suggestion, seen, again = false) {
+    return this.#withSession(() => this.api.write("fix_save", { fix: this.fix, strokes, suggestion, seen, again }));
   }
 
   /** Ends; the tab may be about to close. */

@@ -2,7 +2,7 @@
  * The frame around every view: navigation with counts, whether cutoutd runs, pause, help; what must be said above all views.
  */
 
-import { mayWrite, on, pair, write } from "./api.js";
+import { mayWrite, on, pair, read, write } from "./api.js";
 import { el, icon, put, redraw } from "./dom.js";
 import { keyOf, showHelp } from "./keys.js";
 import { fail } from "./live.js";
@@ -30,7 +30,10 @@ export function drawFrame() {
     el("section", { id: "toasts", class: "toasts", "aria-label": t("app.messages") }),
   );
   onOverview((overview) => update({ overview }));
-  on("connection", ({ up }) => update({ up }));
+  on("connection", ({ up }) => {
+    update({ up });
+    if (up) renewTrouble();
+  });
   on("updated", (updated) => update({ updated }));
   on("token", () => update({}));
   on("trouble", (trouble) => {
@@ -38,6 +41,12 @@ export function drawFrame() {
     if (!trouble) refresh();
   });
   update({ trouble: getSession().trouble });
+}
+
+/* cutoutd tells of a trouble's end only where it told of the trouble: not once it has been started again meanwhile. */
+async function renewTrouble() {
+  const session = await read("session").catch(() => null);
+  if (session) update({ trouble: session.trouble });
 }
 
 function entry(view) {

@@ -8,6 +8,7 @@
  */
 
 import { el } from "./dom.js";
+import { showModal } from "./live.js";
 import { t } from "./text.js";
 
 /** Group, action, keys (the first is shown; "mod" is Ctrl, or Cmd on a Mac; "[" is hard to type on some keyboards). The words are `key.ACTION` and `keys.GROUP` in the catalogue. */
@@ -131,8 +132,7 @@ export function showHelp() {
     ),
     el("div", { class: "dialog-actions" }, el("button", { class: "button primary", on: { click: () => dialog.close() } }, t("app.close"))),
   );
-  document.body.append(dialog);
-  dialog.showModal();
+  showModal(dialog);
 }
 
 function helpGroup(group) {

@@ -66,7 +66,15 @@ export function ask(question, { yes = t("app.yes"), detail = "", danger = false 
         el("button", { class: danger ? "button danger" : "button primary", on: { click: () => dialog.close("yes") } }, yes),
       ),
     );
-    document.body.append(dialog);
-    dialog.showModal();
+    showModal(dialog);
   });
+}
+
+/** Shows a dialog, which is closed without an answer when its view is left. */
+export function showModal(dialog) {
+  const leave = () => dialog.close("");
+  window.addEventListener("hashchange", leave);
+  dialog.addEventListener("close", () => window.removeEventListener("hashchange", leave));
+  document.body.append(dialog);
+  dialog.showModal();
 }

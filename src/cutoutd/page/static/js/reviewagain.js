@@ -2,7 +2,7 @@
 
 import { read, write } from "./api.js";
 import { el, plain } from "./dom.js";
-import { ask, fail, toast } from "./live.js";
+import { ask, fail, showModal, toast } from "./live.js";
 import { t } from "./text.js";
 
 const MANY = 20; // from here on it is asked whether it is meant
@@ -49,7 +49,6 @@ async function chooseModel() {
         el("button", { class: "button primary", on: { click: () => dialog.close("yes") } }, t("review.do.again")),
       ),
     );
-    document.body.append(dialog);
-    dialog.showModal();
+    showModal(dialog);
   });
 }

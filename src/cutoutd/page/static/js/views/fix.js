@@ -27,6 +27,8 @@ export const title = "fix.title";
 const AGAIN_MS = 5000; // between two tries to get an answer
 const SHOWN_MS = 3000; // for the tiles of a result
 
+const hadNoAnswer = (error) => error.status === 0 || error.code === "backend"; // what was asked for may be done all the same
+
 export async function show(place, { args, signal }) {
   await new Fix(place, Number(args[0]), signal).start();
 }
@@ -42,6 +44,8 @@ class Fix {
     this.history = new History();
     this.draft = new Draft(sessionStorage, number);
     this.suggestion = 0;
+    this.unanswered = null; // strokes whose saving had no answer: they may have arrived
+    this.undoing = ""; // "asked", or "unanswered": the undo may have arrived
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
     this.#listen();
@@ -183,6 +187,10 @@ class Fix {
   // After every change of the strokes: they are drawn and kept, and a preview is asked for.
   #changed({ keep = true } = {}) {
     const { strokes } = this.history;
+    if (this.unanswered) {
+      this.unanswered = null;
+      this.#renew();
+    }
     this.brush.setStrokes(strokes, false);
     if (keep) this.draft.keep(this.job.seen, strokes);
     this.session.preview(strokes, this.suggestion);
@@ -223,7 +231,7 @@ class Fix {
 
   #trouble(error) {
     if (error.name === "AbortError" || this.signal.aborted) return;
-    if (error.status === 0 || error.code === "backend") {
+    if (hadNoAnswer(error)) {
       this.panel.say(t("fix.noAnswer"), "bad");
       clearTimeout(this.later);
       this.later = setTimeout(() => this.#back(), AGAIN_MS);
@@ -237,6 +245,7 @@ class Fix {
 
   // Somebody answers again: what had no answer is asked anew, and what was saved may be there.
   #back() {
+    if (this.state === "drawing" && this.unanswered) return this.#save();
     if (this.state === "drawing" && this.session.behind) this.session.retry();
     if (this.state === "saving" || this.state === "saved") this.#renew();
   }
@@ -247,12 +256,16 @@ class Fix {
     if (this.state !== "drawing") return;
     if (!this.history.changed) return announce(t("fix.nothingToSave"));
     const { strokes } = this.history;
+    const again = this.unanswered !== null;
+    this.undoing = "";
     this.state = "saving";
     this.panel.say(t("fix.saving"));
     this.#draw();
     try {
-      await this.session.save(strokes, this.suggestion, this.job.seen);
-      if (this.signal.aborted) return;
+      await this.session.save(strokes, this.suggestion, this.job.seen, again);
+      this.unanswered = null;
+      if (again) await this.#renew(); // it may be published already
+      if (this.signal.aborted || this.state !== "saving") return;
       if (overview()?.running === false) {
         this.draft.drop();
         this.history.markSaved();
@@ -260,7 +273,9 @@ class Fix {
         this.#toReview();
       } else this.panel.say(t("fix.cutting"));
     } catch (error) {
+      if (this.state !== "saving") return; // published although the answer was lost
       this.state = "drawing";
+      this.unanswered = hadNoAnswer(error) ? strokes : null;
       this.#trouble(error);
       this.#draw();
     }
@@ -269,7 +284,7 @@ class Fix {
   async #news(job) {
     if (!job || this.signal.aborted) return;
     if (this.state !== "saving" && this.state !== "saved") {
-      if (this.job && job.seen !== this.job.seen) this.job.seen = job.seen;
+      if (this.job && job.seen !== this.job.seen && !this.unanswered) this.job.seen = job.seen;
       return;
     }
     if (job.refused) {
@@ -288,8 +303,8 @@ class Fix {
 
   // The cutout as it was written, in place of the preview.
   async #published(job) {
-    const undone = this.undoing;
-    this.undoing = false;
+    const undone = this.undoing !== "";
+    this.undoing = "";
     this.job = { ...this.job, ...job };
     this.state = "saved";
     this.draft.drop();
@@ -318,13 +333,14 @@ class Fix {
   }
 
   async #undoSaved() {
-    if (this.undoing) return;
-    this.undoing = true;
+    if (this.undoing === "asked") return;
+    this.undoing = "asked";
     this.panel.say(t("fix.undoing"));
     try {
       await write("fix_undo", { job: this.number });
     } catch (error) {
-      this.undoing = false;
+      if (this.undoing === "") return; // restored although the answer was lost
+      this.undoing = hadNoAnswer(error) ? "unanswered" : "";
       this.panel.say(errorText(error), "bad");
     }
   }
