@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cutoutd.daemon import fixes
 from cutoutd.job_detail import JobResult
-from cutoutd.jobs import JobState, Wanted
+from cutoutd.jobs import JobState, Quality, Wanted
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.publish import reviews
@@ -32,7 +33,7 @@ def hold(delivery_run: DeliveryRun, job: Job) -> Job:
 def test_an_accepted_result_is_in_review_again_and_can_be_decided_again(
     make: Callable[..., DeliveryRun],
 ) -> None:
-    """With the same bytes; nothing is left under its own name, and the sidecar says that a person did it."""
+    """With the same bytes; nothing is left under its own name, and the sidecar says what it said before."""
     delivery_run = make()
     job = doubtful(delivery_run)
     before = sidecar(delivery_run, "review/a-overlay.png.json")
@@ -45,7 +46,7 @@ def test_an_accepted_result_is_in_review_again_and_can_be_decided_again(
     assert [path.name for path in delivery_run.folder.output.glob("*.json")] == []
     document = sidecar(delivery_run, "review/a.png.json")
     assert document["quality"] == before["quality"]
-    assert "back into review" in document["warnings"][-1]
+    assert document["warnings"] == before["warnings"]
     assert held.detail["why"] == "no subject"
     assert [(one.path, one.review) for one in delivery_run.journal.reservations.earlier(NAME, "a.jpg")] == [
         ("review/a.png", True)
@@ -62,6 +63,52 @@ def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[...,
     assert hold(delivery_run, job).state is JobState.REVIEW
     assert delivery_run.files() == {"review/a.png": NEW, "review/a_2.png": OLD}
     assert delivery_run.job(job).detail["why"] == "a person has put it back into review"
+
+
+@pytest.mark.parametrize("score", [0.25, 0.9])
+def test_a_published_result_that_was_held_is_published_again_as_it_was(
+    make: Callable[..., DeliveryRun], score: float
+) -> None:
+    """Doubtful or not, undecided, with its own warnings, and its original stays where it may be wrong."""
+    delivery_run = make(originals="delete")
+    job = delivery_run.begin()
+    cut = replace(
+        delivery_run.cut(job, NEW),
+        quality=Quality(score=score, reasons=("no subject",)),
+        warnings=("a worker's warning",),
+    )
+    is_doubtful = score < delivery_run.folder.doubtful_below
+    delivery_run.delivery.deliver(job, cut)
+    delivery_run.settle()
+    before, detail = sidecar(delivery_run, "a.png.json"), delivery_run.job(job).detail
+    assert before["quality"]["doubtful"] is is_doubtful
+    assert (delivery_run.folder.input / "a.jpg").exists() is is_doubtful
+    assert hold(delivery_run, job).state is JobState.REVIEW
+    verb = ReviewDecision.REPUBLISH_DOUBTFUL if is_doubtful else ReviewDecision.REPUBLISH
+    again = decide(delivery_run, job, verb)
+    assert again.state is JobState.DONE
+    assert again.detail == {name: value for name, value in detail.items() if name != "seconds"}
+    document = sidecar(delivery_run, "a.png.json")
+    del before["published_at"], document["published_at"]
+    assert document == before
+    assert delivery_run.results[-1].doubtful is is_doubtful
+    assert (delivery_run.folder.input / "a.jpg").exists() is is_doubtful
+    assert delivery_run.files() == {"a.png": NEW}
+    assert delivery_run.staged() == []
+
+
+def test_the_notes_of_a_hold_stay_until_it_is_undone(make: Callable[..., DeliveryRun]) -> None:
+    """A person held it back, it was accepted, and the acceptance is undone: it says what it said when it was held."""
+    delivery_run = make()
+    job = delivery_run.deliver("a.jpg", NEW)
+    hold(delivery_run, job)
+    before = sidecar(delivery_run, "review/a.png.json")
+    detail = delivery_run.job(job).detail
+    assert "back into review" in before["warnings"][-1]
+    decide(delivery_run, job)
+    assert hold(delivery_run, job).detail == detail
+    document = sidecar(delivery_run, "review/a.png.json")
+    assert (document["warnings"], document["quality"]) == (before["warnings"], before["quality"])
 
 
 def test_a_cutout_whose_original_was_deleted_is_not_removed_by_a_rejection(

@@ -434,4 +434,39 @@ def test_undecided_publishes_a_rejected_cutout_again_that_was_published(page_bac
         )
     found = page_backend.ask("decide", verb="undecided", items=[[number, ""]])
     assert found["done"] == 1
-    assert [verb for verb, _ in page_backend.asked()] == ["hold", "accept", "doubt"]
+    assert [verb for verb, _ in page_backend.asked()] == ["hold", "republish_doubtful"]
+    page_backend.ask("decide", verb="undecided", items=[[number, ""]])
+    assert [verb for verb, _ in page_backend.asked()] == ["hold", "republish_doubtful"]
+
+
+@pytest.mark.parametrize(("detail", "verb"), [({"doubtful": True}, "republish_doubtful"), ({}, "republish")])
+def test_an_undone_rejection_of_a_published_cutout_leaves_no_acceptance(
+    page_backend: PageBackend, detail: dict[str, Any], verb: str
+) -> None:
+    """Nobody has accepted it: it is published as doubtful as it was."""
+    number = page_backend.cut("a.jpg", **detail)
+    batch = page_backend.ask("decide", verb="reject", items=page_backend.seen(number))["batch"]
+    store = page_backend.journal.store
+    with store.transaction():
+        store.write("DELETE FROM command")
+        rejected = '{"failure": {"code": "Rejected"}}'
+        store.write(
+            "UPDATE job SET state = 'failed', detail = :detail WHERE id = :job", detail=rejected, job=number
+        )
+    page_backend.ask("undo", batch=batch)
+    assert [asked for asked, _ in page_backend.asked()] == ["hold", verb]
+    assert job_on_page(page_backend, number)["decision_in_force"] != "accept"
+
+
+def test_undecided_publishes_what_was_rejected_and_accepted_after_all(page_backend: PageBackend) -> None:
+    """It was published and doubtful before both decisions, and is not held back after they are undone."""
+    number = page_backend.cut("a.jpg", doubtful=True)
+    items = page_backend.seen(number)
+    page_backend.ask("decide", verb="reject", items=items)
+    page_backend.ask("decide", verb="accept", items=[[*items[0], "reject"]])
+    store = page_backend.journal.store
+    with store.transaction():
+        store.write("DELETE FROM command")
+        store.write("""UPDATE job SET detail = '{"accepted": true}' WHERE id = :job""", job=number)
+    page_backend.ask("decide", verb="undecided", items=items)
+    assert [asked for asked, _ in page_backend.asked()] == ["hold", "republish_doubtful"]

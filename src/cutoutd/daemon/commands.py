@@ -48,7 +48,9 @@ HANDED_ON_S: Final = 1.0
 AT_ONCE_S: Final = 0.1
 """How long commands are carried out before the main loop goes on; the rest follows in its next turn."""
 
-_TOGETHER: Final = frozenset({Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT, Verb.SUBMIT})
+_TOGETHER: Final = frozenset(
+    {Verb.ACCEPT, Verb.REJECT, Verb.HOLD, Verb.DOUBT, Verb.REPUBLISH, Verb.REPUBLISH_DOUBTFUL, Verb.SUBMIT}
+)
 """Verbs of commands that come in great numbers, and share transactions."""
 
 _CHANGED: Final = "its cutout was replaced since the decision; look at it again"
@@ -209,7 +211,7 @@ class CommandHandler:
                 return ""
             case Verb.RETRY:
                 return self._retry(command.argument)
-            case Verb.ACCEPT | Verb.REJECT:
+            case Verb.ACCEPT | Verb.REJECT | Verb.REPUBLISH | Verb.REPUBLISH_DOUBTFUL:
                 return self._decide(command, ReviewDecision(command.verb))
             case Verb.DOUBT:
                 return self._doubt(command.argument)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.failures import INVENTED
+from cutoutd.delivery.reviews import PUT_BACK
 from cutoutd.delivery.steps import (
     Abandon,
     CarryOut,
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
 
 
 CHANGED: Final = "the picture is not the one that the strokes were drawn on"
-
-_PUT_BACK: Final = "a person has put it back into review"
 
 
 class NameReservations:
@@ -315,9 +314,12 @@ class PublicationSteps:
     def _facts(self, job: Job, cut: Cut, publication: Publication) -> ResultFacts:
         if publication.document is None:
             is_doubtful = self._is_doubtful(cut)
+        elif publication.is_restored:
+            is_doubtful = publication.facts.doubtful
         else:  # a result that a person has accepted is not doubtful any more
             is_doubtful = publication.moved_from is not None and says_doubtful(publication.document)
-        is_put_back = publication.document is not None and publication.moved_from is None
+        is_decided = publication.document is not None and publication.moved_from is None
+        is_put_back = PUT_BACK in cut.warnings
         doubt = "; ".join((f"doubtful, score {cut.quality.score:.2f}", *cut.quality.reasons))
         return ResultFacts(
             sha256=cut.source.sha256,
@@ -325,7 +327,7 @@ class PublicationSteps:
             model=publication.model,
             review=cut.review,
             doubtful=doubt if is_doubtful and not cut.review else "",
-            why=("; ".join(cut.quality.reasons) or is_put_back * _PUT_BACK) if cut.review else "",
+            why=("; ".join(cut.quality.reasons) or is_put_back * PUT_BACK) if cut.review else "",
             recalls=cut.review and job.wanted is Wanted.RECALLED,
             score=round(cut.quality.score, 4),
             seconds=round(cut.timings_ms.get("total", 0.0) / 1000, 3),
@@ -334,7 +336,7 @@ class PublicationSteps:
             width=cut.source.width,
             height=cut.source.height,
             corrected=publication.corrected,
-            accepted=is_put_back and not cut.review,
+            accepted=is_decided and not cut.review and not publication.is_restored,
             is_hosted=publication.is_hosted,
         )
 

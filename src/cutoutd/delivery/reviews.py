@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.steps import Decide, Done, MakePlan
 from cutoutd.errnos import NO_WAY
@@ -24,6 +24,7 @@ from cutoutd.publish.originals import open_put_away
 from cutoutd.publish.reviews import NotAcceptableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cutoutd.delivery.context import Context
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from cutoutd.delivery.steps import Retry
     from cutoutd.jobs import Job, Published
     from cutoutd.publish.reviews import Doubtful, Reviews
+
+
+PUT_BACK: Final = "a person has put it back into review"
+
+_WAS_HELD: Final = "it was held back for review"
+
+_ACCEPTED: Final = "and published as a person decided"
+
+_REPUBLISHED: Final = frozenset({ReviewDecision.REPUBLISH, ReviewDecision.REPUBLISH_DOUBTFUL})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +83,8 @@ class DecidedReviews:
             if decision == ReviewDecision.REJECT:
                 self._reject(job)
                 return self.next_decision(job)
+            if decision in _REPUBLISHED:
+                return self._republish(job, is_doubtful=decision == ReviewDecision.REPUBLISH_DOUBTFUL)
             return self._accept(job) if decision == ReviewDecision.ACCEPT else self._hold(job)
         except NotAcceptableError as error:
             self.refuse(job, error)
@@ -130,17 +142,20 @@ class DecidedReviews:
             self.context.log.info("review.again", job=job.id, path=job.path)
             return Done()
         taken = self._take(job, self._results_under_own_names(job))
-        cut = Cut(
-            source=taken.source,
-            staged=taken.staged,
-            quality=taken.quality,
-            review=True,
-            timings_ms={},
-            warnings=("a person has put it back into review",),
-        )
-        return MakePlan(
-            job=job, cut=cut, publication=self.context.publication(job, cut, document=taken.document)
-        )
+        # One that was accepted was in review before: it is as it was then.
+        kept = _warnings(taken.document, without_hold=False)
+        warnings = kept if JobResult.of(job).accepted else (*kept, PUT_BACK)
+        cut = _cut(taken, review=True, warnings=warnings)
+        document = {**taken.document, "warnings": []}
+        return MakePlan(job=job, cut=cut, publication=self.context.publication(job, cut, document=document))
+
+    def _republish(self, job: Job, *, is_doubtful: bool) -> MakePlan:
+        """Publish a result in review as it was before decisions that are undone."""
+        taken = self._take(job, self._results_in_review(job))
+        cut = _cut(taken, review=False, warnings=_warnings(taken.document, without_hold=True))
+        document = {**taken.document, "warnings": []}
+        publication = self.context.publication(job, cut, document=document, doubtful=is_doubtful)
+        return MakePlan(job=job, cut=cut, publication=replace(publication, is_restored=True))
 
     def _take(self, job: Job, shown: tuple[Published, ...]) -> Doubtful:
         """Read a job's results back, and stage them again.
@@ -160,14 +175,7 @@ class DecidedReviews:
     def _accept(self, job: Job) -> MakePlan:
         doubtful = self._take(job, self._results_in_review(job))
         doubt = f" ({'; '.join(doubtful.quality.reasons)})" if doubtful.quality.reasons else ""
-        cut = Cut(
-            source=doubtful.source,
-            staged=doubtful.staged,
-            quality=doubtful.quality,
-            review=False,
-            timings_ms={},
-            warnings=(f"it was held back for review{doubt}, and published as a person decided",),
-        )
+        cut = _cut(doubtful, review=False, warnings=(f"{_WAS_HELD}{doubt}, {_ACCEPTED}",))
         publication = self.context.publication(job, cut, document=doubtful.document)
         return MakePlan(job=job, cut=cut, publication=publication)
 
@@ -219,6 +227,29 @@ class DecidedReviews:
 
     def _results_in_review(self, job: Job) -> tuple[Published, ...]:
         return tuple(one for one in self.context.published(job.path, job.generation) if one.review)
+
+
+def _cut(taken: Doubtful, *, review: bool, warnings: tuple[str, ...]) -> Cut:
+    """Return the report about a result that was read back."""
+    return Cut(
+        source=taken.source,
+        staged=taken.staged,
+        quality=taken.quality,
+        review=review,
+        timings_ms={},
+        warnings=warnings,
+    )
+
+
+def _warnings(document: Mapping[str, Any], *, without_hold: bool) -> tuple[str, ...]:
+    """Return a sidecar's warnings without those about an acceptance that is undone, and perhaps the return to review."""
+    said = document.get("warnings")
+    return tuple(
+        one
+        for one in map(str, said if isinstance(said, list) else ())
+        if not (one.startswith(_WAS_HELD) and one.endswith(_ACCEPTED))
+        and not (without_hold and one == PUT_BACK)
+    )
 
 
 def _is_there(root: Path, path: str) -> bool:

@@ -30,6 +30,8 @@ KEPT_US: Final = 90 * 86_400_000_000
 
 _SHOWN: Final = 20
 
+_REPUBLISHING: Final = frozenset({Verb.REPUBLISH, Verb.REPUBLISH_DOUBTFUL})
+
 _IN_FORCE: Final = RELEASED | {JobState.PUBLISHING}
 """States of a job whose acceptance is carried out, or about to be."""
 
@@ -326,11 +328,13 @@ def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
     """Return the commands after which a job is undecided; none if nothing is decided. A published result stays published."""
     job, decided = row["job"], _decision_in_force(row)
+    if row["decision"] in _REPUBLISHING:
+        return []
     if row["state"] == JobState.REVIEW:
         is_coming = not row["decision"]
+    elif row["state"] in RELEASED and row["decision"] != Verb.HOLD and row["accepted"]:
+        is_coming = False
     elif row["state"] in RELEASED and row["decision"] != Verb.HOLD:
-        if row["accepted"]:
-            return [(Verb.HOLD, job, None)]
         is_confirmed = decided == Decision.ACCEPT and row["mark"] == Mark.PLAIN
         return [(Verb.DOUBT, job, None)] if is_confirmed else []
     elif row["state"] == JobState.PUBLISHING and not decided:
@@ -338,10 +342,16 @@ def _clearing(row: sqlite3.Row) -> list[_Asked]:
     else:
         is_coming = _is_returning(row)
     first = [] if is_coming else [(Verb.HOLD.value, job, None)]
+    if row["asked"] in _REPUBLISHING:  # undone already, and withdrawn with all that is pending
+        return [*first, (row["asked"], job, None)]
     if not decided or row["base_state"] not in RELEASED:
         return [*first]
-    doubt = [(Verb.DOUBT.value, job, None)] if row["base_mark"] == Mark.DOUBTFUL else []
-    return [*first, (Verb.ACCEPT.value, job, None), *doubt]
+    return [*first, (_republishing(row["base_mark"]), job, None)]
+
+
+def _republishing(mark: int) -> Verb:
+    """Return the verb by which a result in review is published again as it was, undecided."""
+    return Verb.REPUBLISH_DOUBTFUL if mark == Mark.DOUBTFUL else Verb.REPUBLISH
 
 
 def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
@@ -364,13 +374,12 @@ def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     if was_released and choice is Decision.UNDECIDED and row["state"] in RELEASED and not row["accepted"]:
         is_confirmed = before == Decision.ACCEPT and row["mark_before"] == Mark.PLAIN
         return [(Verb.ACCEPT, job, row["seen"])] if is_confirmed and row["mark"] == Mark.DOUBTFUL else []
-    wanted = before or (Decision.ACCEPT if was_released else "")
+    wanted = before or (_republishing(row["mark_before"]) if was_released else "")
     if not wanted:
         is_so = (is_held and not row["decision"]) or _is_returning(row)
         return [] if is_so else [(Verb.HOLD, job, None)]
-    is_so = row["state"] in _IN_FORCE if wanted == Decision.ACCEPT else _is_rejected(row)
+    is_so = _is_rejected(row) if wanted == Decision.REJECT else row["state"] in _IN_FORCE
     if is_so and not row["decision"]:
         return []
     first = [] if is_held or _is_returning(row) else [(Verb.HOLD.value, job, None)]
-    doubt = [(Verb.DOUBT.value, job, None)] if was_released and row["mark_before"] == Mark.DOUBTFUL else []
-    return [*first, (wanted, job, None), *doubt]
+    return [*first, (wanted, job, None)]

@@ -1,7 +1,7 @@
 -- People's decisions about many pictures at once: their jobs as they are, the commands that follow, and undoing them.
 
 -- fragment: about_job
-refused IS NULL AND argument = CAST(j.id AS TEXT) AND verb IN ('accept', 'reject', 'hold', 'doubt')
+refused IS NULL AND argument = CAST(j.id AS TEXT) AND verb IN ('accept', 'reject', 'hold', 'doubt', 'republish', 'republish_doubtful')
 
 -- fragment: as_it_is
 j.id AS job, j.state, j.newest, j.mark, j.wanted,
@@ -46,7 +46,7 @@ SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS TEXT), :
 FROM json_each(:commands) ORDER BY key
 
 -- name: withdraw_commands
-DELETE FROM command WHERE refused IS NULL AND verb IN ('accept', 'reject', 'hold', 'doubt')
+DELETE FROM command WHERE refused IS NULL AND verb IN ('accept', 'reject', 'hold', 'doubt', 'republish', 'republish_doubtful')
 AND argument IN (SELECT CAST(value AS TEXT) FROM json_each(:jobs))
 
 -- name: batch

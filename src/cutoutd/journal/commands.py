@@ -45,6 +45,8 @@ class Verb(StrEnum):
     RELOAD = "reload"  # read the configuration again, as SIGHUP does
     HOLD = "hold"  # argument: the id of a job, which goes back into review, undecided
     DOUBT = "doubt"  # argument: the id of a published job, accepted by mistake: its cutout counts as doubtful again
+    REPUBLISH = "republish"  # argument: the id of a job in review that was published before, without a doubt and a decision
+    REPUBLISH_DOUBTFUL = "republish_doubtful"  # likewise, of one whose cutout was published as doubtful
     SUBMIT = "submit"  # argument: the key of a `cutoutd.journal.submissions.Submission`
     ADOPT = "adopt"  # argument: a `cutoutd.journal.folders.NewPlace`
     FIX = "fix"  # argument: a `cutoutd.journal.fix_request.FixRequest`
@@ -159,6 +161,8 @@ class ReviewDecision(StrEnum):
     ACCEPT = "accept"  # the cutout is published under its own name
     REJECT = "reject"  # the picture counts as failed
     HOLD = "hold"  # back into review, undecided
+    REPUBLISH = "republish"  # a decision is undone: published as it was before, undecided
+    REPUBLISH_DOUBTFUL = "republish_doubtful"  # likewise, and doubtful
 
 
 class ReviewDecisions:

@@ -67,6 +67,7 @@ class Publication:
         named: name that a person gave the first result, which has no other; empty: results are named after the source.
         directory: name, from `staging.job_directory`, of the directory with the worker's results; empty: they are not in a
             directory of their own.
+        is_restored: whether a decision was undone, so that earlier results are published as they were: as doubtful as `facts` say.
     """
 
     facts: SidecarFacts
@@ -81,6 +82,7 @@ class Publication:
     forms: tuple[NameForm, ...] = tuple(NameForm)
     named: str = ""
     directory: str = ""
+    is_restored: bool = False
 
     @property
     def model(self) -> str:

@@ -247,7 +247,7 @@ def amend(
         outputs: path in the folder's output, and the result at that path.
         warnings: warnings in addition to the existing ones.
         published_us: UTC microseconds.
-        decided: a person's decision that the results are good (True), or to be looked at again (False); None: there is none.
+        decided: whether the results are good (True) or may be wrong (False), by what a person decided or undid; None: as before.
     """
     before, quality = document.get("warnings"), document.get("quality")
     if decided is not None and isinstance(quality, dict):
@@ -377,12 +377,13 @@ def compose_for(
     """
     if publication.document is not None:
         said = [*publication.facts.warnings, *warnings]
+        is_good = not (publication.facts.doubtful if publication.is_restored else publication.review)
         return amend(
             publication.document,
             outputs,
             warnings=said,
             published_us=published_us,
-            decided=None if publication.moved_from is not None else not publication.review,
+            decided=None if publication.moved_from is not None else is_good,
         )
     return compose(
         publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us

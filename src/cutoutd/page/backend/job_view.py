@@ -131,7 +131,10 @@ def _why(result: JobResult, failure: Failure | None) -> str:
 
 def _decision(result: JobResult, asked: str) -> str:
     """Return a decision that is not carried out yet: requested of the daemon, or recorded by it."""
-    return asked if asked in (Verb.ACCEPT, Verb.REJECT, Verb.RETRY, Verb.HOLD, Verb.FIX) else result.decision
+    if asked in (Verb.ACCEPT, Verb.REJECT, Verb.RETRY, Verb.HOLD, Verb.FIX):
+        return asked
+    # That it is published again undoes a decision, and is none.
+    return "" if result.decision in (Verb.REPUBLISH, Verb.REPUBLISH_DOUBTFUL) else result.decision
 
 
 def _decision_in_force(state: str, decided: str) -> str:
