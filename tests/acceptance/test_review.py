@@ -6,10 +6,15 @@ import hashlib
 import json
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+
+from cutoutd.clock import Clock
+from cutoutd.journal.batches import Batches, BatchItem, Decision
+from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +104,61 @@ def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) ->
     assert sorted(one["path"] for one in waiting(bench)) == ["a.jpg", "b.jpg"]
     refused = bench.call("review", "undo", "c.jpg", *bench.pair())
     assert refused.returncode == 2
+
+
+@pytest.mark.parametrize("first", [Decision.REJECT, Decision.ACCEPT])
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_published_cutout_is_as_it_was_after_its_decision_is_undone(
+    bench: Bench, start: Callable[..., Daemon], first: Decision, *, is_batch: bool
+) -> None:
+    """Published, doubtful for its reasons, and not held back: its sidecar and `jobs` say what they said before."""
+    config = bench.root / "cutoutd.toml"
+    config.write_text(
+        f'[service]\nstate_dir = "{bench.root}/state"\n[page]\nenabled = false\n[[folder]]\nname = "shop"\n'
+        f'input = "{bench.input}"\noutput = "{bench.output}"\nreview_below = 0.0\ndoubtful_below = 1.0\n',
+        encoding="utf-8",
+    )
+    bench.drop("a.jpg")
+    start("--config", config)
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(
+            bench.call("jobs", "--json", "--config", config).stdout or '{"jobs": []}'
+        )["jobs"]
+        return found
+
+    bench.wait_for(lambda: [one["state"] for one in listed()] == ["done"], "the cutout")
+    before, (job,) = bench.sidecar("a.png.json"), listed()
+    assert before["quality"]["doubtful"]
+    store = Store(bench.root / "state" / FILE_NAME)
+    batches, clock = Batches(store), Clock()
+    item = BatchItem(job=int(job["job"]), seen=before["outputs"][0]["sha256"])
+    batch = batches.decide(first, [item], clock).batch
+    after = (
+        (lambda: listed()[0]["state"] == "failed")
+        if first is Decision.REJECT
+        else (lambda: not listed()[0]["detail"].get("doubtful"))
+    )
+    bench.wait_for(after, "the decision")
+    if is_batch:
+        batches.undo(batch, clock)
+    else:
+        seen = "" if first is Decision.REJECT else item.seen
+        batches.decide(Decision.UNDECIDED, [replace(item, seen=seen)], clock)
+    bench.wait_for(
+        lambda: listed()[0]["state"] == "done" and listed()[0]["detail"].get("doubtful"), "the undo"
+    )
+    store.close()
+    changing = {"published_at", "timings_ms", "attempts"}
+    document = bench.sidecar("a.png.json")
+    assert {key: value for key, value in document.items() if key not in changing} == {
+        key: value for key, value in before.items() if key not in changing
+    }
+    times = {"finished_at", "at", "attempts", "seconds"}
+    (again,) = listed()
+    assert {key: value for key, value in again.items() if key not in times} == {
+        key: value for key, value in job.items() if key not in times
+    }
 
 
 def test_a_picture_that_waits_for_no_decision_is_reported_as_such(bench: Bench) -> None:
