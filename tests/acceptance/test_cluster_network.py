@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 FALLBACK_S = 6.0
-LOAD_S = 6.0
+LOAD_S = 20.0
 """What a busy machine may add to it."""
 
 
@@ -40,8 +40,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) ->
         yield made
 
 
-@pytest.mark.parametrize("how", Cut)
-@pytest.mark.parametrize("name", FAR)
+# `torture.cluster` tries the other two pairs as well.
+@pytest.mark.parametrize(("name", "how"), zip(FAR, Cut, strict=True))
 def test_while_a_cable_is_cut_pictures_are_cut_here_and_none_is_lost_or_doubled(
     bench: Bench, cluster: NetworkedCluster, start: Callable[..., Daemon], name: str, how: Cut
 ) -> None:
