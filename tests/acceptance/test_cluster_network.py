@@ -41,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) ->
 
 
 # `torture.cluster` tries the other two pairs as well.
-@pytest.mark.parametrize(("name", "how"), zip(FAR, Cut, strict=True))
+@pytest.mark.parametrize(("name", "how"), list(zip(FAR, Cut, strict=True)))
 def test_while_a_cable_is_cut_pictures_are_cut_here_and_none_is_lost_or_doubled(
     bench: Bench, cluster: NetworkedCluster, start: Callable[..., Daemon], name: str, how: Cut
 ) -> None:
