@@ -248,7 +248,7 @@ def test_a_failure_has_advice_and_can_be_cut_again(
         errors: list[str] = []
         page.on(
             "response",
-            lambda one: errors.append(one.url) if one.status >= 400 and "/source/thumb" in one.url else None,
+            lambda one: errors.append(one.url) if one.status >= 400 and "/img/" in one.url else None,
         )
         visitor.go("failures")
         row = page.get_by_role("listitem").filter(has_text="layers.psd")
