@@ -100,7 +100,7 @@ class Database:
         create: whether to create a missing file.
         timeout_s: how long to wait for another connection's lock, in seconds.
         refused: error to raise if the disk refuses, which may pass.
-        busy: error to raise if another program holds the file locked, which may pass.
+        busy: error to raise if another program holds the file locked, which may pass; None: ``refused``.
         damaged: error to raise if the file is not a valid database. After that error in one thread, all threads get it: later
             writes could be lost, and reads could be wrong.
         is_guarded: whether it counts as damage if the file is replaced or removed; see `guard`.
@@ -116,13 +116,13 @@ class Database:
         create: bool,
         timeout_s: float,
         refused: type[CutoutdError],
-        busy: type[CutoutdError],
         damaged: type[CutoutdError],
+        busy: type[CutoutdError] | None = None,
         is_guarded: bool = False,
     ) -> None:
         self.path = path
         self._refused = refused
-        self._busy = busy
+        self._busy = busy or refused
         self._damaged = damaged
         self.lock = threading.RLock()
         self._damage: CutoutdError | None = None

@@ -106,7 +106,6 @@ class Ledger:
             create=create,  # a reader must also roll back what a killed run left half written
             timeout_s=_BUSY_TIMEOUT_S,
             refused=LedgerError,
-            busy=LedgerError,
             damaged=LedgerDamagedError,
         )
         try:

@@ -102,7 +102,6 @@ def _uploads(root: Path | None) -> tuple[dict[str, Any], str]:
             create=False,
             timeout_s=_TIMEOUT_S,
             refused=StorageError,
-            busy=StorageError,
             damaged=LedgerUnreadableError,
         )
         try:
