@@ -29,6 +29,7 @@ from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, sideca
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cutoutd.clock import Clock
     from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.events import JobEnded
     from cutoutd.jobs import Job, JobState, Report, Task
@@ -233,8 +234,10 @@ class SupervisorRun:
         self.heartbeat: Heartbeat | None = None
         self.supervisor = self.supervise(once=True)
 
-    def supervise(self, *, once: bool, timeout_s: float | None = None, status: bool = False) -> Supervisor:
-        """Return another supervisor over the same parts."""
+    def supervise(
+        self, *, once: bool, timeout_s: float | None = None, status: bool = False, clock: Clock | None = None
+    ) -> Supervisor:
+        """Return another supervisor over the same parts; ``clock``: its own, if it is to have one."""
         pool: TaskPool = self.workers
         self.supervisor = Supervisor(
             journal=self.journal,
@@ -243,7 +246,7 @@ class SupervisorRun:
             results=self._results,
             emit=self.heard,
             status=StatusFile(self.root, "run-1") if status else None,
-            clock=self.clock,
+            clock=clock or self.clock,
             heartbeat=self.heartbeat,
             once=Once(timeout_s=timeout_s) if once else None,
         )

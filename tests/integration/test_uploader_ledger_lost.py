@@ -26,13 +26,13 @@ from cutoutd.exchange.upload_records import (
     write_begun,
     write_known,
 )
-from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.ledger import FILE_NAME, Ledger, LedgerDamagedError
 from cutoutd.hosted.ledger_recovery import LedgerOpener, opened
 from cutoutd.hosted.status import UploaderStatus
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.uploads import note_upload
 from cutoutd.offload.outbox import Outbox
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings.loader import load
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import answer, close, context, request, settings_for

@@ -24,9 +24,9 @@ from cutoutd.exchange.webhooks import (
     write_body,
     write_webhook,
 )
-from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.ledger import Ledger, LedgerError
 from cutoutd.hosted.webhook_sender import WebhookSender, receivers
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings.loader import assemble
 from cutoutd.settings.webhooks import webhook_id
 from tests.webhook_receiver import SECRET, SILENCE, WebhookReceiver

@@ -9,7 +9,7 @@ from cutoutd.clock import Clock
 from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import StopFlag, UploadContext
+from cutoutd.hosted.context import UploadContext
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget
@@ -18,6 +18,7 @@ from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob
 from cutoutd.hosted.webhook_sender import WebhookSender
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings.digest import uploads_sha256
 from cutoutd.settings.loader import assemble
 from tests.integration.uploading import HEIGHT, WIDTH, picture

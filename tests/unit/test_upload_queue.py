@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.queue import Budget, UploadQueue
 from cutoutd.hosted.route import ServiceRoute
+from cutoutd.process.stop_flag import StopFlag
 from tests.unit.test_hosted_route import request, settings
 
 if TYPE_CHECKING:

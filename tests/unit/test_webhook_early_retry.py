@@ -17,10 +17,10 @@ from cutoutd.exchange.webhooks import (
     write_webhook,
 )
 from cutoutd.hosted.client import UnsentError
-from cutoutd.hosted.context import StopFlag
 from cutoutd.hosted.webhook_queue import WebhookQueue
 from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, PAUSES_S, WebhookAttemptResult, WebhookOutcome, judge
 from cutoutd.hosted.webhook_sender import WebhookRecipient, WebhookSender
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.faults.backoff import pause_s
 from cutoutd.process.companion_exit import NOT_NEEDED
 from cutoutd.process.excerpt import Bounds, Excerpt
+from cutoutd.process.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +89,7 @@ def main() -> int:
 
     # The parent blocks it until its own handler is there.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    asked = threading.Event()
+    asked = StopFlag()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
     die_with_parent(parent)
     hide_memory()
@@ -110,7 +111,7 @@ def main() -> int:
     return 0
 
 
-def _run(command: Sequence[str], name: str, asked: threading.Event, key: bytes) -> int:
+def _run(command: Sequence[str], name: str, asked: StopFlag, key: bytes) -> int:
     """Run the companion until it ends, or until this process is told to end."""
     bound = [
         *command,
@@ -138,7 +139,7 @@ def _run(command: Sequence[str], name: str, asked: threading.Event, key: bytes) 
             child.stdout.close()
 
 
-def _ended(child: subprocess.Popen[bytes], asked: threading.Event) -> int:
+def _ended(child: subprocess.Popen[bytes], asked: StopFlag) -> int:
     while not asked.is_set():
         with suppress(subprocess.TimeoutExpired):
             return child.wait(0.2)

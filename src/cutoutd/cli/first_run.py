@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from cutoutd.cli.printing import printable, wrapped
 from cutoutd.daemon.assembly import handling_signals, has_terminal
 from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.page import announcement
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings import loader
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     Returns:
         The configuration; None: a signal asked to end.
     """
-    ending = threading.Event()
+    ending = StopFlag()
     print("There is no configuration yet. Choose folders on the page; Ctrl-C ends.", flush=True)
     if (last := last_pair()) is not None:
         said = f"To go on with the folders that were used last: `cutoutd run {as_options(last)}`"

@@ -132,7 +132,7 @@ class Supervisor:
             cluster=lambda: self._coordinator.cluster_away,
         )
         self._reload_pause = ReloadPause()
-        self._has_begun = self._is_asked = False
+        self._has_begun = self._is_asked = self._is_stopping = False
         self._stop_at_s: float | None = None
         self._unhandled: deque[PoolEvent] = deque()
         self._poll_failures = 0
@@ -143,8 +143,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Start nothing new, finish what is in work, and end; safe in a signal handler."""
-        if self._stop_at_s is None:
-            self._stop_at_s = self._clock.monotonic_s() + DRAIN_S
+        self._is_stopping = True  # the clock is not read here: what is interrupted may hold its lock
         self._pool.wake()
 
     def look_at_commands(self) -> None:
@@ -222,14 +221,14 @@ class Supervisor:
         while self._unhandled:
             self._handle_event(self._unhandled[0])
             self._unhandled.popleft()
-        if self._pool.is_sound or self._stop_at_s is not None:
+        if self._pool.is_sound or self._is_stopping:
             self._outcomes.requeue_lost()
         self._tick()
         self._announce()
-        if self._stop_at_s is None:
+        if not self._is_stopping:
             self._guard.run("a reload", self._reconfigure, None)
         dispatch = partial(self._dispatcher.dispatch, is_paused=self._commands.paused)
-        dispatched = self._stop_at_s is None and self._guard.run("the dispatcher", dispatch, False)
+        dispatched = not self._is_stopping and self._guard.run("the dispatcher", dispatch, False)
         some_wait = self._commands.take_submissions(is_work_wanted=self._dispatcher.is_work_wanted)
         return self._once and not dispatched and not some_wait and self._is_exhausted()
 
@@ -252,7 +251,7 @@ class Supervisor:
             self._heartbeat.mark_ready()
         # Not leaving folders: they are not looked at any more, however long a share blocks them.
         self._heartbeat.beat(self._folders.active.values())
-        if self._stop_at_s is not None:
+        if self._is_stopping:
             self._heartbeat.draining()
 
     def _note_refusal(self, error: StorageError) -> None:
@@ -265,8 +264,10 @@ class Supervisor:
         if self._end_s is not None and now_s >= self._end_s:
             self.stop()
             self._end_s = None
-        if self._stop_at_s is None:
+        if not self._is_stopping:
             return False
+        if self._stop_at_s is None:
+            self._stop_at_s = now_s + DRAIN_S
         drained = not self._dispatcher.in_hand and all(
             folder.delivery.is_idle for folder in self._folders.all_folders
         )

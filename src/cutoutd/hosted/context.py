@@ -7,7 +7,6 @@ not know the course of an upload.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from cutoutd.hosted.request_reader import CrashMarks
     from cutoutd.hosted.response_cache import ResponseCache
     from cutoutd.hosted.route import ServiceRoute
+    from cutoutd.process.stop_flag import StopFlag
     from cutoutd.settings.schema import Settings
 
 
@@ -39,6 +39,7 @@ UNKNOWN: Final = (
     "`cutoutd retry` it, which may cost a second time."
 )
 NOT_TAGGED: Final = "Nothing was sent. See the folder's route, and [hosted], in the configuration."
+_CHECK_S: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,30 +156,6 @@ def why_not_sent(request: Request, settings: Settings) -> str:
     return ""
 
 
-_NAP_S: Final = 0.1
-
-
-class StopFlag:
-    """Whether the uploader is to stop. A signal handler may set it, since it takes no lock."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-
-    def set(self) -> None:
-        """Stop: nothing more is to be sent."""
-        self._is_set = True
-
-    def is_set(self) -> bool:
-        """Whether nothing more is to be sent."""
-        return self._is_set
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the flag is set, or for so many seconds."""
-        end_s = time.monotonic() + seconds
-        while not self._is_set and (rest_s := end_s - time.monotonic()) > 0:
-            time.sleep(min(_NAP_S, rest_s))
-
-
 class CancelReason(StrEnum):
     """Why an upload was stopped."""
 
@@ -230,6 +207,6 @@ class Cancellation:
         """
         while seconds > 0:
             self.check()
-            self.stopping.wait(min(_NAP_S, seconds))
-            seconds -= _NAP_S
+            self.stopping.wait(min(_CHECK_S, seconds))
+            seconds -= _CHECK_S
         self.check()

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.exchange.spool import SpoolPaths
-    from cutoutd.hosted.context import StopFlag, UploadContext
+    from cutoutd.hosted.context import UploadContext
+    from cutoutd.process.stop_flag import StopFlag
     from cutoutd.settings.schema import Settings
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from cutoutd.exchange.spool import Request
-    from cutoutd.hosted.context import StopFlag
     from cutoutd.hosted.route import ServiceRoute
+    from cutoutd.process.stop_flag import StopFlag
     from cutoutd.settings.schema import Settings
 
 

@@ -18,7 +18,7 @@ from cutoutd.fs.private_directory import OpenedNames
 from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
-from cutoutd.hosted.context import StopFlag, UploadContext
+from cutoutd.hosted.context import UploadContext
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.ledger_recovery import LedgerOpener
 from cutoutd.hosted.providers import provider_of
@@ -28,6 +28,7 @@ from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader
 from cutoutd.hosted.webhook_sender import WebhookSender, receivers
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.sandbox import limits
 from cutoutd.sandbox.confinement import confine_uploader
 from cutoutd.settings.digest import uploads_sha256

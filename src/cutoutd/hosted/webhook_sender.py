@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.exchange.spool import SpoolPaths
     from cutoutd.exchange.webhooks import WebhookMessage
-    from cutoutd.hosted.context import StopFlag
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.webhook_schedule import WebhookAttemptResult
     from cutoutd.hosted.webhook_signature import WebhookSecret
+    from cutoutd.process.stop_flag import StopFlag
     from cutoutd.settings.schema import Settings
     from cutoutd.settings.webhooks import FolderWebhook, WebhookSettings
 

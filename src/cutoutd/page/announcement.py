@@ -14,9 +14,10 @@ from cutoutd.page.pairing import directory
 from cutoutd.webserver.backend import single_process
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cutoutd.process.stop_flag import StopFlag
 
 _NAMES: Final = OpenedNames(
     files=(
@@ -30,7 +31,7 @@ _NAMES: Final = OpenedNames(
 
 
 @contextmanager
-def held(state_dir: Path, *, ending: threading.Event | None) -> Iterator[bool]:
+def held(state_dir: Path, *, ending: StopFlag | None) -> Iterator[bool]:
     """Hold the lock of the page of a state directory. Yields whether it is held.
 
     Args:

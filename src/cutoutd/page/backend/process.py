@@ -19,6 +19,7 @@ from cutoutd.page.backend.method import Backend
 from cutoutd.page.backend.password import read_password
 from cutoutd.page.backend.sessions import BrowserSessions
 from cutoutd.process.child_environment import keep_for_uploader
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.sandbox.confinement import PAGE_MEMORY_MB, confine_page
 from cutoutd.settings.schema import PoolSettings
 from cutoutd.webserver.backend import listener, single_process
@@ -76,7 +77,7 @@ def serve(options: PageOptions, *, clock: Clock) -> bool:
         ConfigurationError: a file that is named cannot be used.
         StorageError: the disk refuses.
     """
-    ending = threading.Event()
+    ending = StopFlag()
     single_process.end_on_signals(ending)
     password = read_password(options.page)
     listener.check_certificate(options.page)
@@ -96,7 +97,7 @@ def _serve(
     bound: socket.socket,
     sessions: BrowserSessions,
     clock: Clock,
-    ending: threading.Event,
+    ending: StopFlag,
 ) -> bool:
     backend = Backend(
         settings=options.settings,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.process.child_environment import keep_for_uploader
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.sandbox.confinement import confine_page
 from cutoutd.serve.backend import registry, watching
 from cutoutd.serve.backend.configuration import CurrentSettings
@@ -68,7 +69,7 @@ def serve(options: ServeOptions, *, clock: Clock) -> bool:
         ConfigurationError: a file that is named cannot be used.
         StorageError: the disk refuses.
     """
-    ending = threading.Event()
+    ending = StopFlag()
     single_process.end_on_signals(ending)
     table = options.settings.serve
     listener.check_certificate(table)
@@ -80,7 +81,7 @@ def serve(options: ServeOptions, *, clock: Clock) -> bool:
     return False
 
 
-def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: threading.Event) -> bool:
+def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: StopFlag) -> bool:
     state_dir = options.settings.service.state_dir
     backend = ServeBackend(
         configuration=CurrentSettings(options.settings, options.config),

@@ -15,9 +15,10 @@ from cutoutd.fs.private_directory import OpenedNames, read_small
 from cutoutd.fs.private_lock import LOCK_FILE, open_lock, try_lock
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cutoutd.process.stop_flag import StopFlag
 
 ADDRESS: Final = "address"
 """In the directory: where it is served."""
@@ -27,7 +28,7 @@ _LOOK_S: Final = 1.0
 
 
 @contextmanager
-def held(place: Path, names: OpenedNames, *, what: str, ending: threading.Event | None) -> Iterator[bool]:
+def held(place: Path, names: OpenedNames, *, what: str, ending: StopFlag | None) -> Iterator[bool]:
     """Hold the lock of a service. Yields whether it is held.
 
     Args:
@@ -92,7 +93,7 @@ def former_port(place: Path) -> int | None:
     return None
 
 
-def end_on_signals(ending: threading.Event) -> None:
+def end_on_signals(ending: StopFlag) -> None:
     """Install handlers of the termination signals that set an event."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _, __: ending.set())

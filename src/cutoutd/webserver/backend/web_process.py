@@ -21,9 +21,9 @@ from cutoutd.webserver.backend import listener
 
 if TYPE_CHECKING:
     import socket
-    import threading
     from collections.abc import Callable
 
+    from cutoutd.process.stop_flag import StopFlag
     from cutoutd.settings.listening import Reachable
     from cutoutd.webserver.backend.service import MethodRunner
 
@@ -96,7 +96,7 @@ class WebProcess:
         ours.sendall(frames.pack(self._options()))
         self._channel = ours
 
-    def keep(self, ending: threading.Event) -> None:
+    def keep(self, ending: StopFlag) -> None:
         """Serve the web process, and restart it when it ends, until asked to end."""
         failures = 0
         while not ending.is_set():
