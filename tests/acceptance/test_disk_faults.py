@@ -244,6 +244,26 @@ def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[
     assert "Traceback" not in small_disks.log()
 
 
+def test_a_start_that_waits_for_a_full_state_disk_can_be_stopped(build: Callable[..., SmallDisks]) -> None:
+    """It ends in order, and the next start goes on. Before, only a second signal ended it, or the service manager's SIGKILL."""
+    small_disks = build()
+    small_disks.drop("first.jpg")
+    small_disks.start()
+    small_disks.wait_for("first")
+    small_disks.end()
+    small_disks.drop("second.jpg", 1)
+    fill(small_disks.view["state"])
+    daemon = small_disks.start()
+    small_disks.bench.wait_for(lambda: "daemon.waits" in small_disks.log(), "the reason")
+    assert daemon.end() == 0
+    empty(small_disks.view["state"])
+    small_disks.start()
+    small_disks.wait_for("first", "second")
+    small_disks.end()
+    assert small_disks.untouched()
+    assert "Traceback" not in small_disks.log()
+
+
 def test_a_state_disk_that_cannot_be_written_is_shown(build: Callable[..., SmallDisks]) -> None:
     """With what to do, though nothing can be written down there: full, and read-only as after an error. Before, all seemed well."""
     small_disks = build()

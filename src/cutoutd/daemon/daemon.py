@@ -6,12 +6,11 @@ This module has only the assembly and the order of start and stop.
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import worker_pools
 from cutoutd.daemon.alarm import AlarmWatch
@@ -22,11 +21,12 @@ from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.routes_away import RoutesAway
+from cutoutd.daemon.start_attempts import Made, StartAbandonedError, at_once, retry_until_writable
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.supervisor import Supervisor
-from cutoutd.daemon.tally import Once, Outcome
+from cutoutd.daemon.tally import Once, Outcome, Tally
 from cutoutd.daemon.worker_pools import WorkerPools
-from cutoutd.errors import CutoutdError, JournalError
+from cutoutd.errors import CutoutdError
 from cutoutd.events import AlarmChanged, Started
 from cutoutd.exchange.webhooks import WebhookPaths, withdraw_others
 from cutoutd.folder.overlaps import Overlaps
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.tally import Tally
     from cutoutd.events import EventSink, JobEnded
     from cutoutd.pool.local import LocalPool
     from cutoutd.pool.routed import RoutedPool
@@ -64,11 +63,6 @@ JOIN_S: Final = 10.0
 
 HANGING_JOIN_S: Final = 2.0
 """How long the end waits for a folder that does not respond."""
-
-RETRY_S: Final = 2.0
-"""Seconds between two tries of a start step that the disk refuses."""
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +118,7 @@ def run(
     """
     verified_models = VerifiedModels()
     # With ``once`` the run ends instead of waiting for a disk.
-    attempt = retry_until_writable if not options.once else _at_once
+    attempt = retry_until_writable if not options.once else at_once
     with (
         attempt(partial(StateDirectory, settings.service.state_dir)) as state,
         registration or nullcontext(),
@@ -147,30 +141,6 @@ def run(
             raise
         finally:
             hooks.close(patient=options.once)
-
-
-def retry_until_writable(step: Callable[[], Made]) -> Made:
-    """Try a step of the start again and again while the state directory's disk refuses, such as because it is full.
-
-    Only before any work is started: after that each part waits by itself. Not to be used where a signal must end the work in
-    order.
-
-    Args:
-        step: step that may be repeated after a refusal.
-    """
-    last_error = ""
-    while True:
-        try:
-            return step()
-        except JournalError as error:
-            if str(error) != last_error:
-                last_error = str(error)
-                get().error("daemon.waits", why=last_error)
-        time.sleep(RETRY_S)
-
-
-def _at_once(step: Callable[[], Made]) -> Made:
-    return step()
 
 
 def _enter_sandbox(settings: Settings, state: StateDirectory) -> None:
@@ -262,30 +232,46 @@ class Daemon:
         started_s = self._clock.monotonic_s()
         # First of all: without a handler SIGHUP would end the process during its start.
         on_hangup = self._reloader.request if self._options.hangup_reloads else None
+        tally = Tally()
         with handling_signals(self._ask_to_stop, on_hangup):
-            with worker_pools.spares(self._reloader.settings) as spares:
-                self._start_folders()
-                supervisor = self._start_supervisor(spares)
             try:
-                supervisor.run()
-            finally:
+                with worker_pools.spares(self._reloader.settings) as spares:
+                    self._start_folders()
+                    supervisor = self._start_supervisor(spares)
+            except StartAbandonedError:
                 self._stop()
+            else:
+                try:
+                    supervisor.run()
+                finally:
+                    self._stop()
+                tally = supervisor.tally
         took_s = round(self._clock.monotonic_s() - started_s, 1)
-        get().info("daemon.stopped", **supervisor.tally.counts(), seconds=took_s)
-        return self._outcome(supervisor.tally)
+        get().info("daemon.stopped", **tally.counts(), seconds=took_s)
+        return self._outcome(tally)
 
     def _ask_to_stop(self) -> None:
         self._stop_asked = True
         if self._supervisor is not None:
             self._supervisor.stop()
 
+    def _attempt(self, step: Callable[[], Made]) -> Made:
+        """Run a step of the start, again and again while the state directory's disk refuses, unless the run is to end.
+
+        Raises:
+            StartAbandonedError: see `retry_until_writable`.
+            JournalError: the disk refuses, and with ``once`` nothing waits for it.
+        """
+        if self._options.once:
+            return step()
+        return retry_until_writable(step, is_ending=lambda: self._stop_asked)
+
     def _start_folders(self) -> None:
-        attempt = retry_until_writable if not self._options.once else _at_once
-        self._folders = self._folder_set(dead=attempt(self._take_over))
-        attempt(partial(self._folders.change, self._reloader.settings.folder))
-        attempt(partial(self._folders.reconcile, ()))
+        self._folders = self._folder_set(dead=self._attempt(self._take_over))
+        self._attempt(partial(self._folders.change, self._reloader.settings.folder))
+        self._attempt(partial(self._folders.reconcile, ()))
         self._wait_for_first_looks()
-        attempt(partial(self._folders.reconcile, ()))
+        self._attempt(partial(self._folders.reconcile, ()))
 
     def _start_supervisor(self, spares: list[Spawned]) -> Supervisor:
         self._routes.open(self._state.path)
@@ -319,15 +305,14 @@ class Daemon:
 
     def _begin_notifications(self) -> None:
         """Record ended jobs for webhooks from now on; without webhooks, nothing."""
-        attempt = retry_until_writable if not self._options.once else _at_once
         if self._webhooks is None:
             if not self._reloader.settings.with_webhooks:
                 with suppress(OSError):  # messages for webhooks that were removed
                     withdraw_others(WebhookPaths.under(self._state.path), ())
             kept = [folder.name for folder in self._reloader.settings.with_webhooks]
-            attempt(partial(self._journal.ended.follow, (), kept=kept))
+            self._attempt(partial(self._journal.ended.follow, (), kept=kept))
         else:
-            attempt(self._webhooks.follow)
+            self._attempt(self._webhooks.follow)
 
     def _handover(self) -> WebhookHandover:
         return WebhookHandover(
