@@ -14,7 +14,7 @@ from cutoutd.webserver.web import server
 from cutoutd.webserver.web.event_streams import EventStreams
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 ENDED = (ConnectionError, asyncio.IncompleteReadError)
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -125,3 +125,21 @@ def test_a_browser_that_reads_no_events_is_dropped_and_delays_no_other() -> None
 
     asyncio.run(asyncio.wait_for(listen(), 30))
     assert reported == [True, False]
+
+
+def test_the_limit_of_streams_holds_however_many_begin_at_once() -> None:
+    """A stream begins after its request was admitted: those that are too many then end at once."""
+
+    async def listen() -> int:
+        streams = EventStreams(b"hello", lambda _: None)
+        admitted: list[AsyncIterator[bytes]] = []
+        while not streams.is_full and len(admitted) < 100:
+            admitted.append(streams.stream())
+        greetings = [await anext(one, b"") for one in admitted]
+        assert streams.is_full
+        for one in admitted:
+            await one.aclose()  # type: ignore[attr-defined]
+        assert not streams.is_any
+        return greetings.count(b"hello")
+
+    assert asyncio.run(asyncio.wait_for(listen(), 30)) == 32

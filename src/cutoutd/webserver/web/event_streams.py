@@ -65,7 +65,9 @@ class EventStreams:
             self._let_go(stream)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the events for one client, from now on."""
+        """Yield the events for one client, from now on; none if the limit was reached since `is_full` was asked."""
+        if self.is_full:
+            return
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
         self._streams.add(queue)
         if len(self._streams) == 1:
