@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
     from tests.acceptance.browsing import Visitor
     from tests.acceptance.conftest import Bench
@@ -45,6 +45,25 @@ review_below = 0.0
 
 UPGRADED = "version => new BroadcastChannel('cutoutd').postMessage({ event: 'hello', detail: { version } })"
 """A script that broadcasts, as the listening tab does, that the page's version has changed."""
+
+NOTE_TOASTS = """() => {
+  window.toasts = [];
+  const place = document.getElementById("toasts");
+  new MutationObserver(() => place.innerText && window.toasts.push(place.innerText)).observe(place, { childList: true });
+}"""
+"""A script that notes every short message, also those that are replaced at once."""
+
+NOTE_NEWS = """() => {
+  window.heard = 0;
+  new BroadcastChannel("cutoutd").onmessage = ({ data }) => { window.heard += data.event === "settings"; };
+}"""
+"""A script that counts the news of a changed configuration, which the listening tab hands to all channels of that name."""
+
+TELL_SETTINGS = "() => new BroadcastChannel('cutoutd').postMessage({ event: 'settings', detail: {} })"
+"""A script that broadcasts, as the listening tab does, that the configuration has changed."""
+
+ASK = "() => fetch('/api/folder_settings?folder=to-cut').then((answer) => answer.json())"
+"""A script that asks for settings, as a view does that has heard that they changed."""
 
 HOSTILE = (
     "<img src=x onerror=document.title=1>.jpg",
@@ -208,17 +227,21 @@ def test_a_cutout_is_in_the_inbox_as_soon_as_it_is_published(
 def test_a_missing_picture_is_replaced_by_the_reason(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
-    """Such as for a cutout that was deleted since; beside existing pictures there is none."""
+    """Such as for a cutout that was deleted since; beside existing pictures there is none. The browser's console has no error of it."""
     picture(2, width=380).save(studio.input / "away.jpg", format="JPEG")  # no other result has its bytes
     studio.wait_for(lambda: studio.states().get("away.jpg") == "done", "the cutout")
     (studio.output / "away.png").unlink()
     (previews,) = studio.root.rglob("page-previews")
     shutil.rmtree(previews)
     with again(browser, kept) as visitor:
+        errors: list[str] = []
+        visitor.page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        visitor.page.reload()
         first = visitor.page.locator(".cutout").first
         expect(first).to_contain_text("away.jpg")
         expect(first.locator(".picture-word")).to_have_text("Moved or deleted")
         expect(visitor.page.locator(".cutout", has_text="ball-0").locator(".picture-word")).to_be_hidden()
+        assert errors == []
 
 
 def test_more_tabs_than_a_browser_has_connections_hear_of_a_cutout(
@@ -314,6 +337,38 @@ def test_settings_are_saved_and_errors_appear_at_their_fields(
         expect(page.get_by_label("Doubtful below")).to_have_value("0.2")
         expect(page.get_by_text("1 change is not saved")).to_be_visible()
         page.get_by_role("button", name="Discard").click()
+
+
+@pytest.mark.parametrize("late", ["change_settings", "folder_settings"])
+def test_news_of_ones_own_change_is_not_told_as_somebody_elses(
+    browser: Browser, kept: tuple[str, str, object], late: str
+) -> None:
+    """Whether they come before the answer to the save, or while its result is read; those of another change are told."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        page.get_by_label("Doubtful below").fill("0.31" if late == "change_settings" else "0.32")
+        page.evaluate(NOTE_TOASTS)
+        page.evaluate(NOTE_NEWS)
+        held: list[Route] = []
+
+        def hold_up(route: Route) -> None:
+            held.append(route)
+
+        page.route(f"**/api/{late}*", hold_up, times=1)
+        page.get_by_role("button", name="Save").click()
+        while not held:
+            page.wait_for_timeout(20)
+        answer = held[0].fetch()
+        page.wait_for_function("window.heard > 0")
+        page.evaluate(TELL_SETTINGS)
+        page.evaluate(ASK)  # whoever asked before has the answer
+        held[0].fulfill(response=answer)
+        expect(page.locator(".toast")).to_contain_text("Saved")
+        page.evaluate(TELL_SETTINGS)
+        page.evaluate(ASK)
+        assert [one for one in page.evaluate("window.toasts") if "elsewhere" in one] == []
+        expect(page.locator(".toast")).to_contain_text("Saved")
 
 
 def test_everything_is_reached_by_keys_alone(browser: Browser, kept: tuple[str, str, object]) -> None:

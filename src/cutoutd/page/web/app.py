@@ -34,7 +34,11 @@ MAX_CODE: Final = 8192
 BODY_S: Final = 20.0
 """A body that has not come whole by then does not come."""
 
+WHY_HEADER: Final = "x-cutoutd-why"
+"""Of a script that asks why a picture is not shown: to be told so is no error."""
+
 _REFUSED: Final = 400
+_NO_ACCESS: Final = frozenset({401, 403})
 _YEAR_S: Final = 31_536_000
 
 
@@ -169,9 +173,15 @@ class Pages:
     async def _picture(self, request: Request, method: str) -> Response:
         version = request.query_params.get("v", "")
         answer = await self._read(request, method, {**request.path_params, "v": version})
-        is_shown = request.headers.get("sec-fetch-dest") == "image"
+        if answer.status_code < _REFUSED:
+            return answer
         # A picture that cannot be shown has words in its place; a browser would put an error into its console as well.
-        return Response(status_code=204) if is_shown and answer.status_code >= _REFUSED else answer
+        if request.headers.get("sec-fetch-dest") == "image":
+            return Response(status_code=204)
+        if WHY_HEADER in request.headers and answer.status_code not in _NO_ACCESS:
+            why = {"status": answer.status_code, **json.loads(bytes(answer.body))}
+            return Response(json.dumps(why), media_type="application/json")
+        return answer
 
     async def _read(self, request: Request, method: str, params: Mapping[str, Any]) -> Response:
         return self._may_not_read(request) or await self._ask(method, params)

@@ -3,7 +3,7 @@
  * this address and port, and is handed to other tabs of the same address by a BroadcastChannel, never put into an address or a cookie.
  *
  *   await read("jobs", { folder: ["shop"], state: ["review"], limit: 200 }, { signal })
- *   await write("decide", { verb: "accept", items }, { signal })
+ *   await write("decide", { verb: "accept", items }, { signal, request })      `request`: a newRequest(), the same for what is sent again
  *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, trouble, hello; and of our own: connection {up}, updated {version}
  */
 
@@ -23,6 +23,16 @@ export class ApiError extends Error {
     super(text || code);
     Object.assign(this, { status, code, text, named });
   }
+}
+
+/** Whether nobody answered: what was asked for may have been done all the same. */
+export function hadNoAnswer({ status, code }) {
+  return status === 0 || code === "backend";
+}
+
+/** A name for a change. What is sent again under the same name is done once, and gets the first answer. */
+export function newRequest() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
 }
 
 export function token() {
@@ -83,9 +93,9 @@ export async function writeForBlob(method, body = {}, options = {}) {
   return { blob: await answer.blob(), headers: answer.headers };
 }
 
-async function post(method, body, { signal, keepalive = false } = {}) {
+async function post(method, body, { request = newRequest(), signal, keepalive = false } = {}) {
   if (!mayWrite()) throw new ApiError(403, { code: "read_only" });
-  const headers = { "Content-Type": "application/json", "X-Cutoutd-Token": token() };
+  const headers = { "Content-Type": "application/json", "X-Cutoutd-Token": token(), "X-Cutoutd-Request": request };
   return send(`/api/${method}`, { method: "POST", body: JSON.stringify(body), headers, signal, keepalive });
 }
 
@@ -107,10 +117,15 @@ async function send(address, options) {
   throw error;
 }
 
-/** Why a picture does not come: an ApiError; null where it does by now. An <img> is not told. */
+/** Why a picture does not come: an ApiError; null where it does by now. An <img> is not told; the question itself succeeds, so that the
+ * browser's console has no error. */
 export async function whyNot(address) {
   try {
-    const answer = await send(address, {});
+    const answer = await send(address, { headers: { "X-Cutoutd-Why": "1" } });
+    if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
+      const { status, error } = await answer.json();
+      return new ApiError(status, error);
+    }
     answer.body?.cancel();
     return null;
   } catch (error) {

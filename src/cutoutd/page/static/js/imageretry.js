@@ -1,7 +1,6 @@
 /**
  * Small pictures that do not come, as while the machine is busy cutting, are asked for again: each time later, up to
- * every half a minute. An <img> that `asksWhy` is told by the event "refused", and one that is gone is not asked for again then; to ask is
- * an error in the browser's console, so others do not.
+ * every half a minute. An <img> that `asksWhy` is told by the event "refused", and one that is gone is not asked for again then.
  */
 
 import { whyNot } from "./api.js";

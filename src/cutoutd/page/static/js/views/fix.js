@@ -3,7 +3,7 @@
  * a new version. Strokes that are not saved are kept for as long as the tab lives.
  */
 
-import { on, read, write, writeForBlob } from "../api.js";
+import { hadNoAnswer, on, read, write, writeForBlob } from "../api.js";
 import { Brush } from "../brush.js";
 import { BrushControls } from "../brushcontrols.js";
 import { append, el, icon, name, plain, put } from "../dom.js";
@@ -27,8 +27,6 @@ export const title = "fix.title";
 const AGAIN_MS = 5000; // between two tries to get an answer
 const SHOWN_MS = 3000; // for the tiles of a result
 
-const hadNoAnswer = (error) => error.status === 0 || error.code === "backend"; // what was asked for may be done all the same
-
 export async function show(place, { args, signal }) {
   await new Fix(place, Number(args[0]), signal).start();
 }
@@ -45,6 +43,8 @@ class Fix {
     this.draft = new Draft(sessionStorage, number);
     this.suggestion = 0;
     this.unanswered = null; // strokes whose saving had no answer: they may have arrived
+    this.heard = null; // news of the picture that came while a request of ours had no answer
+    this.isAsking = false;
     this.undoing = ""; // "asked", or "unanswered": the undo may have arrived
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
@@ -262,8 +262,9 @@ class Fix {
     this.panel.say(t("fix.saving"));
     this.#draw();
     try {
-      await this.session.save(strokes, this.suggestion, this.job.seen, again);
+      await this.#asked(() => this.session.save(strokes, this.suggestion, this.job.seen, again));
       this.unanswered = null;
+      await this.#hear();
       if (again) await this.#renew(); // it may be published already
       if (this.signal.aborted || this.state !== "saving") return;
       if (overview()?.running === false) {
@@ -278,11 +279,32 @@ class Fix {
       this.unanswered = hadNoAnswer(error) ? strokes : null;
       this.#trouble(error);
       this.#draw();
+      await this.#hear();
     }
+  }
+
+  // Until the answer is there, nobody knows whether news are of this change or of another one before it.
+  async #asked(ask) {
+    this.isAsking = true;
+    try {
+      await ask();
+    } finally {
+      this.isAsking = false;
+    }
+  }
+
+  async #hear() {
+    const { heard } = this;
+    this.heard = null;
+    await this.#news(heard);
   }
 
   async #news(job) {
     if (!job || this.signal.aborted) return;
+    if (this.isAsking) {
+      this.heard = job;
+      return;
+    }
     if (this.state !== "saving" && this.state !== "saved") {
       if (this.job && job.seen !== this.job.seen && !this.unanswered) this.job.seen = job.seen;
       return;
@@ -337,12 +359,12 @@ class Fix {
     this.undoing = "asked";
     this.panel.say(t("fix.undoing"));
     try {
-      await write("fix_undo", { job: this.number });
+      await this.#asked(() => write("fix_undo", { job: this.number }));
     } catch (error) {
-      if (this.undoing === "") return; // restored although the answer was lost
       this.undoing = hadNoAnswer(error) ? "unanswered" : "";
       this.panel.say(errorText(error), "bad");
     }
+    await this.#hear();
   }
 
   // Drawing goes on after a result was shown.

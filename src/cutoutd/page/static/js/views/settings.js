@@ -1,6 +1,6 @@
 /** Settings of a folder: the keys that a page may set, with the reference's explanations, in another language those of its catalogue. Shows what the loader says at the field it means. */
 
-import { on, mayWrite, read, write } from "../api.js";
+import { hadNoAnswer, on, mayWrite, newRequest, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { announce, ask, fail, toast } from "../live.js";
 import { href } from "../router.js";
@@ -36,29 +36,58 @@ export async function show(place, { args, signal }) {
   }
   const folder = folders.find((one) => one.name === chosen) ?? folders[0];
   put(tabs, folders.map((one) => el("a", { href: href(`/settings/${encodeURIComponent(one.name)}`), "aria-current": one === folder ? "page" : null }, name(one.name))));
-  await new Form(body, folder, signal).load();
+  await new Form(body, folder, signal).start();
 }
 
-/* One folder's form: what was loaded, and what the person changed. */
+/* One folder's form: what was loaded, and what the person changed. Loading, saving and hearing of changes wait for each other, so that news of
+ * one's own change are compared with the answer to it, whichever comes first. */
 class Form {
   constructor(place, folder, signal) {
-    Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map() });
-    on("settings", () => this.changed(), signal);
+    Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map(), turn: Promise.resolve() });
+    this.unanswered = null; // a change whose saving had no answer: it may have arrived
+    const look = () => this.inTurn(() => this.changed());
+    on("settings", look, signal);
+    on("connection", ({ up }) => up && look().catch(() => {}), signal); // nobody told of what changed meanwhile
     keepUnsaved(() => this.changes.size > 0, { signal });
   }
 
+  start() {
+    return this.inTurn(() => this.load());
+  }
+
+  /* Runs one after the other. */
+  inTurn(run) {
+    const done = this.turn.then(run);
+    this.turn = done.catch(() => {});
+    return done;
+  }
+
   async load() {
-    const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
-    Object.assign(this, { digest: found.digest, fields: found.fields, locked: found.locked ?? null });
+    this.take(await this.find());
     this.draw();
+  }
+
+  find() {
+    return read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
+  }
+
+  take({ digest, fields, locked = null }) {
+    Object.assign(this, { digest, fields, locked });
   }
 
   /* Somebody changed the file: what the person typed stays, the rest is new. */
   async changed() {
-    const before = this.digest;
-    const found = await read("folder_settings", { folder: this.folder.name }, { signal: this.signal });
-    if (found.digest === before) return;
-    Object.assign(this, { digest: found.digest, fields: found.fields, locked: found.locked ?? null });
+    let found = await this.find();
+    if (found.digest === this.digest) return;
+    if (this.unanswered) {
+      const said = await this.post(this.unanswered).catch(() => null);
+      if (said) {
+        await this.load();
+        return tellSaved(said);
+      }
+      found = await this.find();
+    }
+    this.take(found);
     this.draw();
     toast(t("settings.changedElsewhere"));
   }
@@ -180,9 +209,7 @@ class Form {
     const pressed = document.activeElement === this.saver; // it loses the focus, and is gone then
     this.saver.disabled = true;
     try {
-      const said = await write("change_settings", { folder: this.folder.name, digest: this.digest, changes: Object.fromEntries(this.changes) }, { signal: this.signal });
-      this.changes.clear();
-      await this.load();
+      const said = await this.inTurn(() => this.send());
       if (pressed) this.heading.focus({ preventScroll: true });
       tellSaved(said);
     } catch (error) {
@@ -192,8 +219,32 @@ class Form {
     }
   }
 
+  /* A change that had no answer is sent again before what was typed since: if it arrived, this gets the first answer. */
+  async send() {
+    let said = this.unanswered ? await this.post(this.unanswered) : null;
+    if (this.changes.size) said = await this.post({ request: newRequest(), digest: this.digest, changes: new Map(this.changes) });
+    await this.load();
+    return said;
+  }
+
+  async post(asked) {
+    const { request, digest, changes } = asked;
+    this.unanswered = asked;
+    let said;
+    try {
+      said = await write("change_settings", { folder: this.folder.name, digest, changes: Object.fromEntries(changes) }, { request, signal: this.signal });
+    } catch (error) {
+      if (!hadNoAnswer(error)) this.unanswered = null;
+      throw error;
+    }
+    this.unanswered = null;
+    this.digest = said.digest;
+    for (const [key, value] of changes) if (this.changes.get(key) === value) this.changes.delete(key); // others were typed meanwhile
+    return said;
+  }
+
   async conflict() {
-    if (await ask(t("settings.conflict"), { yes: t("settings.loadAnew"), detail: t("settings.conflictDetail") })) await this.load().catch(fail);
+    if (await ask(t("settings.conflict"), { yes: t("settings.loadAnew"), detail: t("settings.conflictDetail") })) await this.inTurn(() => this.load()).catch(fail);
   }
 
   refused(error) {
