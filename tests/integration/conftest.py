@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
     from tests.integration.delivery_run import DeliveryRun
+    from tests.integration.supervisor_run import SupervisorRun
 
 
 @pytest.fixture
@@ -30,3 +31,13 @@ def make(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., DeliveryRun
     for delivery_run in created:
         delivery_run.end()
         delivery_run.journal.close()
+
+
+@pytest.fixture
+def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
+    """A supervisor with a journal and one folder."""
+    from tests.integration.supervisor_run import SupervisorRun  # noqa: PLC0415 -- likewise
+
+    created = SupervisorRun(tmp_path, clock)
+    yield created
+    created.end()

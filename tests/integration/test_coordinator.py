@@ -5,60 +5,37 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.offload_coordinator import Coordinator
-from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.errors import FailureCode, OutboxError
 from cutoutd.exchange import spool
 from cutoutd.exchange.spool import Request, UploadOutcome, UploadReply
 from cutoutd.jobs import Exported, Failure, JobState
 from cutoutd.journal.uploads import uploaded
 from cutoutd.offload import spool_files
-from cutoutd.offload.outbox import Outbox
 from cutoutd.offload.routing import RoutePlan
 from tests.integration.delivery_run import Power
-from tests.integration.parts import NAME, folder_in, until
-from tests.integration.supervisor_run import SupervisorRun
-from tests.integration.test_copies import FACTS
+from tests.integration.offloading import FACTS, coordinator_of, folder_of, folders_of, outbox_of
+from tests.integration.parts import NAME, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from cutoutd.daemon.offload_coordinator import Coordinator
     from cutoutd.folder.hot_folder import HotFolder
-    from tests.conftest import FakeClock
+    from tests.integration.supervisor_run import SupervisorRun
 
 
-@pytest.fixture
-def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
-    """A supervisor whose journal has jobs."""
-    created = SupervisorRun(tmp_path, clock)
-    yield created
-    created.end()
-
-
-def coordinator_of(
+def begun(
     supervisor_run: SupervisorRun, folders: Mapping[str, HotFolder] = MappingProxyType({})
 ) -> Coordinator:
-    """Return a coordinator with its own directories."""
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
-    created = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
+    """Return a coordinator at work."""
+    created = coordinator_of(supervisor_run, outbox_of(supervisor_run))
     created.begin(folders)
     return created
 
@@ -79,33 +56,30 @@ def failure(code: FailureCode) -> Failure:
 )
 def test_a_model_that_does_not_run_here_sends_the_picture_on(
     supervisor_run: SupervisorRun,
-    tmp_path: Path,
     route: str,
     code: FailureCode,
     falls_back: bool,  # noqa: FBT001 -- a case
 ) -> None:
     """With the reason; a damaged picture is damaged everywhere, and an untagged one is not sent."""
     (number,) = supervisor_run.accept("a.jpg")
-    coordinator = coordinator_of(supervisor_run)
-    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route=route)))
+    coordinator = begun(supervisor_run)
+    hot = folder_of(supervisor_run, route=route)
     assert coordinator.falls_back(supervisor_run.job(number), hot, failure(code)) is falls_back
     plan = RoutePlan.of(supervisor_run.job(number).detail)
     assert ("does not run" in plan.why) is falls_back
 
 
-def test_a_reply_that_is_no_matte_leaves_the_local_result(
-    supervisor_run: SupervisorRun, tmp_path: Path
-) -> None:
+def test_a_reply_that_is_no_matte_leaves_the_local_result(supervisor_run: SupervisorRun) -> None:
     """The record of what was sent is kept."""
     (number,) = supervisor_run.accept("a.jpg")
-    coordinator = coordinator_of(supervisor_run)
+    coordinator = begun(supervisor_run)
     reply = {
         "id": "0" * 32, "outcome": "ok", "body": "alpha", "file": f"{'0' * 32}.body", "bytes": 9,
         "provider": "removebg", "host": "h", "sha256": "a" * 64, "at": "", "credits": 1.0,
         "repeated": False, "cause": "", "advice": "",
     }  # fmt: skip
     supervisor_run.journal.queue.plan(number, {"reply": reply, "why": "its score"})
-    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="local-then-hosted")))
+    hot = folder_of(supervisor_run, route="local-then-hosted")
     assert coordinator.falls_back(supervisor_run.job(number), hot, failure(FailureCode.REPLY))
     plan = RoutePlan.of(supervisor_run.job(number).detail)
     assert plan.reply is None
@@ -119,15 +93,7 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 ) -> None:
     """The time of a directory has a resolution of some milliseconds, in which two answers may arrive."""
     first, second = supervisor_run.accept("a.jpg", "b.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     ids = []
     for number in (first, second):
         ids.append(str(number) * 32)
@@ -145,29 +111,18 @@ def test_an_answer_in_the_same_tick_of_the_file_system_s_clock_is_not_missed(
 
 
 def test_a_reply_that_causes_an_internal_error_delays_no_other(
-    supervisor_run: SupervisorRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: SupervisorRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only its own job fails, although it is the first one in every poll."""
     first, second = supervisor_run.accept("a.jpg", "b.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     for number in (first, second):
         supervisor_run.journal.queue.upload(number, {"parcel": str(number) * 32})
         spool.write_message(
             outbox.paths.inbox, UploadReply(id=str(number) * 32, outcome=UploadOutcome.WITHDRAWN, bytes=1)
         )
-    coordinator = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
-    folders = {NAME: cast("HotFolder", hot)}
+    coordinator = coordinator_of(supervisor_run, outbox)
+    folders = folders_of(supervisor_run)
     coordinator.begin(folders)
 
     def note(_: object, message: str, *_args: object, **_named: object) -> None:
@@ -182,11 +137,10 @@ def test_a_reply_that_causes_an_internal_error_delays_no_other(
 
 
 def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_written_down(
-    supervisor_run: SupervisorRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervisor_run: SupervisorRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, replies that were read again in another order were counted twice, and the ledger seemed to lack some."""
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
-    folders = {NAME: cast("HotFolder", hot)}
+    folders = folders_of(supervisor_run)
     numbers = supervisor_run.accept("a.jpg", "b.jpg", "c.jpg")
     ids = [str(number) * 32 for number in numbers]
     paths = spool.SpoolPaths.under(supervisor_run.root)
@@ -197,7 +151,7 @@ def test_an_upload_is_counted_once_though_each_run_is_killed_before_its_job_is_w
         spool.write_message(paths.outbox, request_for(id_, number))
 
     def run(*, killed: bool) -> None:
-        coordinator = coordinator_of(supervisor_run, folders)
+        coordinator = begun(supervisor_run, folders)
         with monkeypatch.context() as patch:
             if killed:
                 patch.setattr(type(supervisor_run.journal.queue), "plan", powerless)
@@ -235,29 +189,16 @@ def reply_of(id_: str) -> UploadReply:
     )
 
 
-def test_an_obstacle_in_a_box_holds_up_no_other_picture(
-    supervisor_run: SupervisorRun, tmp_path: Path
-) -> None:
+def test_an_obstacle_in_a_box_holds_up_no_other_picture(supervisor_run: SupervisorRun) -> None:
     """Before, a directory in the inbox kept the daemon with all its folders from starting."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     supervisor_run.journal.queue.upload(number, {"parcel": "1" * 32})
     (outbox.paths.inbox / f"{'1' * 32}.json").mkdir()
     (outbox.paths.inbox / "stray" / "deep").mkdir(parents=True)
     (outbox.paths.outbox / f"{'2' * 32}.json").mkdir()
-    coordinator = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
-    folders = {NAME: cast("HotFolder", hot)}
+    coordinator = coordinator_of(supervisor_run, outbox)
+    folders = folders_of(supervisor_run)
     coordinator.begin(folders)
     coordinator.poll(folders)
     assert supervisor_run.job(number).state is JobState.UNKNOWN
@@ -265,27 +206,14 @@ def test_an_obstacle_in_a_box_holds_up_no_other_picture(
     assert not list(outbox.paths.outbox.iterdir())
 
 
-def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(
-    supervisor_run: SupervisorRun, tmp_path: Path
-) -> None:
+def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(supervisor_run: SupervisorRun) -> None:
     """The awaited answer is taken, some of the rest is removed in each poll, and the route is closed meanwhile."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     supervisor_run.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
-    coordinator = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
-    hot = SimpleNamespace(folder=folder_in(tmp_path, route="hosted"), delivery=supervisor_run.hot.delivery)
-    folders = {NAME: cast("HotFolder", hot)}
+    coordinator = coordinator_of(supervisor_run, outbox)
+    folders = folders_of(supervisor_run)
     coordinator.begin(folders)
     left = 2 * spool_files.MAX_NAMES
     for stray in range(left):
@@ -306,26 +234,16 @@ def test_an_endless_inbox_of_the_uploader_holds_up_no_folder(
     assert "holds files" not in outbox.closed
 
 
-def test_a_run_begins_beside_an_inbox_without_end(supervisor_run: SupervisorRun, tmp_path: Path) -> None:
+def test_a_run_begins_beside_an_inbox_without_end(supervisor_run: SupervisorRun) -> None:
     """The inbox is emptied in portions, and the route is closed until then."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     supervisor_run.journal.queue.upload(number, {"parcel": "f" * 32})
     spool.write_message(outbox.paths.inbox, UploadReply(id="f" * 32, outcome=UploadOutcome.WITHDRAWN))
     for stray in range(spool_files.REMOVALS + 1):
         (outbox.paths.inbox / f"{stray:032x}.body").touch()
-    coordinator = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
-    folders = {NAME: cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))}
+    coordinator = coordinator_of(supervisor_run, outbox)
+    folders = folders_of(supervisor_run)
     with pytest.raises(OutboxError, match="being removed"):
         coordinator.begin(folders)
     coordinator.begin(folders)
@@ -333,11 +251,11 @@ def test_a_run_begins_beside_an_inbox_without_end(supervisor_run: SupervisorRun,
 
 
 def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
-    supervisor_run: SupervisorRun, tmp_path: Path
+    supervisor_run: SupervisorRun,
 ) -> None:
     """Before, this error was taken for one of the journal, and the whole daemon waited for it, folder by folder."""
     (number,) = supervisor_run.accept("a.jpg")
-    coordinator = coordinator_of(supervisor_run)
+    coordinator = begun(supervisor_run)
     outbox = coordinator._outbox  # noqa: SLF001 -- the one it was made with
     assert outbox is not None
     supervisor_run.journal.queue.upload(number, {"parcel": "1" * 32})
@@ -351,7 +269,7 @@ def test_a_place_of_the_hosted_route_that_is_none_closes_it_and_nothing_else(
     )
     assert coordinator.exported(supervisor_run.job(number), copy)
     assert supervisor_run.job(number).state is JobState.QUEUED
-    hot = cast("HotFolder", SimpleNamespace(folder=folder_in(tmp_path, route="hosted")))
+    hot = folder_of(supervisor_run)
     coordinator.poll({})
     assert coordinator.blocked_folders({NAME: hot}) == {NAME}
     assert "outbox refuses" in outbox.closed

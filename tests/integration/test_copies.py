@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.daemon.offload_coordinator import Coordinator
-from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.exchange import spool
-from cutoutd.jobs import Exported, SourceFacts
+from cutoutd.jobs import Exported
 from cutoutd.offload import spool_files
-from cutoutd.offload.outbox import MAX_COPY_BYTES, Outbox
+from cutoutd.offload.outbox import MAX_COPY_BYTES
 from cutoutd.offload.routing import RoutePlan
-from tests.integration.supervisor_run import SupervisorRun
+from tests.integration.offloading import FACTS, coordinator_of, outbox_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from tests.conftest import FakeClock
+    from tests.integration.supervisor_run import SupervisorRun
 
 CONTENT = b"\xff\xd8 a copy \xff\xd9"
-FACTS = SourceFacts(bytes=9, sha256="5" * 64, width=64, height=48, format="JPEG", orientation=1)
-
-
-@pytest.fixture
-def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
-    """A supervisor whose journal has jobs."""
-    created = SupervisorRun(tmp_path, clock)
-    yield created
-    created.end()
 
 
 def reported(
@@ -86,18 +74,8 @@ PUT: dict[str, Callable[[Path], object]] = {
 def test_another_file_than_the_reported_copy_is_not_sent(supervisor_run: SupervisorRun, what: str) -> None:
     """Whatever is there: no request is made, the job is not uploaded, and the directory is clean again."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
-    coordinator = Coordinator(
-        supervisor_run.journal, RoutesAway(outbox=outbox), deque(), supervisor_run.clock, workers=1
-    )
+    outbox = outbox_of(supervisor_run)
+    coordinator = coordinator_of(supervisor_run, outbox)
     coordinator.begin({})
     job = supervisor_run.job(number)
     PUT[what](Path(outbox.export(job).file))
@@ -114,15 +92,7 @@ def test_a_size_that_was_not_requested_is_not_trusted(
 ) -> None:
     """The size determines the price, and the check of the reply."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=1000,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run, max_upload_px=1000)
     job = supervisor_run.job(number)
     Path(outbox.export(job).file).write_bytes(CONTENT)
     with pytest.raises(spool_files.CopyError):
@@ -133,15 +103,7 @@ def test_a_size_that_was_not_requested_is_not_trusted(
 def test_an_honest_copy_is_another_file_in_the_outbox(supervisor_run: SupervisorRun) -> None:
     """A worker that keeps its file open cannot change what is sent."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     job = supervisor_run.job(number)
     with Path(outbox.export(job).file).open("wb", buffering=0) as kept:
         kept.write(CONTENT)
@@ -157,15 +119,7 @@ def test_an_honest_copy_is_another_file_in_the_outbox(supervisor_run: Supervisor
 def test_a_copy_that_is_too_large_is_not_read(supervisor_run: SupervisorRun) -> None:
     """Even if its size is reported correctly."""
     (number,) = supervisor_run.accept("a.jpg")
-    outbox = Outbox(
-        supervisor_run.root,
-        supervisor_run.journal,
-        supervisor_run.clock,
-        max_upload_px=0,
-        once=False,
-        in_force=str,
-    )
-    outbox.open()
+    outbox = outbox_of(supervisor_run)
     job = supervisor_run.job(number)
     path = Path(outbox.export(job).file)
     a_hole(path)

@@ -6,19 +6,14 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING
 
-import pytest
-
 from cutoutd.daemon.heartbeat import EXTEND_EVERY_S, OVERSLEPT_S, Heartbeat
 from cutoutd.folder.hot_folder import HANGS_AFTER_S
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.process.sd_notify import ServiceManager
-from tests.integration.supervisor_run import SupervisorRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.conftest import FakeClock
+    from tests.integration.supervisor_run import SupervisorRun
 
 PERIOD_S = 20.0
 
@@ -38,14 +33,6 @@ class Heard(ServiceManager):
     def times(self, word: str) -> list[float]:
         """Return the times of the messages that begin with a word."""
         return [at for at, line in self.messages if line.startswith(word)]
-
-
-@pytest.fixture
-def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
-    """A supervisor with a watchdog."""
-    created = SupervisorRun(tmp_path, clock)
-    yield created
-    created.end()
 
 
 def watched(supervisor_run: SupervisorRun, *, seconds: float) -> Heard:

@@ -14,7 +14,6 @@ from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.publish.staging import STAGING_NAME, Staging, job_directory
 from tests.integration.delivery_run import FAILURE, NEW, DeliveryRun
 from tests.integration.parts import until
-from tests.integration.supervisor_run import SupervisorRun
 from tests.integration.test_serve_uploads import KEY, UploadSetup
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from cutoutd.serve.backend.uploads import Uploads
     from tests.conftest import FakeClock
+    from tests.integration.supervisor_run import SupervisorRun
 
 ERRORS = (errno.EIO, errno.EROFS)
 
@@ -143,14 +143,6 @@ def test_leftovers_of_an_ended_session_are_removed_when_the_disk_works(
     delivery_run.delivery.tidy()
     delivery_run.settle()
     assert not left.exists()
-
-
-@pytest.fixture
-def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
-    """A supervisor's parts."""
-    made = SupervisorRun(tmp_path, clock)
-    yield made
-    made.end()
 
 
 def test_a_healthy_folder_is_tidied_now_and_then(supervisor_run: SupervisorRun) -> None:

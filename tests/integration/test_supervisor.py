@@ -38,14 +38,6 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 
-@pytest.fixture
-def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
-    """A supervisor for one test."""
-    created = SupervisorRun(tmp_path, clock)
-    yield created
-    created.end()
-
-
 def after(polls: int, deed: Callable[[], object]) -> Callable[[], None]:
     """Return a function that does something at a given call."""
     left = iter(range(polls, -1, -1))
