@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.integration import small_models
+from tests.outputs import published
 
 from torture.odd_cases import (
     SECOND_NS,
@@ -33,7 +34,7 @@ from torture.odd_cases import (
     OddRecord,
     edited,
 )
-from torture.site import PIXELS, Layout, Site, empty_scene, jpeg, named, too_large
+from torture.site import PIXELS, Layout, Site, empty_scene, jpeg, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ class Batch:
             self._write(self.root / name / "in" / "a.jpg", jpeg(_RED))
 
     def _records(self) -> list[Path]:
-        return named(self.site.output, "stock-*.json")
+        return published(self.site.output, "stock-*.json")
 
     def _deal(self, case: Case) -> None:
         kind = type(case).__name__

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+from tests.outputs import published
 
 from cutoutd.intake import incoming
 from cutoutd.job_options import JobOptions
@@ -109,9 +110,7 @@ def safe_originals(site: Site, sources: Mapping[str, Source]) -> list[str]:
 def named_files_are_whole(site: Site) -> list[str]:
     """Check that an output is complete from the moment it has its name."""
     wrong = []
-    for path in site.output.rglob("*.png"):
-        if _STAGING in path.parts:
-            continue
+    for path in published(site.output, "*.png"):
         try:
             with Image.open(path) as image:
                 image.load()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.outputs import published
 from tests.webhook_receiver import WebhookReceiver
 
 from torture import webhooks
@@ -125,7 +126,7 @@ class Lane:
 
     def _looked_at(self) -> dict[str, float]:
         """Return the duration of inference for each picture, which differs if it runs again."""
-        documents = [json.loads(path.read_bytes()) for path in self.site.sidecars.rglob("*.png.json")]
+        documents = [json.loads(path.read_bytes()) for path in published(self.site.sidecars, "*.png.json")]
         return {one["source"]["sha256"]: one["timings_ms"]["infer"] for one in documents}
 
     def _rename(self, pairs: Renames) -> None:

@@ -5,7 +5,6 @@ It judges nothing; `torture.checks` does.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import io
 import json
@@ -326,12 +325,3 @@ def family(leader: int) -> list[int]:
 def digest(content: bytes) -> str:
     """Return the SHA-256, hex."""
     return hashlib.sha256(content).hexdigest()
-
-
-def named(output: Path, pattern: str) -> list[Path]:
-    """Return files of a pattern below a running daemon's output, without staging, whose directories come and go."""
-    found: list[Path] = []
-    for directory, below, names in os.walk(output):
-        below[:] = [name for name in below if name != ".cutoutd-staging"]
-        found += [Path(directory, name) for name in fnmatch.filter(names, pattern)]
-    return found

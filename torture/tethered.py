@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.acceptance.writers import WRITERS, lightroom
+from tests.outputs import published
 
 from torture.figures import Figures, note, report
-from torture.site import jpeg, named
+from torture.site import jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def shoot(folder: Path, at: dict[str, float]) -> None:
 
 def sidecars(output: Path) -> Iterator[dict[str, object]]:
     """Yield the content of the sidecars."""
-    for path in named(output, "*.json"):
+    for path in published(output, "*.json"):
         yield json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -67,7 +68,7 @@ def wait_for(output: Path, count: int) -> None:
     """Wait until so many are cut, or no more results come."""
     seen, since_s = -1, time.monotonic()
     while seen < count and time.monotonic() < since_s + PATIENCE_S:
-        now = len(named(output, "*.json"))
+        now = len(published(output, "*.json"))
         if now != seen:
             seen, since_s = now, time.monotonic()
         time.sleep(1.0)
@@ -125,7 +126,7 @@ def main() -> int:
             time.sleep(3.0)
             note(f"{FRAMES} frames, one every {FRAME_S:.2f} s")
             shoot(root / "in", at)
-            note(f"all are shot; {len(named(root / 'in' / 'Cutouts', '*.json'))} are cut")
+            note(f"all are shot; {len(published(root / 'in' / 'Cutouts', '*.json'))} are cut")
             wait_for(root / "in" / "Cutouts", len(at))
         finally:
             daemon.terminate()

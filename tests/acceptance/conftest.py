@@ -22,6 +22,7 @@ from PIL import Image
 import cutoutd
 from cutoutd.models import catalog
 from tests.integration import small_models
+from tests.outputs import every_file, published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,15 +99,12 @@ class Bench:
         return path
 
     def results(self) -> list[str]:
-        """Return all files in the output folder, without directories."""
-        return sorted(
-            Path(folder, name).relative_to(self.output).as_posix()
-            for folder, _, names in os.walk(
-                self.output
-            )  # passes over what goes away meanwhile, as rglob does not
-            for name in names
-            if Path(folder, name).is_file()
-        )
+        """Return all files in the output folder, with what is staged."""
+        return [path.relative_to(self.output).as_posix() for path in every_file(self.output)]
+
+    def published(self, pattern: str = "*") -> list[str]:
+        """Return the files of a pattern in the output folder that a user sees, as one who waits for their number must."""
+        return [path.relative_to(self.output).as_posix() for path in published(self.output, pattern)]
 
     def sidecar(self, name: str) -> dict[str, Any]:
         """Return a JSON file of the output folder."""

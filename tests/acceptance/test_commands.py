@@ -39,7 +39,7 @@ def test_a_second_signal_ends_at_once(bench: Bench, start: Callable[..., Daemon]
     for n in range(8):
         bench.drop(f"{n}.jpg", n)
     daemon = start()
-    bench.wait_for(lambda: len(bench.results()) >= 2, "the first result")
+    bench.wait_for(lambda: len(bench.published()) >= 2, "the first result")
     daemon.process.send_signal(signal.SIGINT)
     assert daemon.end(signal.SIGINT) in (0, 128 + signal.SIGINT)
 

@@ -107,9 +107,9 @@ def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Call
     kill_a_worker()  # an idle one
     for n in range(1, PICTURES):
         bench.drop(f"{n}.jpg", n)
-    bench.wait_for(lambda: len(bench.results()) > 2, "the next cutout")
+    bench.wait_for(lambda: len(bench.published()) > 2, "the next cutout")
     kill_a_worker()  # a busy one, most probably
-    bench.wait_for(lambda: len(bench.results()) == 2 * PICTURES, "all cutouts")
+    bench.wait_for(lambda: len(bench.published()) == 2 * PICTURES, "all cutouts")
     assert daemon.end() == 0
     check_all(bench, PICTURES)
 

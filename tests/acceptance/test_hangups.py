@@ -91,9 +91,7 @@ def test_a_storm_of_hangups_holds_up_no_work(bench: Bench, start: Callable[..., 
     with Storm(daemon, lambda: next(changed)) as storm:
         for number in range(PICTURES):
             bench.drop(f"{number}.jpg", number)
-        bench.wait_for(
-            lambda: sum(one.endswith(".json") for one in bench.results()) == PICTURES, "all of them"
-        )
+        bench.wait_for(lambda: len(bench.published("*.json")) == PICTURES, "all of them")
     assert storm.count > PICTURES / 4
     assert daemon.end() == 0
     assert "folder.status" in (bench.root / "log").read_text(encoding="utf-8")

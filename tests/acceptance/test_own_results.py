@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.outputs import published
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -33,8 +35,7 @@ def configured(bench: Bench, originals: str) -> Path:
 
 def contents(directory: Path) -> dict[str, bytes]:
     """Return the files that a user sees below a directory."""
-    files = (path for path in directory.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in published(directory)}
 
 
 @pytest.mark.parametrize("originals", ["keep", "move", "delete"])
@@ -52,7 +53,11 @@ def test_cutouts_of_a_renamed_output_are_left_alone(
     output = bench.input / "cutouts"
     gone = {"keep": 2, "move": 0, "delete": 0}[originals]
     bench.wait_for(
-        lambda: len([*output.rglob("*.json")]) == 2 and len([*bench.input.rglob("*.jpg")]) == gone,
+        lambda: (
+            [path.name for path in published(output, "*.json")] == ["a.png.json", "b.png.json"]
+            and [*bench.states().values()] == ["done", "done"]  # what follows the publication is over, too
+            and len(published(bench.input, "*.jpg")) == gone
+        ),
         "the cutouts",
     )
     before = contents(output)

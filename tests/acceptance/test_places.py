@@ -13,6 +13,7 @@ import pytest
 from tests.acceptance.conftest import Daemon, picture
 from tests.hosted_server import HostedServer
 from tests.integration.tools import give_up, need
+from tests.outputs import every_file
 
 if TYPE_CHECKING:
     import subprocess
@@ -117,7 +118,7 @@ class Tree:
 
     def names(self, path: str) -> list[str]:
         """Return the results in a directory, at any depth."""
-        return sorted(one.name for one in (self.root / path).rglob("*.png"))
+        return sorted(one.name for one in every_file(self.root / path) if one.suffix == ".png")
 
 
 @pytest.fixture

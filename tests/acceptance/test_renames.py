@@ -22,13 +22,12 @@ RENAMES = (("a", "x"), ("b", "a"), ("x", "b"), ("n1", "n2"), ("n0", "n1"))
 def known(bench: Bench) -> dict[str, tuple[str, float]]:
     """Return each cutout's hash and the time that the model took, which differs after a second cut."""
     found = {}
-    for name in bench.results():
-        if name.endswith(".png.json") and not name.startswith("."):
-            document = bench.sidecar(name)
-            found[name.removesuffix(".png.json")] = (
-                document["outputs"][0]["sha256"],
-                document["timings_ms"]["infer"],
-            )
+    for name in bench.published("*.png.json"):
+        document = bench.sidecar(name)
+        found[name.removesuffix(".png.json")] = (
+            document["outputs"][0]["sha256"],
+            document["timings_ms"]["infer"],
+        )
     return found
 
 
@@ -36,10 +35,7 @@ def is_now(bench: Bench, expected: dict[str, tuple[str, float]]) -> bool:
     """Return whether exactly these files exist; a sidecar may be read while it is replaced."""
     try:
         files = {f"{name}{end}" for name in expected for end in (".png", ".png.json")}
-        return (
-            known(bench) == expected
-            and set(bench.results()) - {name for name in bench.results() if name.startswith(".")} == files
-        )
+        return known(bench) == expected and set(bench.published()) == files
     except FileNotFoundError:
         return False
 

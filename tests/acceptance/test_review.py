@@ -53,7 +53,7 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     kept = [drop_empty(bench, name, grey) for name, grey in (("a.jpg", 235), ("b.jpg", 240))]
     before = [path.read_bytes() for path in kept]
     daemon = start()
-    bench.wait_for(lambda: len([name for name in bench.results() if name.endswith(".json")]) == 2, "both")
+    bench.wait_for(lambda: len(bench.published("*.json")) == 2, "both")
     bench.wait_for(lambda: len(waiting(bench)) == 2, "the journal")
     first, second = sorted(waiting(bench), key=lambda one: str(one["path"]))
     (overlay,), (cutout,) = first["overlay"], first["outputs"]

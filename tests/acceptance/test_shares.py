@@ -337,7 +337,7 @@ def test_the_whole_daemon_works_over_sshfs(bench: Bench, sshfs: Path, start: Cal
     bench.wait_for(lambda: "0.png.json" in bench.results(), "the first cutout")
     for n, name in enumerate(names[1:], 1):
         bench.drop(name, n)
-    bench.wait_for(lambda: len(bench.results()) == 6, "all cutouts")
+    bench.wait_for(lambda: len(bench.published()) == 6, "all cutouts")
     assert daemon.end() == 0
     wrote = {name: (bench.output / name).stat().st_mtime_ns for name in bench.results()}
     again = bench.call("run", *over, "--once")
@@ -369,7 +369,7 @@ def test_a_file_that_becomes_whole_without_a_sign_is_cut_in_the_end(
         file.write(whole)
     os.utime(path, ns=(then, then))
     grows.write_bytes(whole)
-    bench.wait_for(lambda: len(bench.results()) == 4, "both cutouts")
+    bench.wait_for(lambda: len(bench.published()) == 4, "both cutouts")
     assert daemon.end() == 0
     assert set(bench.states().values()) == {"done"}
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.conftest import picture
 from tests.acceptance.writers import WRITERS, lightroom
+from tests.outputs import published
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_each_program_gets_one_cutout_for_each_frame(bench: Bench, start: Callab
     assert len(pictures) == len(WRITERS) + 1
 
     def cut() -> list[str]:
-        return sorted(path.name for path in output.rglob("*.json"))
+        return [path.name for path in published(output, "*.json")]
 
     bench.wait_for(lambda: len(cut()) == len(pictures), f"all of them; there is {cut()}")
     assert daemon.end() == 0

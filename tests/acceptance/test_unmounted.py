@@ -17,6 +17,7 @@ import pytest
 from cutoutd.daemon import status_file
 from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, picture
 from tests.acceptance.disks import Disks
+from tests.outputs import published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,10 +72,7 @@ class Mounted:
 
     def files(self, place: Path) -> list[str]:
         """Return the files in a directory of the namespace, without ours."""
-        view = self.disks.view(place)
-        return sorted(
-            path.name for path in view.rglob("*") if path.is_file() and not path.name.startswith(".cutoutd")
-        )
+        return sorted(path.name for path in published(self.disks.view(place)))
 
     def bare(self) -> list[str]:
         """Return all that is on the bare mount point."""
