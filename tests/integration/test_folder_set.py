@@ -40,6 +40,10 @@ class Parts(SimpleNamespace):
         return id(self)
 
 
+STEP_S = 0.05
+"""How far each poll advances the clock, so that the ten seconds between two changes of a configuration are 200 polls."""
+
+
 class ReconfiguredRun(SupervisorRun):
     """A supervisor whose folders follow its configuration, which a test changes."""
 
@@ -148,7 +152,9 @@ class ReconfiguredRun(SupervisorRun):
                 pytest.fail(f"waited in vain; {len(left)} deeds are left")
             if left and left[0]() is not False:
                 left.pop(0)
-            if not left:
+            if left:
+                self.clock.advance(STEP_S)
+            else:
                 self.supervisor.stop()
 
         self.workers.before_poll = poll
