@@ -84,7 +84,7 @@ check: env
 # for what tests leave, since the end of one would tidy up below the other.
 TESTS_OF_CODE     := tests/unit tests/integration tests/conformance
 TESTS_OF_COMMANDS := tests/acceptance tests/system
-pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTHONDONTWRITEBYTECODE= PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile $(1) && rm -rf $$room
+pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTHONDONTWRITEBYTECODE= PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder $(1) && rm -rf $$room
 
 test: env
 	@$(MAKE) --no-print-directory -j 2 check docs collect  # each works on one core, and none needs another
@@ -98,7 +98,7 @@ test-code: env
 	$(call pytest,-n 3 $(TESTS_OF_CODE))
 
 test-commands: env
-	$(call pytest,-n 4 $(TESTS_OF_COMMANDS))
+	$(call pytest,-n 5 $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group coverage
@@ -106,7 +106,7 @@ $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 
 # Apart from `make test`: before Python 3.12 to follow each line nearly doubles the time.
 coverage: $(VENV)/.installed-coverage
-	$(BIN)/python -m pytest -n 4 --dist loadfile --cov=cutoutd --cov-report=term:skip-covered tests/unit tests/integration
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov=cutoutd --cov-report=term:skip-covered tests/unit tests/integration
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group docs

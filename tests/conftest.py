@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import structlog
@@ -12,8 +13,50 @@ from PIL import Image
 from cutoutd.clock import Clock
 from tests import preloaded
 
+with preloaded.one_thread():
+    import numpy as np  # noqa: F401 -- here alone its library can be told to start no threads
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LONG: Final = (
+    "acceptance/test_page_review",
+    "acceptance/test_shares",
+    "acceptance/test_unmounted",
+    "acceptance/test_journal_lost",
+    "system/test_systemd",
+    "acceptance/test_cluster_network",
+    "acceptance/test_hosted",
+    "acceptance/test_page_in_browser",
+    "acceptance/test_places",
+    "acceptance/test_main_job",
+    "acceptance/test_page_beside",
+    "acceptance/test_internal_errors",
+    "acceptance/test_hosted_faults",
+    "acceptance/test_fix",
+    "acceptance/test_own_results",
+    "acceptance/test_cluster_faults",
+    "acceptance/test_cluster",
+    "integration/test_renames_killed",
+    "integration/test_sandbox",
+    "integration/test_uploader",
+    "integration/test_names",
+    "integration/test_serve_described",
+    "integration/test_place_trees",
+    "conformance/test_resolution",
+    "conformance/test_image_hash",
+    "integration/test_submissions",
+    "integration/test_corrected_pictures",
+    "integration/test_serve_resumed",
+    "integration/test_serve_api",
+    "integration/test_lease",
+    "integration/test_page_sandbox",
+    "integration/test_brush_picture",
+    "integration/test_features",
+    "unit/test_code_limits",
+    "unit/test_journal_machine",
+)
+"""Modules that take longest. Where processes share the tests these begin first: one that began last would go on alone."""
 
 # How long an example takes is the machine's affair; what is timed is in the bench. Half as many examples as usual: a
 # later run draws others.
@@ -84,3 +127,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     with preloaded.new_interpreters():
         return (yield)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the modules that take longest first, and then those of most tests, in a process that shares the tests with others."""
+    if not hasattr(config, "workerinput"):
+        return
+    rank = {f"tests/{name}.py": number for number, name in enumerate(LONG)}
+    count = Counter(_module(item) for item in items)
+    items.sort(key=lambda item: (rank.get(_module(item), len(rank)), -count[_module(item)]))
+
+
+def _module(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]

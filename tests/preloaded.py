@@ -85,6 +85,21 @@ _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name
 _libc = ctypes.PyDLL(None)  # keeps the interpreter's lock, as fork(2) in `os` does
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have libraries that are loaded meanwhile start no threads, as in a worker: idle ones wait by computing."""
+    kept = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to fork a process.
