@@ -25,6 +25,7 @@ from cutoutd.engine.formats import colour_space
 from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
 from tests.conformance import encoders
+from tests.conformance.exiftool import exiftool, write_tags
 from tests.conformance.renderings import rendered
 from tests.integration.tools import need
 from tests.unit.colour_profiles import wide_profile
@@ -108,7 +109,6 @@ def gama(value: float) -> tuple[bytes, bytes]:
 
 def by_exif(kind: str, directory: Path) -> bytes:
     """Return the picture as a camera set to Adobe RGB writes it."""
-    need("exiftool")
     file = directory / f"x.{kind}"
     image = Image.fromarray(picture())
     if kind == "heic":
@@ -116,8 +116,7 @@ def by_exif(kind: str, directory: Path) -> bytes:
     else:
         options: dict[str, Any] = {"quality": 100} if kind in ("jpg", "webp", "avif") else {}
         image.save(file, **options)
-    tags = ("-EXIF:ColorSpace=Uncalibrated", "-EXIF:InteropIndex=R03")
-    subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, str(file)], check=True)
+    write_tags(file, "-EXIF:ColorSpace=Uncalibrated", "-EXIF:InteropIndex=R03")
     return file.read_bytes()
 
 
@@ -329,8 +328,7 @@ def test_exiftool_reads_the_meaning_back(tmp_path: Path, kind: str) -> None:
             "-ExifIFD:ColorSpace",
             "-InteropIFD:InteropIndex",
         )
-        found = subprocess.run(["exiftool", *options, str(file)], capture_output=True, text=True, check=True)
-        description, colour_space, indexed = found.stdout.splitlines()
+        description, colour_space, indexed = exiftool(*options, str(file)).decode().splitlines()
         assert name in description
         assert colour_space == space
         assert indexed.startswith(index)
@@ -411,11 +409,9 @@ def test_statements_that_cannot_be_followed_give_a_warning(tmp_path: Path) -> No
         opened = decode(png(chunk), max_pixels=1_000_000)
         assert opened.icc is None
         assert said in " ".join(opened.warnings)
-    need("exiftool")
     file = tmp_path / "x.jpg"
     Image.fromarray(picture()).save(file)
-    command = ["exiftool", "-q", "-overwrite_original", "-EXIF:ColorSpace=Uncalibrated", str(file)]
-    subprocess.run(command, check=True)
+    write_tags(file, "-EXIF:ColorSpace=Uncalibrated")
     assert colour_space.UNKNOWN_EXIF in decode(file.read_bytes(), max_pixels=1_000_000).warnings
 
 

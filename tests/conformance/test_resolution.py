@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from PIL import Image
 from cutoutd.engine.containers.resolution import Resolution
 from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
+from tests.conformance.exiftool import exiftool
 from tests.conformance.renderings import rendered
-from tests.integration.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +48,8 @@ def exif(**said: tuple[float, int]) -> bytes:
 
 def resolution_tags(files: list[Path]) -> list[dict[str, Any]]:
     """Return the resolution tags that exiftool finds in each file."""
-    need("exiftool")
     names = ("-XResolution", "-YResolution", "-ResolutionUnit", "-PNG-pHYs:all")
-    done = subprocess.run(
-        ["exiftool", "-json", "-G1", "-a", *names, *map(str, files)], capture_output=True, check=True
-    )
-    return list(json.loads(done.stdout))
+    return list(json.loads(exiftool("-json", "-G1", "-a", *names, *map(str, files))))
 
 
 SAYING_300 = {
@@ -118,7 +113,6 @@ def test_no_resolution_is_invented(data: bytes, kind: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_dpi_of_a_rendition_replaces_the_pictures_resolution(kind: str, tmp_path: Path) -> None:
     """And a canvas in millimetres has the matching number of pixels."""
-    need("exiftool")
     picture = opened(encoded("JPEG", dpi=(72, 72)))
     file, _ = rendered(picture, tmp_path, format=kind, dpi=254, canvas="5x2.5cm")
     (found,) = resolution_tags([file])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from PIL import Image
 
 from cutoutd.engine.formats.decode import decode
 from cutoutd.recipe import Format, Metadata
+from tests.conformance.exiftool import exiftool, write_tags
 from tests.conformance.renderings import rendered
-from tests.integration.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,10 +53,9 @@ PLACES = (
 
 def with_metadata(directory: Path, kind: str, *said: str) -> bytes:
     """Return a picture with this metadata, written by exiftool."""
-    need("exiftool")
     file = directory / f"source.{kind}"
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(file)
-    subprocess.run(["exiftool", "-q", "-overwrite_original", *said, str(file)], check=True)
+    write_tags(file, *said)
     return file.read_bytes()
 
 
@@ -71,8 +69,7 @@ def results(data: bytes, directory: Path, policy: Metadata) -> dict[str, tuple[b
         files.append(file)
         stages.append(stage)
     options = ("-json", "-G1", "-a", "-struct", "-all")
-    done = subprocess.run(["exiftool", *options, *map(str, files)], capture_output=True, check=True)
-    found = json.loads(done.stdout)
+    found = json.loads(exiftool(*options, *map(str, files)))
     return {
         kind: (file.read_bytes(), tags, stage)
         for kind, file, tags, stage in zip(KINDS, files, found, stages, strict=True)
