@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 
-import pytest
-
 
 def need(tool: str) -> None:
     """Skip the test unless a program is installed; in CI, fail it."""
@@ -16,6 +14,8 @@ def need(tool: str) -> None:
 
 def give_up(why: str) -> None:
     """End the test: skipped with the reason, or failed in CI."""
+    import pytest  # noqa: PLC0415 -- processes of tests use this module as well, and pytest takes most of their start
+
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
