@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cutoutd
+from tests.conftest import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,3 +44,9 @@ def test_no_function_is_too_long_and_no_class_name_is_used_twice() -> None:
     assert long == []
     names = Counter(node.name for _, node in nodes if isinstance(node, ast.ClassDef))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_modules_that_begin_first_are_there() -> None:
+    """One that was renamed would begin last again."""
+    tests = Path(__file__).parents[1]
+    assert [name for name in LONG if not (tests / f"{name}.py").is_file()] == []
