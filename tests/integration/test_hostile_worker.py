@@ -193,8 +193,9 @@ def test_a_worker_is_observed_where_processes_are_hidden() -> None:
         import os, sys
         from cutoutd.pool.usage import use_of
         from cutoutd.pool.slot import spawn
-        hide = "import os, sys; from cutoutd.sandbox.limits import hide_memory; hide_memory();"
+        hide = "import os; from cutoutd.sandbox.limits import hide_memory; os.read(0, 1); hide_memory();"
         worker = spawn((sys.executable, "-c", hide + "os.write(1, b'!'); os.read(0, 1)"))
+        worker.tasks.send(b"\\n")  # as its set-up, which a worker waits for before it hides its memory
         assert worker.process.stdout.read(1)
         print(os.path.exists(f"/proc/{worker.process.pid}"), use_of(worker.usage).threads)
         worker.end()
