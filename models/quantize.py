@@ -57,6 +57,7 @@ SHA256 = "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491"
 NAME = "u2net-int8"
 CALIBRATED_SIZE = 320
 SIZES = (288, 224, 320)  # it is asked at, in this order: `docs/quality.md`
+CHECK_SIZE = 128  # of the pass by which the score checks the matte
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 THRESHOLD = 0.5  # of a mask, and of the raw output's maximum for there to be a subject at all
@@ -346,6 +347,7 @@ def described(file: Path, agreement: Agreement) -> dict[str, object]:
         "bytes": file.stat().st_size,
         "input_size": SIZES[0],
         "more_sizes": list(SIZES[1:]),
+        "check_size": CHECK_SIZE,
         "mean": list(MEAN),
         "std": list(STD),
         "scale": "max",

@@ -1,4 +1,4 @@
-"""Fits the quality score: `src/cutoutd/engine/matting/score.json`, a logistic function of what two looks say.
+"""Fits the quality score: `src/cutoutd/engine/matting/score.json`, logistic functions of what several passes say.
 
     python models/train_score.py FOLDER... [--out FILE] [--check FOLDER...] [--seed N]
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,9 @@ from PIL import Image
 
 from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.matte_model import MatteModel, normalise
+from cutoutd.engine.matting.quality import ScoreFunction
 from cutoutd.engine.matting.refine import refine
+from cutoutd.engine.matting.specks import without_specks
 from cutoutd.engine.matting.subject_search import find_subject
 from cutoutd.models import catalog
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.subject_search import Detection
+    from cutoutd.engine.matting.quality import Signs
 
     Numbers = NDArray[np.float64]
 
@@ -47,13 +49,21 @@ STEPS = 50
 NAMED_PARTS = 3
 HALF = 127
 TOP = 0.8
-NAMES = (
-    "log odds of the decided share",
-    "one look alone",
-    "disagreement of two looks",
-    "disagreement of a closer look",
-    "block",
-)
+NAMES = {
+    ScoreFunction.UNCHECKED: (
+        "log odds of the decided share",
+        "one pass alone",
+        "disagreement of two passes",
+        "disagreement of a closer pass",
+        "block",
+    ),
+    ScoreFunction.CHECKED: (
+        "log odds of the decided share",
+        "disagreement of a closer pass",
+        "block",
+        "log of what the check contradicts",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,14 +73,21 @@ class Case:
     Attributes:
         name: of the file.
         group: of pictures with the same subject.
-        features: float64 (k,), as `quality.features` gives them.
+        signs: of the matte, with those of the check.
         iou: of the refined cutout with the truth; 0 where there is nothing to be cut.
     """
 
     name: str
     group: str
-    features: Numbers
+    signs: Signs
     iou: float
+
+    def features(self, function: ScoreFunction) -> tuple[float, ...]:
+        """Return the inputs of a score function."""
+        is_checked = function is ScoreFunction.CHECKED
+        return quality.features(
+            self.signs if is_checked else replace(self.signs, seen_more=None, seen_less=None)
+        )[1]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -92,26 +109,27 @@ def cases(folder: Path, model: MatteModel) -> Iterator[Case]:
             continue
         with Image.open(path) as image:
             rgb = np.asarray(image.convert("RGB"), np.uint8)
-        found = find_subject(rgb, model.predict, model.sides)
+        found = find_subject(rgb, model.predict, model.sides, model.check_side)
         if found.signs.decided == 0:
             print(f"{path.stem}: no subject is found")
             continue
         parts = path.stem.split("-")
+        alpha = np.zeros(rgb.shape[:2], np.uint8)
+        coarse = without_specks(normalise(found.raw))
+        alpha[found.region.slices] = refine(np.ascontiguousarray(rgb[found.region.slices]), coarse)
         yield Case(
             name=path.stem,
             group=parts[1] if len(parts) == NAMED_PARTS else path.stem,
-            features=np.array(quality.features(found.signs)),
-            iou=_iou(rgb, found, path.with_name(f"{path.stem}_alpha.png")),
+            signs=found.signs,
+            iou=_iou(alpha, path.with_name(f"{path.stem}_alpha.png")),
         )
 
 
-def _iou(rgb: NDArray[np.uint8], found: Detection, truth: Path) -> float:
+def _iou(alpha: NDArray[np.uint8], truth: Path) -> float:
     if not truth.exists():
         return 0.0
     with Image.open(truth) as image:
         true = np.asarray(image.convert("L")) > HALF
-    alpha = np.zeros(true.shape, np.uint8)
-    alpha[found.region.slices] = refine(np.ascontiguousarray(rgb[found.region.slices]), normalise(found.raw))
     union = int(np.count_nonzero((alpha > HALF) | true))
     return int(np.count_nonzero((alpha > HALF) & true)) / max(1, union)
 
@@ -132,12 +150,12 @@ def fit(features: Numbers, right: Numbers) -> Fitted:
     return Fitted(bias=float(weights[0] - plain @ mean), weights=plain)
 
 
-def held_out(data: Sequence[Case], rng: np.random.Generator) -> Numbers:
+def held_out(data: Sequence[Case], function: ScoreFunction, rng: np.random.Generator) -> Numbers:
     """Probabilities by functions that saw no picture of the same subject."""
     groups = sorted({case.group for case in data})
     fold_of = {group: number % FOLDS for number, group in enumerate(rng.permutation(groups))}
     folds = np.array([fold_of[case.group] for case in data])
-    features, right = _table(data)
+    features, right = _table(data, function)
     said = np.zeros(len(data))
     for fold in range(FOLDS):
         inside = folds == fold
@@ -145,9 +163,9 @@ def held_out(data: Sequence[Case], rng: np.random.Generator) -> Numbers:
     return said
 
 
-def _table(data: Sequence[Case]) -> tuple[Numbers, Numbers]:
+def _table(data: Sequence[Case], function: ScoreFunction) -> tuple[Numbers, Numbers]:
     right = np.array([float(case.iou >= RIGHT_IOU) for case in data])
-    return np.stack([case.features for case in data]), right
+    return np.array([case.features(function) for case in data]), right
 
 
 def auc(said: Numbers, right: Numbers) -> float:
@@ -214,21 +232,48 @@ def diagram(file: Path, sets: Sequence[tuple[str, str, Numbers, Numbers]]) -> No
     file.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 
-def fitted_to(data: Sequence[Case], rng: np.random.Generator) -> dict[str, object]:
+def fitted_to(data: Sequence[Case], function: ScoreFunction, rng: np.random.Generator) -> dict[str, object]:
     """Fit; return what is stored, with the deviation of each weight over drawings of the pictures with replacement."""
-    features, right = _table(data)
+    features, right = _table(data, function)
     found = fit(features, right)
     drawn = [rng.integers(len(data), size=len(data)) for _ in range(BOOTSTRAPS // 5)]
     spread = np.std([fit(features[some], right[some]).weights for some in drawn], axis=0)
     return {
-        "origin": "models/train_score.py, on composites of bench.arrangements and pictures of bench.nothing",
         "pictures": len(data),
         "wrong": int((right == 0).sum()),
-        "features": list(NAMES),
+        "features": list(NAMES[function]),
         "bias": round(found.bias, 4),
         "weights": [round(float(weight), 4) for weight in found.weights],
         "deviation": [round(float(one), 4) for one in spread],
     }
+
+
+def store(data: Sequence[Case], out: Path, rng: np.random.Generator, picture: Path | None = None) -> None:
+    """Fit all score functions, print how they do on what they did not see, write them, and draw the last one's reliability."""
+    right = np.array([float(case.iou >= RIGHT_IOU) for case in data])
+    stored: dict[str, object] = {
+        "origin": "models/train_score.py, on composites of bench.arrangements and pictures of bench.nothing"
+    }
+    for function in ScoreFunction:
+        print(f"{function.value}, held out:")
+        said = held_out(data, function, rng)
+        report(said, right, rng)
+        stored[function.value] = fitted_to(data, function, rng)
+    if picture is not None:
+        diagram(picture, [("held out", "#1f77b4", said, right)])
+    out.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+
+
+def check(name: str, data: Sequence[Case], file: Path, rng: np.random.Generator) -> None:
+    """Print how well the stored functions do on other pictures."""
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    for function in ScoreFunction:
+        features, right = _table(data, function)
+        fitted = Fitted(
+            bias=stored[function.value]["bias"], weights=np.array(stored[function.value]["weights"])
+        )
+        print(f"{name}, {function.value}:")
+        report(fitted.of(features), right, rng)
 
 
 def main() -> None:
@@ -247,19 +292,9 @@ def main() -> None:
     model = MatteModel(catalog.find("u2net-int8"), provider="cpu")
     if arguments.folders:
         data = [case for folder in arguments.folders for case in cases(folder, model)]
-        print("held out:")
-        said = held_out(data, rng)
-        report(said, _table(data)[1], rng)
-        if arguments.diagram is not None:
-            diagram(arguments.diagram, [("held out", "#1f77b4", said, _table(data)[1])])
-        stored = fitted_to(data, rng)
-        arguments.out.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+        store(data, arguments.out, rng, arguments.diagram)
     for folder in arguments.check:
-        data = list(cases(folder, model))
-        features, right = _table(data)
-        stored = json.loads(arguments.out.read_text(encoding="utf-8"))
-        print(f"{folder.name}:")
-        report(Fitted(bias=stored["bias"], weights=np.array(stored["weights"])).of(features), right, rng)
+        check(folder.name, list(cases(folder, model)), arguments.out, rng)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class ModelSpec:
         logits: whether the output has logits, which go through a sigmoid.
         min_max: whether a matte with a subject is stretched to 0..1.
         more_sizes: further input sizes in pixels, for pictures that are doubtful at the first.
+        check_size: input size in pixels of a pass that makes no matte: the score compares the matte with it; 0: none.
         letterbox: whether the picture keeps its proportions, at the top left of a black square, instead of being stretched.
         inputs: values of further inputs: name and number.
         memory_mb: observed address space in MiB; 0: not known.
@@ -60,6 +61,7 @@ class ModelSpec:
     logits: bool = False
     min_max: bool = True
     more_sizes: tuple[int, ...] = ()
+    check_size: int = 0
     letterbox: bool = False
     memory_mb: int = 0
     inputs: tuple[tuple[str, float], ...] = ()

@@ -20,6 +20,8 @@ CLEAR = Signs(
     missing=0.0,
     kept=0.0,
     held=None,
+    seen_more=None,
+    seen_less=None,
     inside=0.3,
     fill=0.6,
     border=0.0,
@@ -87,6 +89,41 @@ def test_a_closer_pass_that_disagrees_lowers_the_score() -> None:
     assert judge(replace(CLEAR, held=0.1)).score < judge(replace(CLEAR, held=1.0)).score
 
 
+def test_the_more_a_check_contradicts_the_less_probably_a_cutout_is_right() -> None:
+    """It sees more beside the subject, or less of it; beyond half of the subject it says nothing more."""
+    for sign in ("seen_more", "seen_less"):
+        alike = replace(CLEAR, seen_more=0.0, seen_less=0.0)
+        scores = [judge(replace(alike, **{sign: amount})).score for amount in (0.0, 0.02, 0.1, 0.4)]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[-1] < 0.75
+        assert scores[0] > 0.9
+        assert judge(replace(alike, **{sign: 0.5})).score == judge(replace(alike, **{sign: 3.0})).score
+
+
+def test_a_check_that_sees_a_whole_body_contradicts_a_decided_head() -> None:
+    """It is half sure of the body: a mean of both would not show it, and the matte alone is as decided as a right one."""
+    head = disc(matte(), 100, 160, 50)
+    both = cv2.resize(disc(head, 250, 160, 70, value=0.4), (128, 128), interpolation=cv2.INTER_AREA)
+    same = cv2.resize(head, (128, 128), interpolation=cv2.INTER_AREA)
+    found, right = (assess(head, check=np.asarray(check, np.float32)) for check in (both, same))
+    assert found.score < 0.6 < assess(head).score < right.score
+    assert (found.reasons, right.reasons) == ((Reason.MISSING,), ())
+
+
+def test_the_edge_of_a_check_is_no_contradiction() -> None:
+    """A pass of less than half the size finds it by a pixel of its own."""
+    raw = disc(matte(), 160, 160, 70)
+    found = signs(raw, check=disc(np.zeros_like(raw), 162, 158, 70, value=1.0, soft=6))
+    assert found.contradicted == pytest.approx(0, abs=0.01)
+
+
+def test_what_is_doubted_always_has_a_reason() -> None:
+    """Though the matte is decided, and neither check nor closer pass says what it is."""
+    found = judge(replace(CLEAR, held=0.5, seen_more=0.05, seen_less=0.05))
+    assert found.score < 0.6
+    assert found.reasons == (Reason.UNSURE,)
+
+
 def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
     """The matte is a filled rectangle, or all of the picture."""
     block, all_of_it = matte(), np.full((320, 320), 0.99, np.float32)
@@ -105,6 +142,8 @@ def test_a_page_of_text_is_doubtful_however_sure_the_model_is() -> None:
         ({"largest": 0.55}, Reason.EQUALS),
         ({"veil": 0.3}, Reason.VEIL),
         ({"decided": 0.7}, Reason.UNSURE),
+        ({"decided": 0.86, "seen_more": 0.5, "seen_less": 0.0}, Reason.MISSING),
+        ({"decided": 0.86, "seen_more": 0.0, "seen_less": 0.5}, Reason.KEPT),
         ({"border": 0.1}, Reason.TOUCHING_BORDER),
         ({"inside": 0.005}, Reason.SMALL),
     ],

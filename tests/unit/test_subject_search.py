@@ -176,6 +176,25 @@ def test_where_no_pass_is_sure_the_most_decided_is_used_and_is_doubtful() -> Non
     assert found.quality.score < 0.7
 
 
+def test_a_matte_with_a_subject_is_checked_by_one_small_pass() -> None:
+    """Its matte is for the score alone, however decided it is."""
+    clear, other = matte(40, 280, 40, 280), matte(40, 280, 40, 120)
+    model = Scales({288: clear, 128: other})
+    found = find_subject(picture(), model.predict, (288, 224, 320), 128)
+    assert model.asked == [288, 128]
+    assert found.raw is clear
+    assert found.signs.seen_less == pytest.approx(2 / 3, abs=0.05)
+    assert found.signs.agreement is None
+    assert found.quality.score < find_subject(picture(), model.predict, (288,)).quality.score
+
+
+def test_where_nothing_was_found_there_is_nothing_to_check() -> None:
+    """Its score is 0 in any case."""
+    model = Scales(dict.fromkeys((288, 224, 320), matte(0, 0, 0, 0)))
+    assert find_subject(picture(), model.predict, (288, 224, 320), 128).quality.score == 0
+    assert model.asked == [288, 224, 320]
+
+
 def test_a_model_of_one_size_runs_once_and_is_scored_by_that() -> None:
     """A user's own model may accept one size only."""
     model = Scales({0: hazy(40, 280, 40, 120)})

@@ -110,6 +110,7 @@ def spec_of(entry: Mapping[str, Any], *, sha256: str, size: int, directory: Path
         logits=entry.get("logits", False),
         min_max=entry.get("min_max", True),
         more_sizes=tuple(entry.get("more_sizes", ())),
+        check_size=entry.get("check_size", 0),
         letterbox=entry.get("letterbox", False),
         memory_mb=entry.get("memory_mb", 0),
         inputs=tuple((str(name), float(number)) for name, number in entry.get("inputs", ())),

@@ -138,13 +138,13 @@ def _run_models(
     """Run the models on a picture, uint8 (H, W, 3), sRGB."""
     model = engine.model(task.model)
     passes = inference if inference is not None and engine.is_embedded(task.model) else model
-    found = _detect(shown, model.sides, passes.predict)
+    found = _detect(shown, model, passes.predict)
     first = _to_coarse_matte(found, model)
     second = engine.second_for(task.model)
     if second is None or found.quality.score >= task.recipe.second_below:
         return first
     try:
-        also = _detect(shown, second.model().sides, second.model().predict)
+        also = _detect(shown, second.model(), second.model().predict)
     except SecondGoneError:
         raise
     except Exception as error:  # noqa: BLE001 -- whatever its fault, the first model's matte exists
@@ -163,9 +163,9 @@ def model_view(picture: Picture) -> NDArray[np.uint8]:
     return icc_transform.as_srgb(opaque, picture.icc)
 
 
-def _detect(seen: NDArray[np.uint8], sides: Sequence[int], predict: Predict) -> Detection:
+def _detect(seen: NDArray[np.uint8], model: matte_model.MatteModel, predict: Predict) -> Detection:
     try:
-        return subject_search.find_subject(seen, predict, sides)
+        return subject_search.find_subject(seen, predict, model.sides, model.check_side)
     except Exception as error:
         if is_out_of_memory(error) or not type(error).__module__.startswith("onnxruntime"):
             raise

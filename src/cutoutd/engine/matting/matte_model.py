@@ -83,6 +83,7 @@ class MatteModel:
         onnxruntime: version of onnxruntime.
         stretches: whether its mattes are to be stretched to the whole of 0..1.
         sides: input sizes, pixels: the first is always used, the others where that leaves doubt.
+        check_side: input size of the pass that checks the matte, pixels; 0: there is none.
 
     Raises:
         ModelError: the named provider is missing, or the model does not load on it, or is of another kind.
@@ -99,6 +100,7 @@ class MatteModel:
         self._further = _further_of(self._session, spec)
         self._output = _output_of(self._session, spec)
         self.sides = (spec.input_size, *spec.more_sizes)
+        self.check_side = spec.check_size
         self._scale = spec.scale
         self._logits = spec.logits
         self.stretches = spec.min_max
@@ -111,7 +113,7 @@ class MatteModel:
 
         Args:
             rgb: uint8 (H, W, 3), of any size and shape.
-            side: one of `sides`; 0 for the first.
+            side: one of `sides`, or `check_side`; 0 for the first.
 
         Returns:
             float32 (h, w) in 0..1, raw, of the model's own size: near 0 everywhere
@@ -328,7 +330,7 @@ def _input_of(session: Any, spec: ModelSpec) -> tuple[str, type[np.float32 | np.
             advice=_FILL if len(inputs) > 1 else "",
         )
     shape = inputs[0].shape
-    for size in (spec.input_size, *spec.more_sizes):
+    for size in filter(None, (spec.input_size, *spec.more_sizes, spec.check_size)):
         wanted = (1, 3, size, size)
         # What is not a number there may be of any size.
         fits = len(shape) == len(wanted) and all(
