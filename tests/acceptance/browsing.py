@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Bench
 
 CHROMIUM: Final = "/usr/bin/chromium"
+NOTE_TOASTS = """() => {
+  window.toasts = [];
+  const place = document.getElementById("toasts");
+  new MutationObserver(() => place.innerText && window.toasts.push(place.innerText)).observe(place, { childList: true });
+}"""
+"""A script that notes every short message, also those that are replaced at once."""
+
 PATIENCE_MS: Final = 30_000
 DESKTOP: Final = (1280, 900)
 PHONE: Final = (360, 740)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.browsing import PHONE, address_of, chromium, needs_chromium, visit
+from tests.acceptance.browsing import DESKTOP, NOTE_TOASTS, PHONE, address_of, chromium, needs_chromium, visit
 from tests.acceptance.conftest import PATIENCE_S, bench_in, picture
 
 if TYPE_CHECKING:
@@ -45,13 +44,6 @@ review_below = 0.0
 
 UPGRADED = "version => new BroadcastChannel('cutoutd').postMessage({ event: 'hello', detail: { version } })"
 """A script that broadcasts, as the listening tab does, that the page's version has changed."""
-
-NOTE_TOASTS = """() => {
-  window.toasts = [];
-  const place = document.getElementById("toasts");
-  new MutationObserver(() => place.innerText && window.toasts.push(place.innerText)).observe(place, { childList: true });
-}"""
-"""A script that notes every short message, also those that are replaced at once."""
 
 NOTE_NEWS = """() => {
   window.heard = 0;
@@ -360,7 +352,7 @@ def test_news_of_ones_own_change_is_not_told_as_somebody_elses(
         while not held:
             page.wait_for_timeout(20)
         answer = held[0].fetch()
-        page.wait_for_function("window.heard > 0")
+        page.wait_for_function("() => window.heard > 0")
         page.evaluate(TELL_SETTINGS)
         page.evaluate(ASK)  # whoever asked before has the answer
         held[0].fulfill(response=answer)
@@ -369,6 +361,81 @@ def test_news_of_ones_own_change_is_not_told_as_somebody_elses(
         page.evaluate(ASK)
         assert [one for one in page.evaluate("window.toasts") if "elsewhere" in one] == []
         expect(page.locator(".toast")).to_contain_text("Saved")
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
+def test_a_setting_whose_saving_had_no_answer_is_nobody_elses(
+    browser: Browser, kept: tuple[str, str, object], *, arrives: bool
+) -> None:
+    """Saved once more, it is saved; where it had arrived, the page finds that out as soon as it is connected."""
+
+    def lose(route: Route) -> None:
+        if arrives:
+            route.fetch()
+        route.abort()
+
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        page.get_by_label("Doubtful below").fill("0.41" if arrives else "0.42")
+        page.evaluate(NOTE_TOASTS)
+        page.route("**/api/change_settings", lose, times=1)
+        page.get_by_role("button", name="Save").click()
+        if not arrives:
+            expect(page.locator(".toast")).to_contain_text("gives no answer")
+            expect(page.locator("#notices")).not_to_contain_text("gives no answer")
+            page.get_by_role("button", name="Save").click()
+        expect(page.locator(".toast")).to_contain_text("Saved")
+        expect(page.locator(".savebar")).to_be_hidden()
+        assert [one for one in page.evaluate("window.toasts") if "elsewhere" in one] == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_message_covers_what_saves(
+    browser: Browser, kept: tuple[str, str, object], size: tuple[int, int]
+) -> None:
+    """A message says why saving was refused, and the button that saves is there to be pressed again."""
+    refusal = {
+        "error": {
+            "code": "busy",
+            "text": "There are too many requests at once. Try again in a moment.",
+            "named": {},
+        }
+    }
+    with again(browser, kept, size=size) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        page.get_by_label("Doubtful below").fill("0.51")
+        page.route("**/api/change_settings", lambda route: route.fulfill(status=503, json=refusal))
+        page.get_by_role("button", name="Save").click()
+        toast = page.locator(".toast")
+        expect(toast).to_contain_text("too many requests")
+        message, bar = toast.bounding_box(), page.locator(".savebar").bounding_box()
+        assert message is not None
+        assert bar is not None
+        assert message["y"] + message["height"] <= bar["y"]
+        page.get_by_role("button", name="Discard").click()
+
+
+def test_what_is_tried_again_by_itself_is_told_among_the_failures(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """With its reason: nothing has failed for good, but it does not say that all is well."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        (sample,) = page.evaluate("fetch('/api/jobs?limit=1').then(answer => answer.json())")["jobs"]
+        resting = {**sample, "state": "resting", "why": "the file may not be complete yet"}
+
+        def answer(route: Route) -> None:
+            is_resting = "state=resting" in route.request.url
+            route.fulfill(json={"total": int(is_resting), "jobs": [resting] * is_resting})
+
+        page.route("**/api/jobs?*", answer)
+        visitor.go("failures")
+        expect(page.get_by_role("heading", name="1 picture is tried again by itself")).to_be_visible()
+        expect(page.locator(".resting .row")).to_contain_text(["the file may not be complete yet"])
+        expect(page.get_by_text("Nothing has failed")).to_be_hidden()
+        assert visitor.findings() == []
 
 
 def test_everything_is_reached_by_keys_alone(browser: Browser, kept: tuple[str, str, object]) -> None:
@@ -451,8 +518,14 @@ def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[st
             }
             for number, name in enumerate(HOSTILE, 1)
         ]
-        answer = json.dumps({"total": len(jobs), "jobs": jobs})
-        page.route("**/api/jobs?*", lambda route: route.fulfill(body=answer, content_type="application/json"))
+        page.route(
+            "**/api/jobs?*",
+            lambda route: route.fulfill(
+                json={"total": len(jobs), "jobs": jobs}
+                if "state=failed" in route.request.url
+                else {"total": 0, "jobs": []}
+            ),
+        )
         title = visitor.page.title()
         visitor.go("failures")
         expect(page.locator(".row")).to_have_count(len(HOSTILE))

@@ -17,7 +17,15 @@ from bench.page import FOLDERS, build
 from playwright.sync_api import expect
 
 from cutoutd.journal.store import FILE_NAME
-from tests.acceptance.browsing import PATIENCE_MS, PHONE, address_of, chromium, needs_chromium, visit
+from tests.acceptance.browsing import (
+    NOTE_TOASTS,
+    PATIENCE_MS,
+    PHONE,
+    address_of,
+    chromium,
+    needs_chromium,
+    visit,
+)
 from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in, small_bench_in
 
 if TYPE_CHECKING:
@@ -353,15 +361,49 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review
 @contextmanager
 def lost_answer(page: Page, method: str, *, arrives: bool) -> Iterator[None]:
     """Lose the answer to the next request of a method, and the request as well unless it `arrives`."""
+    lost: list[Route] = []
 
     def lose(route: Route) -> None:
         if arrives:
             route.fetch()
         route.abort()
+        lost.append(route)
 
     page.route(f"**/api/{method}", lose, times=1)
-    with page.expect_request(f"**/api/{method}"):
-        yield
+    yield
+    while not lost:
+        page.wait_for_timeout(20)
+
+
+@pytest.mark.parametrize("reloads", [False, True], ids=["stays", "reloads"])
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
+def test_a_decision_that_has_no_answer_is_told_as_nobody_elses(
+    review_setup: ReviewSetup, *, arrives: bool, reloads: bool
+) -> None:
+    """It is sent again by itself, also after a reload, and is decided once."""
+    bench = review_setup.bench
+    with review_setup.visit("review?state=all&q=ball-2") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.evaluate(NOTE_TOASTS)
+        with lost_answer(page, "decide", arrives=arrives):
+            page.keyboard.press("a")
+        if reloads:
+            page.reload()
+            shown_name(page)
+        bench.wait_for(
+            lambda: review_setup.is_now("ball-2.jpg", "done") and is_settled(bench), "the decision"
+        )
+        expect(page.locator(".review-count .chip.warn")).to_have_count(0)
+        expect(page.locator(".side")).not_to_contain_text("Somebody")
+        if not reloads:
+            assert [one for one in page.evaluate("window.toasts") if "omebody" in one] == []
+            with lost_answer(page, "undo", arrives=arrives):
+                page.keyboard.press("Control+z")
+        else:
+            page.keyboard.press("u")
+        bench.wait_for(lambda: review_setup.is_now("ball-2.jpg", "review") and is_settled(bench), "the undo")
+        expect(page.locator(".toast.bad")).to_have_count(0)
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
@@ -389,10 +431,60 @@ def test_a_save_that_has_no_answer_is_published_once_and_undone_as_a_whole(
             page.keyboard.press("Control+Enter")
         expect(page.locator('[data-state="saved"]')).to_be_visible()
         expect(note).to_contain_text("Published as a new version")
-        with lost_answer(page, "fix_undo", arrives=True):
+        with lost_answer(page, "fix_undo", arrives=arrives):
             page.keyboard.press("Control+z")
         expect(note).to_contain_text("previous version is restored")
         assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
+
+
+HOLD_FIRST_BITMAP = """() => {
+  const make = window.createImageBitmap.bind(window);
+  window.createImageBitmap = async (...given) => {
+    const made = await make(...given);
+    if (!window.release) await new Promise((resolve) => { window.release = resolve; });
+    return made;
+  };
+}"""
+"""A script that has the first preview take longer to decode than those after it."""
+
+MATTE = "() => new Promise((done) => requestAnimationFrame(() => done(document.querySelector('canvas.overlay').toDataURL())))"
+"""A script that returns what is laid over the picture."""
+
+
+def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_order(
+    review_setup: ReviewSetup,
+) -> None:
+    """A preview that is decoded later does not replace a newer one; after saving, the next click draws on."""
+    bench = review_setup.bench
+    with review_setup.visit("review?q=ball-3") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        box = page.locator(".viewer").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.keyboard.press("p")
+        expect(page.locator(".fix-busy")).to_be_hidden()
+        page.evaluate(HOLD_FIRST_BITMAP)
+        page.mouse.click(x - 60, y)
+        page.wait_for_function("() => window.release")
+        page.mouse.click(x + 60, y)
+        expect(note).to_contain_text("how it will be")
+        expect(page.locator(".fix-busy")).to_be_hidden()
+        before = page.evaluate(MATTE)
+        page.evaluate("window.release()")
+        page.evaluate("fetch('/api/overview').then((answer) => answer.json())")
+        assert page.evaluate(MATTE) == before
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("Published as a new version")
+        page.mouse.click(x, y - 60)
+        expect(page.locator('[data-state="drawing"]')).to_be_visible()
+        expect(note).to_contain_text("how it will be")
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("Published as a new version")
+    bench.wait_for(lambda: is_settled(bench), "the daemon")
 
 
 def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:

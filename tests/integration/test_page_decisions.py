@@ -85,6 +85,63 @@ def test_decisions_are_kept_until_a_daemon_starts(page_backend: PageBackend) -> 
     assert job_on_page(page_backend, a)["decision"] == "accept"
 
 
+NAMES = ("a" * 32, "b" * 32)
+"""Of requests."""
+
+
+@pytest.mark.parametrize("is_carried_out", [False, True])
+def test_a_decision_that_is_sent_again_gets_the_first_answer(
+    page_backend: PageBackend, *, is_carried_out: bool
+) -> None:
+    """Its answer was lost: it is not told as somebody else's, whether it waits or was carried out; nor is its undo."""
+    a, b = held(page_backend, 2)
+    items = [*page_backend.seen(a, b), [a + b + 1000, ""]]
+    first = page_backend.ask("decide", verb="accept", items=items, request=NAMES[0])
+    assert (first["done"], codes(first)) == (2, ["gone"])
+    if is_carried_out:
+        daemon(page_backend).poll()
+    waiting = page_backend.asked()
+    assert page_backend.ask("decide", verb="accept", items=items, request=NAMES[0]) == first
+    assert page_backend.asked() == waiting
+    other = page_backend.ask("decide", verb="accept", items=page_backend.seen(a), request=NAMES[1])
+    assert codes(other) == ["accepted"]
+    undone = page_backend.ask("undo", batch=first["batch"], request="c" * 32)
+    waiting = page_backend.asked()
+    assert page_backend.ask("undo", batch=first["batch"], request="c" * 32) == undone
+    assert page_backend.asked() == waiting
+    with pytest.raises(RefusedError, match="taken back already"):
+        page_backend.ask("undo", batch=first["batch"], request="d" * 32)
+
+
+def test_cutting_again_that_is_sent_again_is_done_once(page_backend: PageBackend) -> None:
+    """The second cut would be another one, once the first is done."""
+    number = page_backend.cut("a.jpg")
+    first = page_backend.ask("retry", jobs=[number], request=NAMES[0])
+    assert page_backend.ask("retry", jobs=[number], request=NAMES[0]) == first
+    assert page_backend.asked() == [("retry", str(number))]
+    page_backend.ask("retry", jobs=[number], request=NAMES[1])
+    assert len(page_backend.asked()) == 2
+
+
+def test_answers_are_kept_for_a_week(page_backend: PageBackend) -> None:
+    """Then the name is like any other."""
+    number = page_backend.cut("a.jpg")
+    page_backend.ask("retry", jobs=[number], request=NAMES[0])
+    page_backend.clock.advance(8 * 86_400.0)
+    page_backend.ask("retry", jobs=[number], request=NAMES[1])
+    page_backend.ask("retry", jobs=[number], request=NAMES[0])
+    assert len(page_backend.asked()) == 3
+
+
+def test_a_request_has_a_name_of_hexadecimal_digits(page_backend: PageBackend) -> None:
+    """Anything else is refused, and nothing is done."""
+    for name in ("A" * 32, "a" * 31, 5, None, ["a" * 32]):
+        with pytest.raises(RefusedError) as caught:
+            page_backend.ask("pause", paused=True, request=name)
+        assert caught.value.status == 400
+    assert page_backend.asked() == []
+
+
 def test_the_first_of_two_browsers_wins(page_backend: PageBackend) -> None:
     """The second is told what the first has decided, before and after it is recorded; a person who has seen that may change it."""
     a, b = held(page_backend, 2)

@@ -233,8 +233,9 @@ def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolde
     job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = served_folder.write("fix_start", job=job).data["fix"]
     seen = served_folder.seen(job)
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, again=True)
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, again=True)
+    name = "a" * 32
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, request=name)
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, request=name)
     assert len(_asked(served_folder)) == 1
     commands = Commands(served_folder.journal.store, served_folder.backend.clock)
     row = Reader(served_folder.journal.store).job(job)
@@ -244,10 +245,13 @@ def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolde
         corrections.add_within(row, strokes.parse([KEEP]))
     for command in commands.pending():
         commands.done(command)
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64, again=True)
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64, request=name)
     assert not _asked(served_folder)
-    served_folder.write("fix_save", fix=fix, strokes=[PAINT], seen=seen, again=True)
+    served_folder.write("fix_save", fix=fix, strokes=[PAINT], seen=seen, request="b" * 32)
     assert len(_asked(served_folder)) == 1
+    served_folder.write("fix_undo", job=job, request="c" * 32)
+    served_folder.write("fix_undo", job=job, request="c" * 32)
+    assert len(_asked(served_folder)) == 2
 
 
 @pytest.mark.usefixtures("quick")

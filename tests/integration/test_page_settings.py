@@ -130,6 +130,39 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == mine
 
 
+def test_a_change_that_is_sent_again_is_no_conflict(path: Path) -> None:
+    """Its answer was lost; the file is not written again. Once somebody else changed it, it is one."""
+    backend = backend_at(path)
+    digest = settings_on_page(backend)["digest"]
+    first = change(backend, digest=digest, recursive=False, review_below=0.3)
+    before = path.stat()
+    assert change(backend, digest=digest, recursive=False, review_below=0.3) == first
+    assert path.stat().st_ino == before.st_ino
+    with pytest.raises(RefusedError, match="changed meanwhile"):
+        change(backend, digest=digest, recursive=False, review_below=0.2)
+    change(backend, recursive=True)
+    with pytest.raises(RefusedError, match="changed meanwhile"):
+        change(backend, digest=digest, recursive=False, review_below=0.3)
+
+
+def test_a_folder_whose_adding_is_sent_again_is_there_once(path: Path) -> None:
+    """The second answer is the first one's; with another form or name it is another folder, in the same place."""
+    backend = backend_at(path)
+    asked = {
+        "input": "~/fresh",
+        "output": "~/fresh-out",
+        "form": "shop-white",
+        "existing": "skip",
+        "create": True,
+    }
+    first = METHODS["add_folder"](backend, asked).data
+    assert METHODS["add_folder"](backend, asked).data == first
+    assert len(loader.load(path, {}).folder) == 3
+    for other in ({"form": "transparent"}, {"existing": "cut"}, {"name": "mine"}):
+        with pytest.raises(RefusedError, match="cut twice"):
+            METHODS["add_folder"](backend, {**asked, **other})
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "key"),
     [

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.page.backend import registry
 from cutoutd.webserver import frames
 from tests.integration.served import Browser, Served, served
 
@@ -47,6 +50,55 @@ def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) 
     assert stranger.ask("/")[0] == 200
     for path in ("/api/session", "/api/events", "/img/1/cutout/thumb", "/img/1/cutout/0/0/0"):
         assert stranger.ask(path)[0] == 401, path
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "code"),
+    [
+        ("retry", {"jobs": [], "modle": "isnet"}, "unknown_parameter"),
+        ("pause", {"paused": True, "Paused": False}, "unknown_parameter"),
+        ("session", {"request": "a" * 32}, "unknown_parameter"),
+        ("jobs?limit=1&offfset=5", None, "unknown_parameter"),
+        ("places?pth=x", None, "unknown_parameter"),
+    ],
+)
+def test_a_parameter_that_a_method_does_not_know_is_refused(
+    browser: Browser, method: str, given: dict[str, object] | None, code: str
+) -> None:
+    """One that is misspelt must not count as left out."""
+    status, answer, _ = browser.ask(f"/api/{method}", data=given)
+    assert (status, answer["error"]["code"]) == (400, code)
+
+
+@pytest.mark.parametrize("body", ['{"paused": true, "paused": false}', '{"changes": {"a": 1, "a": 2}}'])
+def test_a_key_that_is_there_twice_is_refused(page: Served, browser: Browser, body: str) -> None:
+    """At any depth: programs do not agree on which of the two holds."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=30)
+    headers = {
+        "Sec-Fetch-Site": "same-origin",
+        "Content-Type": "application/json",
+        "Origin": page.origin,
+        "Cookie": browser.cookie,
+        "X-Cutoutd-Token": browser.token,
+    }
+    with closing(connection):
+        connection.request("POST", "/api/pause", body, headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["error"]["code"]) == (400, "repeated_key")
+
+
+def test_a_change_has_the_name_that_its_header_gives(browser: Browser) -> None:
+    """One that cannot be a name is refused; so is a body that gives another kind of value."""
+    for name in ("x", "A" * 32, ""):
+        status, answer, _ = browser.ask(
+            "/api/pause", data={"paused": True}, headers={"X-Cutoutd-Request": name}
+        )
+        assert (status, answer["error"]["code"]) == ((400, "parameter") if name else (503, "no_journal"))
+
+
+def test_every_method_has_a_list_of_its_parameters() -> None:
+    """And nothing else has."""
+    assert registry.methods().keys() == registry.PARAMETERS.keys()
 
 
 def test_a_code_is_good_for_one_browser(browser: Browser, page: Served) -> None:

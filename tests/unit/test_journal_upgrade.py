@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SCHEMAS = {
     version: Path(__file__).with_name(f"journal_schema_{version}.sql").read_text(encoding="utf-8")
-    for version in (1, 2, 3, 4, 5, 6, 7, 8)
+    for version in (1, 2, 3, 4, 5, 6, 7, 8, 9)
 }
 _RENAMED_IN = 5
 _NAMES = (b"a.jpg", b"sub/b.tif", b"not-utf8-\xff.png")

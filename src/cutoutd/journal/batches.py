@@ -16,6 +16,7 @@ from cutoutd.jobs import ACTIVE, RELEASED, JobState, Wanted
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.listing import Mark
 from cutoutd.journal.queue import WITH_MODEL
+from cutoutd.journal.requests import Requests
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -147,18 +148,23 @@ class Batches:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def decide(self, choice: Decision, items: Sequence[BatchItem], clock: Clock) -> Decided:
+    def decide(
+        self, choice: Decision, items: Sequence[BatchItem], clock: Clock, request: str = ""
+    ) -> Decided:
         """Write decisions, in one transaction for all that do not conflict; the daemon carries them out, now or when it starts.
 
         Args:
             choice: the decision.
             items: the pictures, each once.
             clock: clock for the times that are written.
+            request: name of the request, which is carried out once; empty: it has none.
         """
         conflicts: list[Conflict] = []
         taken: list[tuple[int, str, str, int, str]] = []
         asked: list[_Asked] = []
         with self._store.transaction():
+            if (first := self._first_answer(request)) is not None:
+                return first
             for row in self._find(items):
                 code = _conflict(row, choice)
                 if code is not None:
@@ -171,14 +177,17 @@ class Batches:
             self._ask(batch, jobs, asked, clock)
             self._store.write(SQL.insert_decided, batch=batch, items=json.dumps(taken))
             self._store.write(SQL.forget_batches, before_us=clock.now_us() - KEPT_US)
-        return Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts))
+            return self._answered(
+                request, Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts)), clock
+            )
 
-    def undo(self, batch: int, clock: Clock) -> Decided:
+    def undo(self, batch: int, clock: Clock, request: str = "") -> Decided:
         """Undo a batch of decisions: commands that are still pending are withdrawn, the daemon reverts those already carried out.
 
         Args:
             batch: number of the batch.
             clock: clock for the times that are written.
+            request: name of the request, which is carried out once; empty: it has none.
 
         Raises:
             UnknownBatchError: there is no such batch, or it was undone already.
@@ -187,6 +196,8 @@ class Batches:
         jobs: list[int] = []
         asked: list[_Asked] = []
         with self._store.transaction():
+            if (first := self._first_answer(request)) is not None:
+                return first
             row = self._store.row(SQL.batch, batch=batch)
             if row is None or row["undone_us"] is not None:
                 raise UnknownBatchError("there is no decision of this number that could be taken back")
@@ -199,15 +210,18 @@ class Batches:
                 asked += _reversal(found, Decision(row["verb"]))
             self._ask(batch, jobs, asked, clock)
             self._store.write(SQL.end_batch, batch=batch, now_us=clock.now_us(), jobs=json.dumps(jobs))
-        return Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts))
+            return self._answered(
+                request, Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts)), clock
+            )
 
-    def retry(self, jobs: Sequence[int], model: str, clock: Clock) -> Decided:
+    def retry(self, jobs: Sequence[int], model: str, clock: Clock, request: str = "") -> Decided:
         """Have pictures cut again.
 
         Args:
             jobs: ids of the jobs, each once.
             model: name of the model that is to cut them; empty: that of their folder.
             clock: clock for the times that are written.
+            request: name of the request, which is carried out once; empty: it has none.
 
         Returns:
             The outcome; its batch number is 0, since it is no batch and cannot be undone.
@@ -215,6 +229,8 @@ class Batches:
         conflicts: list[Conflict] = []
         asked: list[tuple[str, str, None]] = []
         with self._store.transaction():
+            if (first := self._first_answer(request)) is not None:
+                return first
             for row in self._store.rows(SQL.found_for_retry, jobs=json.dumps(jobs)):
                 code = _retry_conflict(row)
                 if code is not None:
@@ -225,7 +241,14 @@ class Batches:
             self._store.write(
                 SQL.post_commands, commands=json.dumps(asked), batch=None, now_us=clock.now_us()
             )
-        return Decided(batch=0, done=len(asked), conflicts=tuple(conflicts))
+            return self._answered(
+                request, Decided(batch=0, done=len(asked), conflicts=tuple(conflicts)), clock
+            )
+
+    def undoing(self, job: int) -> list[Verb]:
+        """Return the verbs of the commands after which a picture is as it was before it was decided about; none: nobody has."""
+        (row,) = self._find([BatchItem(job=job, seen="")])
+        return [] if row["job"] is None else [Verb(verb) for verb, *_ in _clearing(row)]
 
     def about(self, job: int) -> list[PastDecision]:
         """Return the decisions about a picture, the newest first."""
@@ -235,6 +258,19 @@ class Batches:
             )
             for row in self._store.rows(SQL.decisions_about, job=job, limit=_SHOWN)
         ]
+
+    def _first_answer(self, request: str) -> Decided | None:
+        answer = Requests(self._store).answer(request)
+        if answer is None:
+            return None
+        conflicts = tuple(Conflict(job=job, code=ConflictCode(code)) for job, code in answer["conflicts"])
+        return Decided(batch=answer["batch"], done=answer["done"], conflicts=conflicts)
+
+    def _answered(self, request: str, decided: Decided, clock: Clock) -> Decided:
+        conflicts = [(one.job, one.code) for one in decided.conflicts]
+        answer = {"batch": decided.batch, "done": decided.done, "conflicts": conflicts}
+        Requests(self._store).keep(request, answer, clock.now_us())
+        return decided
 
     def _find(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:
         listed = json.dumps([(one.job, one.seen, one.over) for one in items])

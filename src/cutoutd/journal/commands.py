@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
 from cutoutd.journal.queue import job_from_row
+from cutoutd.journal.requests import Requests
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -86,13 +87,28 @@ class Commands:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._requests = Requests(store)
 
-    def post(self, verb: Verb, argument: str = "") -> int:
-        """Post a command; returns its id."""
+    def post(self, verb: Verb, argument: str = "", request: str = "") -> int:
+        """Post a command; returns its id.
+
+        Args:
+            verb: of the command.
+            argument: as the verb needs it.
+            request: name of the request that it carries out, once; empty: it has none.
+        """
         with self._store.transaction():
-            return self._store.insert(
-                SQL.post_command, verb=verb, argument=argument, now_us=self._clock.now_us()
-            )
+            if (first := self.posted(request)) is not None:
+                return first
+            now_us = self._clock.now_us()
+            number = self._store.insert(SQL.post_command, verb=verb, argument=argument, now_us=now_us)
+            self._requests.keep(request, number, now_us)
+            return number
+
+    def posted(self, request: str) -> int | None:
+        """Return the id of the command that was posted for a request; None if none was, or the request has no name."""
+        found = self._requests.answer(request)
+        return None if found is None else int(found)
 
     def pending(self, *, after: int = 0, limit: int = -1) -> list[Command]:
         """Return the commands that were not carried out or refused yet, oldest first.

@@ -178,6 +178,14 @@ CREATE TABLE decided (
 ) WITHOUT ROWID;
 CREATE INDEX decided_batch ON decided (batch);
 
+-- Requests that were answered, by names that whoever asks chooses, so that one that is sent again is carried out once.
+CREATE TABLE answered (
+    request     TEXT PRIMARY KEY,
+    answer      TEXT    NOT NULL CHECK (json_valid(answer)),
+    answered_us INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX answered_age ON answered (answered_us);
+
 CREATE TABLE session (
     id         TEXT PRIMARY KEY,
     started_us INTEGER NOT NULL

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 FILE_NAME = "journal.sqlite"
 
 SQL: Final = Queries(
@@ -35,6 +35,7 @@ SQL: Final = Queries(
     "daemon.sql",
     "listing.sql",
     "batches.sql",
+    "requests.sql",
     "elsewhere.sql",
     "ended.sql",
     "upgrade.sql",

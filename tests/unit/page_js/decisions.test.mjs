@@ -7,11 +7,13 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 function backend(answer = () => ({})) {
   const asked = [];
-  const write = async (method, body) => {
+  const requests = [];
+  const write = async (method, body, { request } = {}) => {
     asked.push({ method, body });
+    requests.push(request);
     return { batch: `b${asked.length}`, ...(await answer(method, body)) };
   };
-  return { asked, write };
+  return { asked, requests, write };
 }
 
 test("a decision carries what was seen, and its mark says when it was carried out", async () => {
@@ -75,10 +77,63 @@ test("an unsent decision is undone without a word to anybody", async () => {
   });
   const decisions = new Decisions(write);
   await decisions.decide("reject", items(7));
+  decisions.decide("accept", items(8));
+  await settled();
+  decisions.undo();
+  await settled();
+  assert.equal(decisions.unsent, 1);
+  assert.ok(asked.every(({ method, body }) => method === "decide" && body.verb === "reject"));
+});
+
+test("one that had no answer may have arrived, and is taken back once somebody answers", async () => {
+  let there = false;
+  const { asked, requests, write } = backend(() => {
+    if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
+    return {};
+  });
+  const decisions = new Decisions(write);
+  await decisions.decide("reject", items(7));
   decisions.undo();
   await settled();
   assert.equal(decisions.unsent, 0);
-  assert.deepEqual(asked.map((one) => one.method), ["decide"]);
+  there = true;
+  await decisions.retry();
+  assert.deepEqual(asked.slice(-2).map((one) => one.method), ["decide", "undo"]);
+  assert.equal(new Set(requests.slice(0, -1)).size, 1);
+});
+
+test("what is sent again goes under its name, also after a reload", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const first = backend(() => {
+    throw Object.assign(new Error("nobody"), { status: 0 });
+  });
+  await new Decisions(first.write, kept).decide("accept", items(3));
+  const second = backend();
+  const after = new Decisions(second.write, kept);
+  await after.retry();
+  assert.match(first.requests[0], /^[0-9a-f]{32}$/);
+  assert.deepEqual(second.requests, first.requests);
+  assert.ok(after.has("b1"));
+  await after.decide("accept", items(4));
+  assert.notEqual(second.requests[1], first.requests[0]);
+});
+
+test("an undo whose answer was lost is sent again, also after a reload", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const first = backend((method) => {
+    if (method === "undo") throw Object.assign(new Error("nobody"), { status: 0 });
+    return {};
+  });
+  const before = new Decisions(first.write, kept);
+  await before.decide("accept", items(3));
+  before.undo();
+  await settled();
+  const second = backend();
+  await new Decisions(second.write, kept).retry();
+  assert.deepEqual(second.asked, [{ method: "undo", body: { batch: "b1" } }]);
+  assert.deepEqual(second.requests, first.requests.slice(1));
 });
 
 test("a refused batch leaves no mark and cannot be undone", async () => {
@@ -121,7 +176,7 @@ test("a decision names the one that it replaces", async () => {
   assert.deepEqual(asked[0].body.items, [[1, "h", "accept"]]);
 });
 
-test("one that is undone while it is on its way is not kept over a reload", async () => {
+test("one that is undone while it is on its way is kept over a reload as undone: it may have arrived", async () => {
   const storage = new Map();
   const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
   let fails = null;
@@ -131,7 +186,12 @@ test("one that is undone while it is on its way is not kept over a reload", asyn
   decisions.decide("accept", items(2));
   fails(Object.assign(new Error("nobody"), { status: 0 }));
   await sending;
-  assert.deepEqual(kept.load(), [{ verb: "accept", items: items(2) }]);
+  const [undone, meant] = kept.load();
+  assert.deepEqual([undone.verb, typeof undone.undoing], ["reject", "string"]);
+  assert.deepEqual([meant.verb, meant.items, meant.undoing], ["accept", items(2), undefined]);
+  const { asked, write } = backend();
+  await new Decisions(write, kept).retry();
+  assert.deepEqual(asked.map(({ method, body }) => [method, body.verb]), [["decide", "reject"], ["undo", undefined], ["decide", "accept"]]);
 });
 
 test("after an undo the decision before it holds, until the picture itself says what does", async () => {
@@ -159,7 +219,7 @@ test("what is asked for after decisions is asked after they are sent", async () 
   assert.equal(asked.length, 4);
 });
 
-test("what waits for its turn is written down when the tab is left", async () => {
+test("what has no answer is written down when the tab is left", async () => {
   const storage = new Map();
   const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
   const sent = [];
@@ -167,6 +227,8 @@ test("what waits for its turn is written down when the tab is left", async () =>
   decisions.decide("accept", items(1));
   decisions.decide("reject", items(2));
   decisions.leave();
-  assert.deepEqual(sent, [{ keepalive: true }]); // the browser sends this one, whatever becomes of the tab
-  assert.deepEqual(kept.load(), [{ verb: "reject", items: items(2) }]);
+  const [{ request, keepalive }] = sent;
+  assert.deepEqual([sent.length, keepalive], [1, true]); // the browser sends this one, whatever becomes of the tab
+  assert.deepEqual(kept.load().map((one) => one.verb), ["accept", "reject"]);
+  assert.equal(kept.load()[0].request, request);
 });

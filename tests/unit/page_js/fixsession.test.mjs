@@ -10,8 +10,8 @@ function api({ preview = () => ({ blob: "matte", headers: headers("1") }), versi
   let count = 0;
   return {
     asked,
-    write: async (method, body) => {
-      asked.push([method, body]);
+    write: async (method, body, options) => {
+      asked.push([method, body, options]);
       if (method === "fix_start") return { fix: `f${++count}`, version: version(), width: 10, height: 10, strokes: [] };
       return {};
     },
@@ -102,11 +102,11 @@ test("strokes that had no answer are sent again", async () => {
   assert.deepEqual(heard.strokes, ["s"]);
 });
 
-test("strokes that are saved again say so", async () => {
+test("strokes that are saved again are sent under the same name", async () => {
   const fake = api();
   const session = new FixSession(fake, 1);
-  await session.save(["a"], 0, "seen");
-  await session.save(["a"], 0, "seen", true);
+  await session.save(["a"], 0, "seen", "n");
+  await session.save(["a"], 0, "seen", "n");
   const saved = fake.asked.filter(([method]) => method === "fix_save");
-  assert.deepEqual(saved.map(([, body]) => body.again), [false, true]);
+  assert.deepEqual(saved.map(([, , options]) => options), [{ request: "n" }, { request: "n" }]);
 });

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.journal.batches import Batches, BatchItem, Decision, UnknownBatchError
 from cutoutd.journal.commands import Commands, Verb
+from cutoutd.page.backend import requests
 from cutoutd.page.backend.jobs import MOST_NUMBERS
 from cutoutd.webserver.backend.journal import required
 from cutoutd.webserver.backend.method import RefusedError, Reply
@@ -38,8 +39,9 @@ def decide(backend: Backend, params: Parameters) -> Reply:
     if verb not in set(Decision):
         raise RefusedError(400, "unknown_choice", f"There is no decision {verb!r}.", name="verb", value=verb)
     items = _items(params.get("items"))
+    name = requests.name_of(params)
     with required(backend) as store:
-        decided = Batches(store).decide(Decision(verb), items, backend.clock)
+        decided = Batches(store).decide(Decision(verb), items, backend.clock, name)
     backend.tell("decided", {"batch": decided.batch})
     return _reply(decided)
 
@@ -51,9 +53,10 @@ def undo(backend: Backend, params: Parameters) -> Reply:
         RefusedError: 409; the batch was undone already.
     """
     batch = whole(params, "batch")
+    name = requests.name_of(params)
     with required(backend) as store:
         try:
-            decided = Batches(store).undo(batch, backend.clock)
+            decided = Batches(store).undo(batch, backend.clock, name)
         except UnknownBatchError as error:
             raise RefusedError(409, "undone", f"{error.title}. {error.advice}", batch=batch) from error
     backend.tell("decided", {"batch": batch})
@@ -69,8 +72,9 @@ def retry(backend: Backend, params: Parameters) -> Reply:
     jobs, model = whole_numbers(params, "jobs", most=MOST_NUMBERS), text(params, "model", "")
     if not _MODEL.fullmatch(model):
         raise RefusedError(400, "unknown_choice", "No model has such a name.", name="model", value=model)
+    name = requests.name_of(params)
     with required(backend) as store:
-        decided = Batches(store).retry(list(dict.fromkeys(jobs)), model, backend.clock)
+        decided = Batches(store).retry(list(dict.fromkeys(jobs)), model, backend.clock, name)
     backend.tell("decided", {"batch": 0})
     return _reply(decided)
 
@@ -78,8 +82,10 @@ def retry(backend: Backend, params: Parameters) -> Reply:
 def pause(backend: Backend, params: Parameters) -> Reply:
     """Pause new work, or resume it."""
     paused = truth(params, "paused")
+    name = requests.name_of(params)
     with required(backend) as store:
-        Commands(store, backend.clock).post(Verb.PAUSE if paused else Verb.RESUME)
+        verb = Verb.PAUSE if paused else Verb.RESUME
+        Commands(store, backend.clock).post(verb, request=name)
     return Reply(data={"paused": paused})
 
 

@@ -15,7 +15,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.state import running
-from cutoutd.page.backend import shown_files
+from cutoutd.page.backend import requests, shown_files
 from cutoutd.page.backend.brush_sessions import BrushSessions, fixable, source_changed
 from cutoutd.page.backend.shown_files import PictureView
 from cutoutd.webserver.backend import parameters
@@ -55,7 +55,7 @@ def _suggestion(params: Parameters) -> int:
     return parameters.whole(params, "suggestion", 0, most=MAX_SUGGESTIONS - 1)
 
 
-def _post(backend: Backend, request: FixRequest) -> None:
+def _post(backend: Backend, request: FixRequest, name: str) -> None:
     """Leave a request in the journal; a running daemon that refuses it at once is listened to.
 
     Raises:
@@ -64,7 +64,7 @@ def _post(backend: Backend, request: FixRequest) -> None:
     settings, store = shown_files.configured(backend)
     commands = Commands(store, backend.clock)
     try:
-        number = commands.post(Verb.FIX, request.to_argument())
+        number = commands.post(Verb.FIX, request.to_argument(), name)
     except JournalError as error:
         raise RefusedError(
             503,
@@ -72,11 +72,30 @@ def _post(backend: Backend, request: FixRequest) -> None:
             f"The correction could not be saved: {error.cause}. What was drawn is still in this window; save it again.",
             why=error.cause,
         ) from error
-    end_s = time.monotonic() + (ANSWER_S if running(settings.service.state_dir) is not None else 0)
+    _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
+
+
+def _hear(commands: Commands, number: int, *, is_running: bool) -> None:
+    end_s = time.monotonic() + (ANSWER_S if is_running else 0)
     while (answer := commands.answer(number)) is None and time.monotonic() < end_s:
         time.sleep(_LOOK_S)
     if answer:
         raise RefusedError(409, "fix_refused", f"The correction was not taken: {answer}.", why=answer)
+
+
+def _is_posted(backend: Backend, name: str) -> bool:
+    """Whether a request of this name is in the journal already; its refusal is told again.
+
+    Raises:
+        RefusedError: the daemon refused it.
+    """
+    settings, store = shown_files.configured(backend)
+    commands = Commands(store, backend.clock)
+    number = commands.posted(name)
+    if number is None:
+        return False
+    _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
+    return True
 
 
 def _check_unchanged(backend: Backend, fix: Fix) -> None:
@@ -130,25 +149,21 @@ def fix_preview(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_save(backend: Backend, params: Parameters) -> Reply:
-    """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes.
-
-    ``again``: the request is repeated because it had no answer; if the first one arrived, this one adds nothing.
-    """
+    """``fix, strokes, seen, suggestion``: request the cutout to be made again with these strokes."""
     fix = _fixing(backend).of(parameters.text(params, "fix"))
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
+    name = requests.name_of(params)
+    if _is_posted(backend, name):  # what was seen then may be replaced by its result
+        return Reply(data={})
     _check_unchanged(backend, fix)
     _, store = shown_files.configured(backend)
     shown = shown_files.find(backend, fix.job, PictureView.SOURCE)
-    if parameters.truth(params, "again", default=False):
-        pending = Commands(store, backend.clock).fixes(shown.job.id)
-        held = Corrections(store, backend.clock).expected(shown.job, pending)
-        if held is not None and (held.strokes, held.suggestion) == (drawn, _suggestion(params)):
-            return Reply(data={})
     _check_seen(store, shown, seen)
     action = FixAction.DRAW if drawn else FixAction.CLEAR
     _post(
         backend,
         FixRequest(job=fix.job, action=action, strokes=drawn, suggestion=_suggestion(params), seen=seen),
+        name,
     )
     return Reply(data={})
 
@@ -156,13 +171,16 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
 def fix_undo(backend: Backend, params: Parameters) -> Reply:
     """``job``: request the former version of the cutout."""
     shown = fixable(backend, parameters.whole(params, "job"))
+    name = requests.name_of(params)
+    if _is_posted(backend, name):
+        return Reply(data={})
     _, store = shown_files.configured(backend)
     is_asked = any(command.verb == Verb.FIX for command in Commands(store, backend.clock).pending())
     if not is_asked and Corrections(store, backend.clock).of(shown.job) is None:
         raise RefusedError(
             409, "nothing_drawn", "There are no strokes on this cutout, so there is nothing to undo."
         )
-    _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO))
+    _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO), name)
     return Reply(data={})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.page.backend import configuration, fields
 from cutoutd.page.backend.admission import is_admitted, why_refused
@@ -58,11 +58,14 @@ def _change_settings(backend: Backend, params: Parameters) -> Reply:
         raise RefusedError(400, "parameter", "The parameter changes must be an object.", name="changes")
     with lock_of(backend):
         seen = configuration.read(path, os.environ)
-        if seen.digest != digest:
-            raise configuration.changed()
         number = _number_of(seen, name)
-        draft = Draft(seen.raw)
         known = {field.key: field for field in _fields(seen, number)}
+        if seen.digest != digest:
+            if not _are_made(changes, known):
+                raise configuration.changed()
+            # The change was made, and its answer was lost; or somebody else made it, and nothing is left to do.
+            return Reply(data={"digest": seen.digest, **apply_configuration(backend, seen)})
+        draft = Draft(seen.raw)
         for key, value in changes.items():
             field = known.get(key)
             if field is None:
@@ -74,6 +77,11 @@ def _change_settings(backend: Backend, params: Parameters) -> Reply:
         except RefusedError as refused:
             raise _at_its_field(refused, list(changes)) from refused
     return Reply(data={"digest": new.digest, **apply_configuration(backend, new)})
+
+
+def _are_made(changes: Mapping[str, Any], known: Mapping[str, fields.SettingField]) -> bool:
+    """Whether all that is asked for stands in the file already."""
+    return bool(changes) and all(key in known and known[key].value == value for key, value in changes.items())
 
 
 def file_of(backend: Backend) -> Path:

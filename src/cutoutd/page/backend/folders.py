@@ -7,6 +7,7 @@ what becomes of pictures that are there already can be said; everything else has
 from __future__ import annotations
 
 import os
+import tomllib
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.page.backend import configuration
@@ -54,6 +55,8 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
         known = () if seen is None else tuple(one.name for one in seen.settings.folder)
         if len(known) >= MOST_FOLDERS:
             raise RefusedError(422, "too_many_folders", "There are too many folders. Add it with an editor.")
+        if seen is not None and (added := _name_of_added(seen, wanted, (watched, results), form, existing)):
+            return Reply(data={"name": added, "digest": seen.digest, **apply_configuration(backend, seen)})
         name = wanted or _free_name(watched.path, known)
         draft = _draft(seen, name, (watched, results), form, existing)
         configuration.check(path, seen, draft.text, draft.means, os.environ)
@@ -75,6 +78,18 @@ def _read_current(path: Path, *, has_been_there: bool) -> ReadConfiguration | No
     return configuration.read(path, os.environ)
 
 
+def _name_of_added(
+    seen: ReadConfiguration, wanted: str, between: tuple[Place, Place], form: OutputForm, existing: Existing
+) -> str:
+    """Return the name of a folder that is in the configuration just as it is asked for, as when its answer was lost; empty: none is."""
+    tables = tomllib.loads(seen.raw.decode("utf-8-sig")).get("folder", [])
+    for folder in tables:
+        name = str(folder.get("name"))
+        if folder == _values(name, between, existing) | {"rendition": [dict(one) for one in form.renditions]}:
+            return name if wanted in ("", name) else ""
+    return ""
+
+
 def _draft(
     seen: ReadConfiguration | None,
     name: str,
@@ -83,15 +98,13 @@ def _draft(
     existing: Existing,
 ) -> Draft:
     draft = Draft(b"" if seen is None else seen.raw)
-    values: dict[str, Any] = {
-        "name": name,
-        "input": str(between[0].path),
-        "output": str(between[1].path),
-    }
-    if existing is not Existing.CUT:
-        values["existing"] = existing.value
-    draft.add_folder(values, form.renditions)
+    draft.add_folder(_values(name, between, existing), form.renditions)
     return draft
+
+
+def _values(name: str, between: tuple[Place, Place], existing: Existing) -> dict[str, Any]:
+    values = {"name": name, "input": str(between[0].path), "output": str(between[1].path)}
+    return values if existing is Existing.CUT else {**values, "existing": existing.value}
 
 
 def _prepare_directories(watched: Place, results: Place, *, creates: bool) -> None:

@@ -10,8 +10,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.page.backend import requests
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cutoutd.page.backend.method import Backend, Method
 
@@ -72,6 +74,39 @@ SLOW: Final = frozenset(
 """Methods that look at people's folders or have a worker do something: they have threads of their own, so that a share that
 hangs holds up no list."""
 
+_SELECTION: Final = ("folder", "state", "reason", "score_below", "q", "sort")
+_NAMED: Final = requests.REQUEST
+
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "session": (),
+    "overview": (),
+    "throughput": ("folder",),
+    "jobs": (*_SELECTION, "offset", "limit"),
+    "job_ids": _SELECTION,
+    "job": ("job",),
+    "models": (),
+    "egress": (),
+    "folder_settings": ("folder",),
+    "forms": (),
+    "places": ("path",),
+    "look": ("job", "kind"),
+    "prepare": (),
+    "thumb": ("job", "kind", "v"),
+    "tile": ("job", "kind", "level", "x", "y", "v"),
+    "decide": ("verb", "items", _NAMED),
+    "undo": ("batch", _NAMED),
+    "retry": ("jobs", "model", _NAMED),
+    "pause": ("paused", _NAMED),
+    "change_settings": ("folder", "digest", "changes", _NAMED),
+    "add_folder": ("input", "output", "form", "existing", "create", "name", _NAMED),
+    "fix_start": ("job", _NAMED),
+    "fix_preview": ("fix", "strokes", "suggestion", _NAMED),
+    "fix_save": ("fix", "strokes", "suggestion", "seen", _NAMED),
+    "fix_undo": ("job", _NAMED),
+    "fix_end": ("fix", _NAMED),
+}
+"""Parameters by names of methods; others are refused."""
+
 MAX_BODY: Final = 1 << 18
 """Of a request's body, in bytes, unless it is in here:"""
 
@@ -94,7 +129,9 @@ def methods() -> dict[str, Method]:
         found = import_module(module).METHODS
         if twice := joined.keys() & found.keys():
             raise ValueError(f"{module}: {min(twice)} is there twice")
-        joined.update(found)
+        joined.update(
+            {name: requests.strict(one, frozenset(PARAMETERS[name])) for name, one in found.items()}
+        )
     return joined
 
 

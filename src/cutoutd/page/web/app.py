@@ -37,6 +37,9 @@ BODY_S: Final = 20.0
 WHY_HEADER: Final = "x-cutoutd-why"
 """Of a script that asks why a picture is not shown: to be told so is no error."""
 
+REQUEST_HEADER: Final = "x-cutoutd-request"
+"""The name of a change, which is the same when it is sent again."""
+
 _REFUSED: Final = 400
 _NO_ACCESS: Final = frozenset({401, 403})
 _YEAR_S: Final = 31_536_000
@@ -160,7 +163,10 @@ class Pages:
         if not self._guard.may_write(request.cookies, request.headers, _peer(request)):
             return _unpaired()
         body = await read_body(request, self._max_bodies.get(method, self._max_body))
-        return body if isinstance(body, Response) else await self._ask(method, {}, body)
+        if isinstance(body, Response):
+            return body
+        name = request.headers.get(REQUEST_HEADER)
+        return await self._ask(method, {} if name is None else {"request": name}, body)
 
     async def thumbnail(self, request: Request) -> Response:
         """A small picture."""

@@ -236,16 +236,28 @@ def _object(body: bytes) -> dict[str, Any]:
     """Parse a request's body, a JSON object or nothing.
 
     Raises:
-        RefusedError: the body is anything else, or has too many values.
+        RefusedError: the body is anything else, has too many values, or a key twice.
     """
     if not body:
         return {}
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
         raise RefusedError(413, "large", "The request is too large.")
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise RefusedError(400, "no_object", "The body of a request must be a JSON object.")
     return parsed
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; programs do not agree on which value of a key holds that is there twice.
+
+    Raises:
+        RefusedError: a key is there twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise RefusedError(400, "repeated_key", "A key is there twice in the body of the request.")
+    return made

@@ -7,6 +7,8 @@
  *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, trouble, hello; and of our own: connection {up}, updated {version}
  */
 
+import { newRequest } from "./requestname.js";
+
 const TOKEN = "cutoutd-token";
 const EVENTS = ["jobs", "overview", "decided", "settings", "trouble", "hello"];
 const bus = new EventTarget();
@@ -28,11 +30,6 @@ export class ApiError extends Error {
 /** Whether nobody answered: what was asked for may have been done all the same. */
 export function hadNoAnswer({ status, code }) {
   return status === 0 || code === "backend";
-}
-
-/** A name for a change. What is sent again under the same name is done once, and gets the first answer. */
-export function newRequest() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
 }
 
 export function token() {

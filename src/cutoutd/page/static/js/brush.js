@@ -17,7 +17,7 @@ const EDGE = 24; // CSS pixels from the viewport's border where the picture foll
 const FADED = 0.3; // of strokes whose effect is on the preview
 
 export class Brush extends EventTarget {
-  // Events: "stroke" with a stroke, "radius", "cursor" with the place of the keyboard's cursor in the picture.
+  // Events: "begin" before a stroke, "stroke" with it, "radius", "cursor" with the place of the keyboard's cursor in the picture.
   constructor(viewer) {
     super();
     this.viewer = viewer;
@@ -69,10 +69,15 @@ export class Brush extends EventTarget {
     this.update();
   }
 
-  /** The matte that the backend made of the strokes. */
-  async take(blob) {
-    await this.preview.take(blob);
-    this.settled = true;
+  /** The matte that the backend made of the strokes; `later()` are those that were drawn since it was asked for. */
+  async take(blob, later) {
+    if (!(await this.preview.take(blob))) return; // a newer one is there
+    const strokes = later();
+    for (const stroke of strokes.filter(({ kind }) => kind === "paint")) {
+      this.preview.paint(stroke, this.picture);
+      this.preview.settle();
+    }
+    this.settled = strokes.length === 0;
     this.#stale();
   }
 
@@ -110,6 +115,7 @@ export class Brush extends EventTarget {
 
   begin(at) {
     this.#hideCursor();
+    this.dispatchEvent(new Event("begin"));
     this.current = this.#stroke([this.#point(at)]);
     this.update();
   }
@@ -177,6 +183,7 @@ export class Brush extends EventTarget {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (way) this.#moveCursor(way.map((one) => one * (event.shiftKey ? FAR : STEP)));
     else if (event.key === "Enter" && this.cursor) this.#enter(event.shiftKey);
+    else if (event.key === "Enter") this.#moveCursor([0, 0]); // the first one says where it is
     else if (event.key === "Escape" && this.current) this.cancel();
     else return;
     event.preventDefault();
@@ -199,6 +206,7 @@ export class Brush extends EventTarget {
 
   #enter(line) {
     if (this.current) return this.end();
+    this.dispatchEvent(new Event("begin"));
     this.current = this.#stroke([this.cursor]);
     if (!line) this.end();
     this.update();

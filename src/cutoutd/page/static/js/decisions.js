@@ -1,6 +1,7 @@
 /**
- * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. Pure but for what it is given:
- * `write(method, body)` rejects with `{status: 0}` where there is no answer.
+ * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. What had no answer is sent again
+ * under its name, also after the tab was loaded anew: it is decided once. Pure but for what it is given: `write(method, body, { request })`
+ * rejects with `{status: 0}` where there is no answer.
  *
  *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
  *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
@@ -9,8 +10,10 @@
  *   decisions.inTurn(run)   runs what is asked once all before it are sent; a promise of its value
  */
 
+import { newRequest } from "./requestname.js";
+
 const MOST = 50000; // items in one request
-const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB
+const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB. It is sent again all the same
 
 export class Decisions extends EventTarget {
   // Events: "change" with the jobs, "conflicts" with those, "refused" with an error, "undone" with the jobs, "waiting" while nobody answers.
@@ -29,7 +32,14 @@ export class Decisions extends EventTarget {
     this.kept = kept;
     const before = kept?.load() ?? [];
     this.#waits = this.#hasKept = before.length > 0;
-    for (const { verb, items } of before) this.#add(verb, items, "unsent");
+    for (const { verb, items, request, undoing, id = null } of before) {
+      if (id !== null) {
+        this.#queue.push({ what: "undo", batch: { verb, items, id, undoing, isUndone: true } });
+        continue;
+      }
+      this.#add(verb, items, "unsent", request);
+      if (undoing) this.#undone(Object.assign(this.#batches.at(-1), { undoing, mayHaveArrived: true }));
+    }
   }
 
   mark(job) {
@@ -42,7 +52,7 @@ export class Decisions extends EventTarget {
 
   /** Batches that nobody has answered yet. */
   get unsent() {
-    return this.#queue.filter((one) => one.what === "decide").length;
+    return this.#queue.filter(({ what, batch }) => what === "decide" && !batch.isUndone).length;
   }
 
   get canUndo() {
@@ -55,23 +65,29 @@ export class Decisions extends EventTarget {
     return this.#work();
   }
 
-  /** Takes the last batch back, as a whole: one that was not sent is forgotten. */
+  /** Takes the last batch back, as a whole: one that was not sent is forgotten, one that had no answer is sent again before. */
   undo() {
-    const batch = this.#batches.pop();
+    const batch = this.#batches.at(-1);
     if (!batch) return null;
+    this.#undone(batch);
+    this.#keep();
+    this.#changed(batch.items);
+    this.#work();
+    return batch.items.map((one) => one.job);
+  }
+
+  #undone(batch) {
+    this.#batches.pop();
+    batch.isUndone = true;
     for (const { job, over = "" } of batch.items) {
       this.#marks.delete(job);
       this.#restored.set(job, { over, batch });
     }
     const waiting = this.#queue.findIndex((one) => one.batch === batch && !one.running);
-    if (waiting >= 0) {
+    if (waiting >= 0 && !batch.mayHaveArrived) {
       this.#queue.splice(waiting, 1);
       batch.isTakenBack = true;
     } else this.#queue.push({ what: "undo", batch });
-    this.#keep();
-    this.#changed(batch.items);
-    this.#work();
-    return batch.items.map((one) => one.job);
   }
 
   inTurn(run) {
@@ -86,9 +102,9 @@ export class Decisions extends EventTarget {
     return this.#work();
   }
 
-  /** Writes down what was not sent yet, since the tab may be reloaded or closed. */
+  /** Writes down what has no answer yet, since the tab may be reloaded or closed. */
   leave() {
-    const left = this.#left(({ running, batch }) => !running || batch.items.length > MOST_ON_LEAVING);
+    const left = this.#left();
     if (left.length > 0) this.kept?.save(left);
   }
 
@@ -111,8 +127,8 @@ export class Decisions extends EventTarget {
     for (const [job, { state }] of this.#marks) if (state === "done") this.#marks.delete(job);
   }
 
-  #add(verb, items, state) {
-    const batch = { verb, items, id: null };
+  #add(verb, items, state, request = newRequest()) {
+    const batch = { verb, items, id: null, request, undoing: newRequest() };
     for (const { job } of items) {
       this.#marks.set(job, { verb, state, batch });
       this.#restored.delete(job);
@@ -135,6 +151,7 @@ export class Decisions extends EventTarget {
         if (first.what === "other") first.reject(error);
         else if (error.status === 0 || error.status === 503) {
           this.#waits = true;
+          if (first.what === "decide") first.batch.mayHaveArrived = true;
           for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
           this.#keep();
           this.dispatchEvent(new Event("waiting"));
@@ -157,7 +174,7 @@ export class Decisions extends EventTarget {
   async #send(batch) {
     const items = batch.items.map(({ job, seen, over }) => (over ? [job, seen, over] : [job, seen]));
     const keepalive = items.length <= MOST_ON_LEAVING;
-    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items }, { keepalive });
+    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items }, { request: batch.request, keepalive });
     batch.id = id;
     this.#ids.add(id);
     const refused = new Map(conflicts.map((one) => [one.job, one]));
@@ -167,13 +184,13 @@ export class Decisions extends EventTarget {
       const conflict = refused.get(job);
       this.#marks.set(job, conflict ? { ...mark, ...conflict, state: "conflict" } : { ...mark, state: "sent" });
     }
-    if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+    if (conflicts.length > 0 && !batch.isUndone) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
   }
 
   async #takeBack(batch) {
     batch.isTakenBack = batch.id === null; // refused as a whole: nothing was decided
     if (batch.isTakenBack) return;
-    const { conflicts = [] } = await this.write("undo", { batch: batch.id });
+    const { conflicts = [] } = await this.write("undo", { batch: batch.id }, { request: batch.undoing, keepalive: true });
     batch.isTakenBack = true;
     this.dispatchEvent(new CustomEvent("undone", { detail: batch.items.map((one) => one.job) }));
     if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
@@ -202,11 +219,11 @@ export class Decisions extends EventTarget {
     this.#hasKept = this.#waits;
   }
 
-  // What is still to be sent, without what is undone right after.
-  #left(meant = () => true) {
-    const undone = new Set(this.#queue.filter((one) => one.what === "undo").map((one) => one.batch));
-    const left = this.#queue.filter((one) => one.what === "decide" && !undone.has(one.batch) && meant(one));
-    return left.map(({ batch: { verb, items } }) => ({ verb, items }));
+  // What is still to be sent, or had no answer; of what is undone right after, only what may have arrived.
+  #left() {
+    const mayHaveArrived = ({ running, batch }) => running || batch.mayHaveArrived;
+    const isLeft = (one) => (one.what === "decide" ? !one.batch.isUndone || mayHaveArrived(one) : one.what === "undo" && one.batch.id !== null);
+    return this.#queue.filter(isLeft).map(({ what, batch: { verb, items, request, undoing, isUndone, id } }) => ({ verb, items, ...(what === "undo" ? { id, undoing } : { request, ...(isUndone ? { undoing } : {}) }) }));
   }
 
   #changed(items) {

@@ -48,9 +48,9 @@ export class FixSession extends EventTarget {
     return this.busy || this.wanted !== null;
   }
 
-  /** Saves; `again`: these strokes had no answer before, and are not saved twice if they arrived. */
-  async save(strokes, suggestion, seen, again = false) {
-    return this.#withSession(() => this.api.write("fix_save", { fix: this.fix, strokes, suggestion, seen, again }));
+  /** Saves; what is sent again under the same name is saved once. */
+  async save(strokes, suggestion, seen, request) {
+    return this.#withSession(() => this.api.write("fix_save", { fix: this.fix, strokes, suggestion, seen }, { request }));
   }
 
   /** Ends; the tab may be about to close. */

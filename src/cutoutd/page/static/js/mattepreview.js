@@ -11,11 +11,18 @@ export class MattePreview {
     this.matte = null; // a canvas whose alpha is the matte
     this.base = null;
     this.scratch = null;
+    this.turn = this.taken = 0;
   }
 
-  /** Takes a grey picture: white is the subject. */
+  /** Takes a grey picture: white is the subject. Decoding takes differently long: false if a later one was taken meanwhile. */
   async take(blob) {
+    const turn = ++this.turn;
     const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    if (turn < this.taken) {
+      bitmap.close();
+      return false;
+    }
+    this.taken = turn;
     const canvas = canvasOf(bitmap.width, bitmap.height);
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(bitmap, 0, 0);
@@ -28,6 +35,7 @@ export class MattePreview {
     }
     context.putImageData(pixels, 0, 0);
     this.matte = this.base = canvas;
+    return true;
   }
 
   /** Shows an exact stroke before the backend has answered; null: without one. */

@@ -14,6 +14,7 @@ import { bind } from "../keys.js";
 import { announce, ask, toast } from "../live.js";
 import { Looks } from "../looks.js";
 import { fillHeight, LookTools } from "../looktools.js";
+import { newRequest } from "../requestname.js";
 import { go } from "../router.js";
 import { overview } from "../state.js";
 import { hasRoom, History } from "../strokes.js";
@@ -42,10 +43,11 @@ class Fix {
     this.history = new History();
     this.draft = new Draft(sessionStorage, number);
     this.suggestion = 0;
-    this.unanswered = null; // strokes whose saving had no answer: they may have arrived
+    this.unanswered = null; // the name of a saving that had no answer: it may have arrived
     this.heard = null; // news of the picture that came while a request of ours had no answer
     this.isAsking = false;
     this.undoing = ""; // "asked", or "unanswered": the undo may have arrived
+    this.undoName = "";
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
     this.#listen();
@@ -81,7 +83,6 @@ class Fix {
     this.history = new History(strokes);
     for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
     this.state = "drawing";
-    this.brush.enabled = true;
     this.panel.say(t("fix.start"));
     this.#changed({ keep: false });
     this.viewer.element.focus({ preventScroll: true });
@@ -126,6 +127,7 @@ class Fix {
   #listen() {
     const { signal } = this;
     const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
+    hear(this.brush, "begin", () => this.#draws());
     hear(this.brush, "stroke", (stroke) => this.#stroke(stroke));
     hear(this.session, "preview", (preview) => this.#preview(preview));
     hear(this.session, "trouble", (error) => this.#trouble(error));
@@ -220,8 +222,15 @@ class Fix {
     return true;
   }
 
+  // Strokes that were drawn after these: all, where some of these were taken back.
+  #since(strokes) {
+    const now = this.history.strokes;
+    const goesOn = strokes.length <= now.length && strokes.every((stroke, i) => stroke === now[i]);
+    return goesOn ? now.slice(strokes.length) : [];
+  }
+
   async #preview({ blob, changed, strokes, suggestion }) {
-    await this.brush.take(blob);
+    await this.brush.take(blob, () => this.#since(strokes));
     if (strokes !== this.history.strokes || suggestion !== this.suggestion || this.signal.aborted) return;
     this.brush.setStrokes(strokes, true);
     if (this.state !== "drawing") return;
@@ -238,7 +247,6 @@ class Fix {
     } else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
     if (error.code === "source_changed") {
       this.state = "lost";
-      this.brush.enabled = false;
       this.#draw();
     }
   }
@@ -247,6 +255,7 @@ class Fix {
   #back() {
     if (this.state === "drawing" && this.unanswered) return this.#save();
     if (this.state === "drawing" && this.session.behind) this.session.retry();
+    if (this.state === "saved" && this.undoing === "unanswered") return this.#undoSaved();
     if (this.state === "saving" || this.state === "saved") this.#renew();
   }
 
@@ -257,12 +266,13 @@ class Fix {
     if (!this.history.changed) return announce(t("fix.nothingToSave"));
     const { strokes } = this.history;
     const again = this.unanswered !== null;
+    const request = this.unanswered ?? newRequest();
     this.undoing = "";
     this.state = "saving";
     this.panel.say(t("fix.saving"));
     this.#draw();
     try {
-      await this.#asked(() => this.session.save(strokes, this.suggestion, this.job.seen, again));
+      await this.#asked(() => this.session.save(strokes, this.suggestion, this.job.seen, request));
       this.unanswered = null;
       await this.#hear();
       if (again) await this.#renew(); // it may be published already
@@ -276,7 +286,7 @@ class Fix {
     } catch (error) {
       if (this.state !== "saving") return; // published although the answer was lost
       this.state = "drawing";
-      this.unanswered = hadNoAnswer(error) ? strokes : null;
+      this.unanswered = hadNoAnswer(error) ? request : null;
       this.#trouble(error);
       this.#draw();
       await this.#hear();
@@ -306,7 +316,7 @@ class Fix {
       return;
     }
     if (this.state !== "saving" && this.state !== "saved") {
-      if (this.job && job.seen !== this.job.seen && !this.unanswered) this.job.seen = job.seen;
+      if (this.job && job.seen !== this.job.seen && !this.unanswered) Object.assign(this.job, { seen: job.seen, at: job.at });
       return;
     }
     if (job.refused) {
@@ -315,7 +325,9 @@ class Fix {
       this.#draw();
       return;
     }
-    if (job.seen && job.seen !== this.job.seen) await this.#published(job);
+    // Strokes may leave the cutout as it was, such as paint where it is solid already: then its time alone is another.
+    const isCutAgain = ["done", "review"].includes(job.state) && job.decision !== "fix" && job.at !== this.job.at;
+    if (job.seen && (job.seen !== this.job.seen || isCutAgain)) await this.#published(job);
   }
 
   async #renew() {
@@ -334,7 +346,6 @@ class Fix {
     else this.history.markSaved();
     const entry = await this.looks.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
-    this.brush.enabled = false;
     this.viewer.composes = false;
     this.viewer.show(entry, { stay: true });
     this.tools.after();
@@ -356,15 +367,19 @@ class Fix {
 
   async #undoSaved() {
     if (this.undoing === "asked") return;
+    const again = this.undoing === "unanswered";
+    if (!again) this.undoName = newRequest();
     this.undoing = "asked";
     this.panel.say(t("fix.undoing"));
     try {
-      await this.#asked(() => write("fix_undo", { job: this.number }));
+      await this.#asked(() => write("fix_undo", { job: this.number }, { request: this.undoName }));
+      await this.#hear();
+      if (again) await this.#renew(); // it may be restored already
     } catch (error) {
       this.undoing = hadNoAnswer(error) ? "unanswered" : "";
-      this.panel.say(errorText(error), "bad");
+      this.#trouble(error);
+      await this.#hear();
     }
-    await this.#hear();
   }
 
   // Drawing goes on after a result was shown.
@@ -372,7 +387,6 @@ class Fix {
     if (this.state !== "saved") return;
     this.state = "drawing";
     this.viewer.composes = true;
-    this.brush.enabled = true;
     this.brush.setShown(true);
     this.viewer.update();
     this.panel.say(t("fix.start"));
@@ -399,6 +413,7 @@ class Fix {
   }
 
   #draw() {
+    this.brush.enabled = this.state === "drawing" || this.state === "saved"; // what is drawn while strokes are saved would count as saved
     this.controls.draw();
     this.panel.drawHistory(this.history, {
       ready: this.state === "drawing" || this.state === "saved",

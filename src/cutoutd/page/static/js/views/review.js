@@ -3,7 +3,7 @@
  * place until the list is loaded again, and the next picture is fetched before it is asked for.
  */
 
-import { on, read, write } from "../api.js";
+import { isUp, on, read, write } from "../api.js";
 import { Decisions, keptIn } from "../decisions.js";
 import { append, el, icon, put } from "../dom.js";
 import { Filmstrip } from "../filmstrip.js";
@@ -37,6 +37,7 @@ let kept = null;
 keepUnsaved(() => decisions.canUndo, { asks: false }); // Ctrl+Z would find nothing
 addEventListener("pagehide", () => decisions.leave());
 on("connection", ({ up }) => up && decisions.retry());
+if (isUp()) decisions.retry(); // what was kept over a reload: the connection may have been there before this script
 decisions.addEventListener("waiting", () => setTimeout(() => decisions.retry(), AGAIN_MS));
 
 export async function show(place, { query, signal }) {

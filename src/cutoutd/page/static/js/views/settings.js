@@ -1,6 +1,6 @@
 /** Settings of a folder: the keys that a page may set, with the reference's explanations, in another language those of its catalogue. Shows what the loader says at the field it means. */
 
-import { hadNoAnswer, on, mayWrite, newRequest, read, write } from "../api.js";
+import { hadNoAnswer, on, mayWrite, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { announce, ask, fail, toast } from "../live.js";
 import { href } from "../router.js";
@@ -49,6 +49,12 @@ class Form {
     on("settings", look, signal);
     on("connection", ({ up }) => up && look().catch(() => {}), signal); // nobody told of what changed meanwhile
     keepUnsaved(() => this.changes.size > 0, { signal });
+    const { style } = document.documentElement;
+    this.bar = new ResizeObserver(([{ target }]) => style.setProperty("--savebar", `${target.offsetHeight}px`)); // messages are above it
+    signal.addEventListener("abort", () => {
+      this.bar.disconnect();
+      style.removeProperty("--savebar");
+    });
   }
 
   start() {
@@ -118,6 +124,8 @@ class Form {
       ),
     );
     this.showState();
+    this.bar.disconnect();
+    this.bar.observe(this.saver.closest(".savebar"));
   }
 
   row(field) {
@@ -219,20 +227,20 @@ class Form {
     }
   }
 
-  /* A change that had no answer is sent again before what was typed since: if it arrived, this gets the first answer. */
+  /* A change that had no answer is sent again before what was typed since: cutoutd knows it by what it asks for. */
   async send() {
     let said = this.unanswered ? await this.post(this.unanswered) : null;
-    if (this.changes.size) said = await this.post({ request: newRequest(), digest: this.digest, changes: new Map(this.changes) });
+    if (this.changes.size) said = await this.post({ digest: this.digest, changes: new Map(this.changes) });
     await this.load();
     return said;
   }
 
   async post(asked) {
-    const { request, digest, changes } = asked;
+    const { digest, changes } = asked;
     this.unanswered = asked;
     let said;
     try {
-      said = await write("change_settings", { folder: this.folder.name, digest, changes: Object.fromEntries(changes) }, { request, signal: this.signal });
+      said = await write("change_settings", { folder: this.folder.name, digest, changes: Object.fromEntries(changes) }, { signal: this.signal });
     } catch (error) {
       if (!hadNoAnswer(error)) this.unanswered = null;
       throw error;
