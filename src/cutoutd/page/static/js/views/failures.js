@@ -1,11 +1,12 @@
 /** Failures: which pictures could not be cut, why, what helps; cut again, one or all. */
 
-import { on, picture, read, write } from "../api.js";
+import { hadNoAnswer, on, picture, read, write } from "../api.js";
 import { el, icon, name, plain, put } from "../dom.js";
 import { bind } from "../keys.js";
 import { announce, ask, fail, toast } from "../live.js";
 import { thumbnail } from "../loading.js";
 import { pagedList } from "../pages.js";
+import { newRequest } from "../requestname.js";
 import { setQuery } from "../router.js";
 import { onOverview, overview, refresh } from "../state.js";
 import { ago, dateTime, t } from "../text.js";
@@ -13,6 +14,7 @@ import { ago, dateTime, t } from "../text.js";
 export const title = "failures.title";
 
 const AT_ONCE = 10_000;
+const MOST_RESTING = 50;
 
 export async function show(place, { query, signal }) {
   const filter = { folder: query.get("folder") ?? "", q: query.get("q") ?? "" };
@@ -23,13 +25,14 @@ export async function show(place, { query, signal }) {
   const count = el("p", { class: "secondary", role: "status" });
   const rows = el("div", { class: "rows" });
   const none = el("div", { class: "empty", hidden: true });
+  const resting = el("section", { class: "resting", hidden: true, "aria-labelledby": "failures-resting" });
   const filters = el(
     "form",
     { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
     el("div", {}, el("label", { class: "label", for: "failures-folder" }, t("failures.folder")), folder),
     el("div", {}, el("label", { class: "label", for: "failures-q" }, t("failures.search")), search),
   );
-  put(place, el("div", { class: "head" }, el("div", {}, el("h1", {}, t(title)), count), all), filters, none, rows);
+  put(place, el("div", { class: "head" }, el("div", {}, el("h1", {}, t(title)), count), all), filters, none, rows, resting);
 
   const list = pagedList({
     place: rows,
@@ -40,27 +43,40 @@ export async function show(place, { query, signal }) {
     signal,
   });
   let total = -1;
+  let shownResting = "";
   const load = async ({ quiet = false } = {}) => {
-    const found = await read("jobs", { ...params(), limit: 1 }, { signal });
-    if (quiet && found.total === total) return;
+    const [found, later] = await Promise.all([
+      read("jobs", { ...params(), limit: 1 }, { signal }),
+      read("jobs", { ...params(), state: "resting", sort: "newest", limit: MOST_RESTING }, { signal }),
+    ]);
+    const nowResting = JSON.stringify([later.total, later.jobs.map(({ job, why }) => [job, why])]);
+    if (quiet && found.total === total && nowResting === shownResting) return;
+    if (nowResting !== shownResting) drawResting(resting, later, again);
+    shownResting = nowResting;
+    const isNew = found.total !== total || !quiet;
     total = found.total;
     const filtered = filter.folder !== "" || filter.q !== "";
     count.textContent = total ? `${t("failures.total", { count: total })}. ${t("failures.intro")}` : "";
     all.hidden = total === 0;
     put(all, icon("again"), t("failures.all", { count: total }));
     filters.hidden = total === 0 && !filtered;
-    none.hidden = total > 0;
+    none.hidden = total > 0 || later.total > 0;
     put(none, icon("check"), el("p", { class: "empty-title" }, t(filtered ? "failures.noneFound" : "failures.none")), filtered ? null : el("p", { class: "secondary" }, t("failures.noneHow")));
-    list.reload(total);
+    if (isNew) list.reload(total);
   };
+  const unanswered = new Map(); // names of requests that may have arrived
   const again = async (job, button) => {
     button.disabled = true;
     try {
-      const { done, conflicts } = await write("retry", { jobs: [job.job] }, { signal });
+      const request = unanswered.get(job.job) ?? newRequest();
+      unanswered.set(job.job, request);
+      const { done, conflicts } = await write("retry", { jobs: [job.job] }, { request, signal });
+      unanswered.delete(job.job);
       if (done) announce(t("failures.asked", { count: done }));
       for (const one of conflicts) toast(t("failures.conflict", { name: plain(job.name), why: one.text }), { kind: "bad" });
       if (done) button.closest(".row").classList.add("asked");
     } catch (error) {
+      if (!hadNoAnswer(error)) unanswered.delete(job.job);
       button.disabled = false;
       fail(error);
     }
@@ -104,6 +120,14 @@ async function retryAll(total, params, signal) {
   if (done) toast(t("failures.asked", { count: done }));
   if (refused.length) toast(t("failures.refused", { count: refused.length, why: refused[0].text }), { kind: "bad" });
   return true;
+}
+
+/* What could not be cut just now, as while a file is still written, or a disk does not answer: nobody has to do anything. */
+function drawResting(place, { total, jobs }, again) {
+  place.hidden = total === 0;
+  const rows = jobs.map((job) => failure(job, again));
+  for (const row of rows) row.setAttribute("role", "listitem");
+  put(place, el("h2", { id: "failures-resting" }, t("failures.resting", { count: total })), el("p", { class: "secondary" }, t("failures.restingHow")), el("div", { class: "rows", role: "list" }, rows));
 }
 
 function failure(job, again) {
