@@ -107,9 +107,9 @@ def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) ->
 
 
 @pytest.mark.parametrize("first", [Decision.REJECT, Decision.ACCEPT])
-@pytest.mark.parametrize("is_batch", [False, True])
+@pytest.mark.parametrize("undone_by", ["batch", "undecided", "command"])
 def test_a_published_cutout_is_as_it_was_after_its_decision_is_undone(
-    bench: Bench, start: Callable[..., Daemon], first: Decision, *, is_batch: bool
+    bench: Bench, start: Callable[..., Daemon], first: Decision, undone_by: str
 ) -> None:
     """Published, doubtful for its reasons, and not held back: its sidecar and `jobs` say what they said before."""
     config = bench.root / "cutoutd.toml"
@@ -140,8 +140,12 @@ def test_a_published_cutout_is_as_it_was_after_its_decision_is_undone(
         else (lambda: not listed()[0]["detail"].get("doubtful"))
     )
     bench.wait_for(after, "the decision")
-    if is_batch:
+    if undone_by == "batch":
         batches.undo(batch, clock)
+    elif undone_by == "command":
+        undone = bench.call("review", "undo", "a.jpg", "--config", config)
+        assert undone.returncode == 0, undone.stderr
+        assert ("again, as before" in undone.stdout or "busy" in undone.stdout) == (first is Decision.REJECT)
     else:
         seen = "" if first is Decision.REJECT else item.seen
         batches.decide(Decision.UNDECIDED, [replace(item, seen=seen)], clock)

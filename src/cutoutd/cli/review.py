@@ -43,6 +43,14 @@ PAUSED_S: Final = 2.0
 
 _LOOK_S: Final = 0.1
 
+_BECOMES: Final = {
+    Verb.HOLD: "put back into review",
+    Verb.DOUBT: "doubtful again",
+    Verb.REPUBLISH: "published again, as before",
+    Verb.REPUBLISH_DOUBTFUL: "published again, as before",
+}
+"""What becomes of a picture, by the last command about it."""
+
 PicturesArgument = Annotated[
     list[str] | None,
     typer.Argument(help="Names of pictures, or the numbers that `cutoutd review list` shows."),
@@ -149,7 +157,7 @@ def undo(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Take decisions back: accepted cutouts go back into review as they are, rejected ones by cutting them again."""
+    """Take decisions back: cutouts are as they were before, in review or published; rejected ones are cut again for that."""
     _put_back(picture, find_settings(config, input_dir, output_dir), _undoing)
 
 
@@ -161,20 +169,22 @@ def hold(
     output_dir: OutputOption = None,
 ) -> None:
     """Put cutouts into review, whatever was decided: published ones leave the output, rejected ones are cut again."""
-    _put_back(picture, find_settings(config, input_dir, output_dir), lambda *_: Verb.HOLD)
+    _put_back(picture, find_settings(config, input_dir, output_dir), lambda *_: [Verb.HOLD])
 
 
-def _undoing(store: Store, job: Job) -> Verb | None:
-    """Return the command that undoes the decision about a job; None if there is none."""
+def _undoing(store: Store, job: Job) -> list[Verb]:
+    """Return the commands that undo the decision about a job; none if there is no decision."""
     result = JobResult.of(job)
+    if is_rejected(job):
+        return Batches(store).undoing(job.id)
     if job.state not in RELEASED or result.accepted or result.decision:
-        return Verb.HOLD
+        return [Verb.HOLD]
     holding = [one.verb for one in Batches(store).about(job.id) if not one.is_undone]
     is_confirmed = holding[:1] == [Decision.ACCEPT] and not result.doubtful
-    return Verb.DOUBT if is_confirmed else None
+    return [Verb.DOUBT] if is_confirmed else []
 
 
-def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, Job], Verb | None]) -> None:
+def _put_back(picture: list[str], chosen: Settings, verbs_for: Callable[[Store, Job], list[Verb]]) -> None:
     directory = chosen.service.state_dir
     store = open_journal(directory)
     reader, commands = Reader(store), Commands(store, Clock())
@@ -183,23 +193,24 @@ def _put_back(picture: list[str], chosen: Settings, verb_for: Callable[[Store, J
     asked: list[tuple[Verb, Job]] = []
     for job in jobs:
         has_any = job.state in HAS_RESULT or is_rejected(job)
-        verb = verb_for(store, job) if has_any else None
-        if verb is None:
+        verbs = verbs_for(store, job) if has_any else []
+        if not verbs:
             name = f"job {job.id} ({job.folder}/{printable(job.path)})"
             is_published = job.state in RELEASED
             raise UsageError(
                 f"{name} is {'published' if is_published else job.state}, and nobody has decided about it",
                 advice="`cutoutd review hold` takes it out of the output and into review." * is_published,
             )
-        asked.append((verb, job))
-    is_held = any(verb is Verb.HOLD for verb, _ in asked)
+        asked += [(verb, job) for verb in verbs]
+    last = {_BECOMES[verb] for verb in {job.id: verb for verb, job in asked}.values()}
+    becomes = last.pop() if len(last) == 1 else "put back as before"
     which = f"{jobs[0].folder}/{printable(jobs[0].path)} is" if len(jobs) == 1 else pictures(len(jobs))
     report_outcome(
         [commands.post(verb, str(job.id)) for verb, job in asked],
         commands,
         directory,
-        done=f"{which} {'being put back into review' if is_held else 'doubtful again'}.",
-        later=f"{which} {'put back into review' if is_held else 'doubtful again'}.",
+        done=f"{which} {'being ' * (becomes != _BECOMES[Verb.DOUBT])}{becomes}.",
+        later=f"{which} {becomes}.",
     )
 
 
