@@ -137,7 +137,7 @@ def test_a_published_cutout_is_as_it_was_after_its_decision_is_undone(
     after = (
         (lambda: listed()[0]["state"] == "failed")
         if first is Decision.REJECT
-        else (lambda: not listed()[0]["detail"].get("doubtful"))
+        else (lambda: not bench.sidecar("a.png.json")["quality"]["doubtful"])
     )
     bench.wait_for(after, "the decision")
     if undone_by == "batch":
@@ -152,6 +152,7 @@ def test_a_published_cutout_is_as_it_was_after_its_decision_is_undone(
     bench.wait_for(
         lambda: listed()[0]["state"] == "done" and listed()[0]["detail"].get("doubtful"), "the undo"
     )
+    bench.wait_for(lambda: bench.sidecar("a.png.json")["quality"]["doubtful"], "the sidecar")
     store.close()
     changing = {"published_at", "timings_ms", "attempts"}
     document = bench.sidecar("a.png.json")

@@ -97,6 +97,34 @@ def test_a_published_result_that_was_held_is_published_again_as_it_was(
     assert delivery_run.staged() == []
 
 
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_a_result_that_is_accepted_where_it_lies_is_right_in_its_sidecar_too(
+    make: Callable[..., DeliveryRun], *, is_touched: bool
+) -> None:
+    """And may be wrong again once that is taken back. A result that somebody else has changed keeps its sidecar."""
+    delivery_run = make()
+    job = delivery_run.begin()
+    cut = replace(delivery_run.cut(job, NEW), quality=Quality(score=0.25, reasons=("no subject",)))
+    delivery_run.delivery.deliver(job, cut)
+    delivery_run.settle()
+    before = sidecar(delivery_run, "a.png.json")
+    assert before["quality"]["doubtful"]
+    if is_touched:
+        (delivery_run.folder.output / "a.png").write_bytes(OLD)
+    decisions = delivery_run.journal.review_decisions
+    for change, doubtful_now in ((decisions.confirm, False), (decisions.doubt, True)):
+        assert change(job.id)
+        assert [one.id for one in decisions.sidecars_behind(delivery_run.folder.name)] == [job.id]
+        delivery_run.delivery.tell_sidecar(job)
+        delivery_run.settle()
+        document = sidecar(delivery_run, "a.png.json")
+        assert document["quality"].pop("doubtful") is (doubtful_now or is_touched)
+        assert document == {**before, "quality": {"score": 0.25, "reasons": ["no subject"]}}
+        assert decisions.sidecars_behind(delivery_run.folder.name) == []
+    assert delivery_run.files() == {"a.png": OLD if is_touched else NEW}
+    assert delivery_run.staged() == []
+
+
 def test_the_notes_of_a_hold_stay_until_it_is_undone(make: Callable[..., DeliveryRun]) -> None:
     """A person held it back, it was accepted, and the acceptance is undone: it says what it said when it was held."""
     delivery_run = make()

@@ -276,6 +276,7 @@ class CommandHandler:
             decisions.refuse(job.id, _CHANGED)
             return f"job {job.id}: {_CHANGED}"
         if decision is ReviewDecision.ACCEPT and decisions.confirm(job.id):
+            self._folders.tell_sidecar(job)
             return ""
         return self._hold_first(command) if job.state in RELEASED else _AS_SEEN
 
@@ -294,9 +295,11 @@ class CommandHandler:
     def _doubt(self, argument: str) -> str | None:
         if not _is_number(argument):
             return f"{argument!r} is not the number of a job"
-        if self._journal.review_decisions.doubt(int(argument)):
-            return ""
         job = self._job(int(argument))
+        if self._journal.review_decisions.doubt(int(argument)):
+            if job is not None:
+                self._folders.tell_sidecar(job)
+            return ""
         is_on_its_way = job is not None and (
             job.state in IN_HAND or job.wanted is not None or JobResult.of(job).decision
         )

@@ -268,6 +268,7 @@ class FolderSet:
         name = folder.folder.name
         pending = self._journal.queue.cleanup_pending(name)
         decided = self._journal.review_decisions.pending(name)
+        behind = self._journal.review_decisions.sidecars_behind(name)
         # Read again: the folder may have had another name at its start.
         unfinished = [self._journal.queue.publishing(job.id) for job in self._unknown[folder]]
         # Only now: the journal may refuse any of these reads, and then all are repeated.
@@ -281,6 +282,8 @@ class FolderSet:
             folder.delivery.clean_up(job)
         for job in decided:
             folder.delivery.carry_out_decision(job)
+        for job in behind:
+            folder.delivery.tell_sidecar(job)
 
     def decide(self, number: int, decision: ReviewDecision) -> bool:
         """Write a decision about a job in review, and have it carried out, now or when its folder is there.
@@ -294,10 +297,20 @@ class FolderSet:
         job = self._journal.review_decisions.decide(number, decision)
         if job is None:
             return False
-        folder = self.active.get(job.folder)
-        if folder is not None and folder not in {*self._unseen, *self._unknown}:
+        folder = self._taken_up(job)
+        if folder is not None:
             folder.delivery.carry_out_decision(job)
         return True
+
+    def tell_sidecar(self, job: Job) -> None:
+        """Have the sidecar of a published job say whether it is doubtful, now or when its folder is there."""
+        folder = self._taken_up(job)
+        if folder is not None:
+            folder.delivery.tell_sidecar(job)
+
+    def _taken_up(self, job: Job) -> HotFolder | None:
+        folder = self.active.get(job.folder)
+        return None if folder is None or folder in {*self._unseen, *self._unknown} else folder
 
     def _begin(self, free: Iterable[Folder]) -> None:
         unfinished = self._journal.queue.recover()

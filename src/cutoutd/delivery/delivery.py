@@ -230,6 +230,10 @@ class Delivery:
         """Carry out a person's decision about a doubtful cutout."""
         self._submit(Decide(job=job))
 
+    def tell_sidecar(self, job: Job) -> None:
+        """Have the sidecar of a published cutout say whether it is doubtful, as a person decided in place."""
+        self._guard.submit(job, partial(self.steps.reviews.tell_sidecar, job))
+
     def clean_up(self, job: Job) -> None:
         """Move or delete an original, or write a failure record, that an earlier session could not."""
         if job.state is JobState.FAILED:

@@ -19,6 +19,7 @@ from cutoutd.fs.tree import Tree
 from cutoutd.job_detail import JobResult, is_rejected
 from cutoutd.jobs import Cut, Failure, JobState
 from cutoutd.journal.commands import ReviewDecision
+from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.originals import open_put_away
 from cutoutd.publish.reviews import NotAcceptableError
@@ -112,6 +113,24 @@ class DecidedReviews:
         except CutoutdError as refusal:
             # The answer stands; staged files are swept at the end of the run.
             self.context.log.warning("review.not-unstaged", job=job.id, path=job.path, why=str(refusal))
+
+    def tell_sidecar(self, job: Job) -> None:
+        """Have the sidecar say whether a published result is doubtful, after a person said so or took that back.
+
+        Raises:
+            StorageError: the disk or share fails; to be called again.
+        """
+        decisions = self.context.journal.review_decisions
+        now = decisions.sidecar_behind(job.id)
+        if now is None:
+            return  # published anew, or told already
+        try:
+            self.context.prove_ownership()
+        except NotOwnerError:
+            return  # it is told once the folder is this machine's again
+        doubtful = JobResult.of(now).doubtful
+        self.context.publisher.sidecars.tell_doubt(now, self._results_under_own_names(now), doubtful=doubtful)
+        decisions.sidecar_written(now.id, doubtful=doubtful)
 
     def recall(self, job: Job) -> None:
         """Remove a source's published results, since they are in review again; files changed by hand stay.

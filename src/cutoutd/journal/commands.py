@@ -211,6 +211,20 @@ class ReviewDecisions:
         with self._store.transaction():
             return self._store.write(SQL.doubt_again, job=job) > 0
 
+    def sidecars_behind(self, folder: str) -> list[Job]:
+        """Return the published jobs of a folder whose sidecar does not say yet whether they are doubtful."""
+        return [job_from_row(row) for row in self._store.rows(SQL.sidecars_behind, folder=folder)]
+
+    def sidecar_behind(self, job: int) -> Job | None:
+        """Return a job if its sidecar does not say yet whether it is doubtful; None: it does."""
+        row = self._store.row(SQL.sidecar_behind, job=job)
+        return None if row is None else job_from_row(row)
+
+    def sidecar_written(self, job: int, *, doubtful: bool) -> None:
+        """Record that the sidecar of a job says whether it is doubtful."""
+        with self._store.transaction():
+            self._store.write(SQL.sidecar_written, job=job, doubtful=doubtful)
+
     def pending_one(self, job: int) -> Job | None:
         """Return a job whose decision is not carried out yet; None if it has no such decision."""
         row = self._store.row(SQL.decision_of, job=job)

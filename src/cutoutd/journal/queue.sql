@@ -208,12 +208,24 @@ WHERE id = :job AND newest = 1
 
 -- A person has looked at a published result that might be wrong, and it is right.
 -- name: confirm
-UPDATE job SET detail = json_remove(detail, '$.doubtful')
+UPDATE job SET detail = json_set(json_remove(detail, '$.doubtful'), '$.sidecar_behind', json('true'))
 WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
 
 -- name: doubt_again
-UPDATE job SET detail = json_remove(json_set(detail, '$.doubtful', json('true')), '$.accepted')
+UPDATE job SET detail = json_remove(json_set(detail, '$.doubtful', json('true'), '$.sidecar_behind', json('true')), '$.accepted')
 WHERE id = :job AND newest = 1 AND state IN {released} AND wanted IS NULL
+
+-- Published results whose sidecar does not say yet what a person thinks of them.
+-- name: sidecars_behind
+SELECT * FROM job INDEXED BY job_sidecar_behind WHERE folder = :folder AND json_extract(detail, '$.sidecar_behind') IS NOT NULL
+
+-- name: sidecar_behind
+SELECT * FROM job WHERE id = :job AND json_extract(detail, '$.sidecar_behind') IS NOT NULL
+
+-- Unless the person has changed their mind meanwhile.
+-- name: sidecar_written
+UPDATE job SET detail = json_remove(detail, '$.sidecar_behind')
+WHERE id = :job AND (json_extract(detail, '$.doubtful') IS NOT NULL) = :doubtful
 
 -- fragment: is_decided
 newest = 1 AND json_extract(detail, '$.decision') IS NOT NULL AND state NOT IN {open}

@@ -57,6 +57,7 @@ CREATE TABLE job (
 CREATE UNIQUE INDEX job_newest ON job (folder, path) WHERE newest = 1;
 CREATE INDEX job_queued ON job (folder, alone, mtime_ns, id) WHERE state = 'queued';
 CREATE INDEX job_queued_newest ON job (folder, alone, mtime_ns DESC, id DESC) WHERE state = 'queued';
+CREATE INDEX job_sidecar_behind ON job (folder) WHERE json_extract(detail, '$.sidecar_behind') IS NOT NULL;
 CREATE INDEX job_cleanup_pending ON job (folder) WHERE cleanup_pending = 1;
 CREATE INDEX job_resting ON job (not_before_us) WHERE state = 'retry';
 CREATE INDEX job_active ON job (folder, path) WHERE state IN {active};

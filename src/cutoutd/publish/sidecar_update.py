@@ -1,4 +1,4 @@
-"""Updates the sidecars of pictures of which only the metadata or times have changed.
+"""Updates the sidecars of pictures of which only the metadata or times have changed, or what a person thinks of them.
 
 Otherwise the picture would be unknown to a reader of the sidecars alone, after a lost journal or on another machine, and be cut
 again. A crash before the journal is updated is harmless: the next start finds the sidecar up to date. This module must not decide
@@ -58,21 +58,61 @@ class SidecarUpdates:
         with storage_faults(self.places.sidecars.root):
             return any(self._update(job, sha256, known, shown, sidecar_name(one.path)) for one in shown)
 
-    def _update(
-        self, job: Job, sha256: str, known: Collection[str], shown: Sequence[Published], name: str
-    ) -> bool:
+    def tell_doubt(self, job: Job, shown: Sequence[Published], *, doubtful: bool) -> bool:
+        """Have the sidecar of a published picture say whether its result may be wrong, as a person decided in place.
+
+        A sidecar that says so already is not written. One that is not ours, or whose results were changed since, stays.
+
+        Args:
+            job: the job.
+            shown: what is published for the picture.
+            doubtful: whether the result may be wrong.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            StorageError: the disk or share fails.
+        """
+        with storage_faults(self.places.sidecars.root):
+            return any(self._tell_doubt(job, shown, sidecar_name(one.path), doubtful) for one in shown)
+
+    def _tell_doubt(self, job: Job, shown: Sequence[Published], name: str, doubtful: bool) -> bool:  # noqa: FBT001 -- as of the method above
+        found = self._read(name)
+        if found is None:
+            return False
+        record, document, sha256 = found
+        quality = document.get("quality")
+        if not self._is_of(record, job, {record.sha256}, shown) or not isinstance(quality, dict):
+            return False
+        if quality.get("doubtful") is doubtful:
+            return False
+        now = {**document, "quality": {**quality, "doubtful": doubtful}}
+        return self._replace(job, name, now, replaces_sha256=sha256)
+
+    def _read(self, name: str) -> tuple[SidecarRecord, dict[str, Any], str] | None:
+        """Return a sidecar, its document and the SHA-256 of its bytes; None if there is none of ours."""
         with self.places.sidecars.find(name) as entry:
             # Hashed before it is read: the overwritten file must be the one that was read.
             before = examine(entry) if entry is not None else None
             if entry is None or before is None or before.sha256 is None:
-                return False
+                return None
             record, document = read_sidecar(entry), read(entry, SCHEMA)
-        if record is None or document is None or not self._is_of(record, job, known, shown):
+        return None if record is None or document is None else (record, dict(document), before.sha256)
+
+    def _update(
+        self, job: Job, sha256: str, known: Collection[str], shown: Sequence[Published], name: str
+    ) -> bool:
+        found = self._read(name)
+        if found is None:
+            return False
+        record, document, before_sha256 = found
+        if not self._is_of(record, job, known, shown):
             return False
         if (record.bytes, record.mtime_ns, record.sha256) == (job.size, job.mtime_ns, sha256):
             return False
         now = with_source(document, path=job.path, size=job.size, mtime_ns=job.mtime_ns, sha256=sha256)
-        return self._replace(job, name, now, replaces_sha256=before.sha256)
+        return self._replace(job, name, now, replaces_sha256=before_sha256)
 
     def _is_of(
         self, record: SidecarRecord, job: Job, known: Collection[str], shown: Sequence[Published]
