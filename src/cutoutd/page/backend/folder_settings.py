@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page.backend import configuration, fields
 from cutoutd.page.backend.admission import is_admitted, why_refused
 from cutoutd.page.backend.editing import Draft
+from cutoutd.page.backend.plain_words import in_plain_words
 from cutoutd.page.backend.reloading import apply_configuration, lock_of
 from cutoutd.page.backend.reloading import follow as start
 from cutoutd.webserver.backend import parameters
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -75,7 +76,7 @@ def _change_settings(backend: Backend, params: Parameters) -> Reply:
         try:
             new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
         except RefusedError as refused:
-            raise _at_its_field(refused, list(changes)) from refused
+            raise at_its_field(refused, [*changes, *known]) from refused
     return Reply(data={"digest": new.digest, **apply_configuration(backend, new)})
 
 
@@ -145,14 +146,19 @@ def _not_settable(key: str) -> RefusedError:
     return RefusedError(403, "not_settable", text, key=key, decides=decides)
 
 
-def _at_its_field(refused: RefusedError, keys: list[str]) -> RefusedError:
-    """Add the key that the loader's message is about, so that the page can show the message there."""
-    if refused.status != 422:  # noqa: PLR2004 -- only a value that was refused belongs to a field
+def at_its_field(refused: RefusedError, keys: Sequence[str]) -> RefusedError:
+    """Put the loader's message into plain words, with the key that it is about, so that the page can show it there.
+
+    Args:
+        refused: what the loader says.
+        keys: keys that it may be about, the likeliest first.
+    """
+    if refused.code != "value_refused" or "why" not in refused.named:
         return refused
     near = [key for key in keys if f" {key.rpartition('.')[2]}:" in refused.text]
-    return RefusedError(
-        refused.status, refused.code, refused.text, **{**refused.named, "key": (near or keys)[0]}
-    )
+    key = (near or keys)[0]
+    text = in_plain_words(refused.text, key.rpartition(".")[2])
+    return RefusedError(refused.status, refused.code, text, key=key, why=text)
 
 
 METHODS: Final[Mapping[str, Method]] = {

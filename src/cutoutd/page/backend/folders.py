@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.page.backend import configuration
 from cutoutd.page.backend.editing import Draft
-from cutoutd.page.backend.folder_settings import file_of
+from cutoutd.page.backend.folder_settings import at_its_field, file_of
 from cutoutd.page.backend.places import inspect, place_of
 from cutoutd.page.backend.reloading import apply_configuration, lock_of
 from cutoutd.settings import forms
@@ -59,13 +59,28 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
             return Reply(data={"name": added, "digest": seen.digest, **apply_configuration(backend, seen)})
         name = wanted or _free_name(watched.path, known)
         draft = _draft(seen, name, (watched, results), form, existing)
-        configuration.check(path, seen, draft.text, draft.means, os.environ)
+        try:
+            configuration.check(path, seen, draft.text, draft.means, os.environ)
+        except RefusedError as refused:
+            raise at_its_field(refused, ("input", "output", "name")) from refused
         _prepare_directories(watched, results, creates=creates)
-        if seen is None:
-            new = configuration.create(path, draft.text, draft.means, os.environ)
-        else:
-            new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
+        try:
+            if seen is None:
+                new = configuration.create(path, draft.text, draft.means, os.environ)
+            else:
+                new = configuration.replace(path, seen, draft.text, draft.means, os.environ)
+        except RefusedError as refused:
+            raise _not_added(refused, watched, results) from refused
     return Reply(data={"name": name, "digest": new.digest, **apply_configuration(backend, new)})
+
+
+def _not_added(refused: RefusedError, watched: Place, results: Place) -> RefusedError:
+    """Return the refusal to write the configuration, with what is there all the same: directories are made before."""
+    if refused.code != "config_unwritten":
+        return refused
+    named = {**refused.named, "input": str(watched.path), "output": str(results.path)}
+    text = "The folder was not added: {path} cannot be written ({why}). {input} and {output} are there, and may be new and empty."
+    return RefusedError(refused.status, "folder_not_added", text.format(**named), **named)
 
 
 def _read_current(path: Path, *, has_been_there: bool) -> ReadConfiguration | None:

@@ -1,0 +1,100 @@
+"""What is wrong with a setting is told on the page in words of photographers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cutoutd.page.backend import folder_settings, folders
+from cutoutd.webserver.backend.method import RefusedError
+from tests.unit.page_backend import backend_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METHODS = {**folder_settings.METHODS, **folders.METHODS}
+OURS = re.compile(r"toml|[\[\]_]|\b(quotes|key|table|directory|directories|input|output)\b")
+"""What a photographer need not know."""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of a configuration in a home directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("shoot", "catalogue"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "cutoutd.toml"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"settle_s": "soon"},
+            "“soon” is not possible here. Possible: a number from 0.1 to 3,600, or “auto”.",
+        ),
+        (
+            {"rendition.canvas": "a barn door"},
+            "“a barn door” is not possible here. Possible: width and height",
+        ),
+        ({"rendition.margin": "9%"}, "Only a cropped cutout has a margin. Switch “Crop” on as well."),
+        ({"rendition.format": "webp", "rendition.bits": "16"}, "Only PNG and TIFF have 16 bits a colour."),
+        ({"rendition.format": "jpeg"}, "JPEG cannot be transparent. Choose a colour such as white"),
+        ({"rendition.suffix": "a/b"}, "“a/b” is not possible here. Possible: a suffix is printable text"),
+        ({"rendition.scale": "big"}, "“big” is not possible here. Possible: “auto”, or “1%” to “100%”."),
+        ({"rendition.canvas": "100x150mm"}, "needs a resolution for print as well"),
+        ({"include": ""}, "Without a pattern no picture would be taken."),
+        ({"names": "none"}, "“none” is not possible here. Possible: one of “auto”, “portable”."),
+    ],
+)
+def test_a_refused_value_is_told_in_plain_words(path: Path, changes: dict[str, Any], said: str) -> None:
+    """What does not fit, and what does; the message stands at its field, so it names neither file nor key."""
+    backend = backend_at(path)
+    digest = METHODS["folder_settings"](backend, {"folder": "shoot"}).data["digest"]
+    with pytest.raises(RefusedError) as refused:
+        METHODS["change_settings"](backend, {"folder": "shoot", "digest": digest, "changes": changes})
+    assert refused.value.status == 422
+    assert said in refused.value.text
+    assert OURS.search(refused.value.text) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "key"),
+    [
+        ({"input": "~/shoot"}, "is the watched folder of “shoot”", "input"),
+        ({"input": "~/shoot/deep"}, "lies inside the watched folder of “shoot”", "input"),
+        ({"output": "~/fresh"}, "is the watched folder itself", "output"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_told_in_plain_words(
+    path: Path, given: dict[str, str], said: str, key: str
+) -> None:
+    """Which other folder it is in the way of, and what follows from that."""
+    asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, **given}
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend_at(path), asked)
+    text = refused.value.text.replace(str(path.parent), "~")
+    assert (said in text, refused.value.named["key"]) == (True, key)
+    assert "Choose folders that are apart from each other." in text
+    assert OURS.search(text) is None
+
+
+def test_a_folder_that_could_not_be_added_leaves_word_of_what_was_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its directories are made before the configuration, which the disk may refuse."""
+    backend = backend_at(path)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cutoutd.page.backend.configuration.atomic_write", full)
+    asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True}
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend, asked)
+    assert (path.parent / "fresh").is_dir()
+    assert "The folder was not added" in refused.value.text
+    assert "fresh-out are there" in refused.value.text
+    assert "Nothing was changed" not in refused.value.text
