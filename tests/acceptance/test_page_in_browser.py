@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -518,12 +519,11 @@ def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[st
             }
             for number, name in enumerate(HOSTILE, 1)
         ]
+        answers = {True: {"total": len(jobs), "jobs": jobs}, False: {"total": 0, "jobs": []}}
         page.route(
             "**/api/jobs?*",
             lambda route: route.fulfill(
-                json={"total": len(jobs), "jobs": jobs}
-                if "state=failed" in route.request.url
-                else {"total": 0, "jobs": []}
+                body=json.dumps(answers["state=failed" in route.request.url]), content_type="application/json"
             ),
         )
         title = visitor.page.title()

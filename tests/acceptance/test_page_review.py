@@ -484,7 +484,12 @@ def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_or
         expect(note).to_contain_text("how it will be")
         page.keyboard.press("Control+Enter")
         expect(note).to_contain_text("Published as a new version")
-    bench.wait_for(lambda: is_settled(bench), "the daemon")
+        page.keyboard.press("Control+z")
+        expect(note).to_contain_text("previous version is restored")
+        page.keyboard.press("Control+z")
+        bench.wait_for(
+            lambda: review_setup.is_now("ball-3.jpg", "review") and is_settled(bench), "the first version"
+        )
 
 
 def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:
