@@ -306,6 +306,8 @@ def test_settings_are_saved_and_errors_appear_at_their_fields(
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("settings")
+        expect(page.locator("#setting-rendition-crop-help")).to_contain_text("On: cut to the subject")
+        expect(page.locator("#setting-rendition-crop-help")).to_contain_text("Off: as large as the picture")
         doubtful = page.get_by_label("Doubtful below")
         doubtful.fill("7")
         doubtful.press("Enter")
@@ -434,6 +436,7 @@ def test_what_is_tried_again_by_itself_is_told_among_the_failures(
         page.route("**/api/jobs?*", answer)
         visitor.go("failures")
         expect(page.get_by_role("heading", name="1 picture is tried again by itself")).to_be_visible()
+        expect(page.locator(".resting")).to_contain_text("It could not be cut just now")
         expect(page.locator(".resting .row")).to_contain_text(["the file may not be complete yet"])
         expect(page.get_by_text("Nothing has failed")).to_be_hidden()
         assert visitor.findings() == []

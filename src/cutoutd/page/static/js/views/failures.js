@@ -127,7 +127,7 @@ function drawResting(place, { total, jobs }, again) {
   place.hidden = total === 0;
   const rows = jobs.map((job) => failure(job, again));
   for (const row of rows) row.setAttribute("role", "listitem");
-  put(place, el("h2", { id: "failures-resting" }, t("failures.resting", { count: total })), el("p", { class: "secondary" }, t("failures.restingHow")), el("div", { class: "rows", role: "list" }, rows));
+  put(place, el("h2", { id: "failures-resting" }, t("failures.resting", { count: total })), el("p", { class: "secondary" }, t("failures.restingHow", { count: total })), el("div", { class: "rows", role: "list" }, rows));
 }
 
 function failure(job, again) {

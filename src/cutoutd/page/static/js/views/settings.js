@@ -141,7 +141,7 @@ class Form {
       { class: "setting" },
       field.kind === "bool" ? el("label", { class: "check" }, control, el("span", { class: "label" }, label)) : [el("label", { class: "label", for: id }, label), el("div", { class: "setting-value" }, control, field.unit ? el("span", { class: "secondary" }, field.unit) : null)],
       problem,
-      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(coded("explain", plainKey(field), field.explanation))),
+      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(explained(field))),
       el("div", { class: "setting-foot" }, el("code", { class: "small secondary" }, field.key), back),
     );
   }
@@ -291,6 +291,14 @@ function labelOf(field) {
 /* A field's key without the number of its result, as the catalogue has it: "rendition.format" for "rendition.2.format". */
 function plainKey({ key }) {
   return key.replace(/\.\d+\./, ".");
+}
+
+/* The reference speaks of a file's "true" and "false"; here it is a switch. */
+function explained(field) {
+  const text = coded("explain", plainKey(field), field.explanation);
+  if (field.kind !== "bool") return text;
+  const said = (key) => t(key).replace(/^./, (letter) => letter.toUpperCase());
+  return text.replace(/\btrue:/g, `${said("settings.on")}:`).replace(/\bfalse:/g, `${said("settings.off")}:`);
 }
 
 function shown(value, field) {
