@@ -56,10 +56,11 @@ def main() -> None:
 
 
 def _ask(browser: Browser, statuses: list[int]) -> None:
-    """Send valid and invalid requests to the page, and record the statuses."""
+    """Send small and large requests to the page, and record the statuses."""
     for number in range(20):
         statuses.append(browser.ask("/api/session")[0])
-        statuses.append(browser.ask("/api/session", data={"number": number, "text": "x" * 50_000})[0])
+        folders = [f"{number}".ljust(4000, "x")] * 12
+        statuses.append(browser.ask("/api/jobs", data={"folder": folders, "limit": 1})[0])
         statuses.append(browser.ask("/static/index.html")[0])
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", browser.page.port)).close()
