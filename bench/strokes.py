@@ -5,7 +5,8 @@
 FOLDER holds NAME.jpg or NAME.png and NAME_alpha.png. A picture is right at an IoU of 0.9 with its true alpha at 480 pixels of its
 longer side. The simulated person looks at the largest wrong part, and draws along its middle (`line`), the same with an unsteady
 hand and a brush of one size (`sloppy`), or clicks once on its deepest point (`click`); then looks again. Right pictures get one
-stroke on their largest wrong part. It changes nothing and publishes nothing.
+stroke on their largest wrong part. The last row of the wrong ones is a bound: there each stroke makes exactly the part right that it
+is drawn on. It changes nothing and publishes nothing.
 """
 
 from __future__ import annotations
@@ -167,7 +168,16 @@ def _walked(
 
 def next_stroke(matte: Gray, truth: Gray, draw: Draw, rng: np.random.Generator) -> Stroke | None:
     """Return the stroke that a person draws who sees this matte; None where nothing is wrong."""
-    said, true = enlarged(matte, truth) > _INSIDE, truth > _INSIDE
+    largest = _largest_wrong_part(enlarged(matte, truth) > _INSIDE, truth > _INSIDE)
+    if largest is None:
+        return None
+    part, kind = largest
+    points, radius = draw(part, rng)
+    return Stroke(kind=kind, points=tuple(points), radius=radius)
+
+
+def _largest_wrong_part(said: Mask, true: Mask) -> tuple[Mask, StrokeKind] | None:
+    """Return the largest connected part that is wrong, and the stroke that it needs; None where nothing is wrong."""
     best: tuple[int, Mask, StrokeKind] | None = None
     for wrong, kind in ((true & ~said, StrokeKind.KEEP), (said & ~true, StrokeKind.REMOVE)):
         count, labels, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
@@ -176,10 +186,7 @@ def next_stroke(matte: Gray, truth: Gray, draw: Draw, rng: np.random.Generator) 
             area = int(stats[number, cv2.CC_STAT_AREA])
             if best is None or area > best[0]:
                 best = (area, np.asarray(labels == number), kind)
-    if best is None:
-        return None
-    points, radius = draw(best[1], rng)
-    return Stroke(kind=best[2], points=tuple(points), radius=radius)
+    return None if best is None else best[1:]
 
 
 def after(sample: Sample, draw: Draw, count: int, suggestion: int = 0) -> tuple[list[float], float]:
@@ -198,6 +205,18 @@ def after(sample: Sample, draw: Draw, count: int, suggestion: int = 0) -> tuple[
             matte = made.matte
         seen.append(iou(matte, sample.truth))
     return seen[1:], slowest
+
+
+def bound(sample: Sample, count: int) -> list[float]:
+    """Return the IoU after each stroke if it makes all of the largest wrong part right, and nothing else."""
+    said, true = enlarged(sample.matte, sample.truth) > _INSIDE, sample.truth > _INSIDE
+    seen: list[float] = []
+    for _ in range(count):
+        largest = _largest_wrong_part(said, true)
+        if largest is not None:
+            said = said ^ largest[0]
+        seen.append(iou(said.astype(np.float32), sample.truth))
+    return seen
 
 
 def main() -> None:
@@ -228,14 +247,9 @@ def report(pictures: list[Sample]) -> None:
         ("line, GrabCut", line, 1),
     ):
         results = [after(one, draw, STROKES, suggestion) for one in wrong]
-        ious = np.array([seen for seen, _ in results]).reshape(-1, STROKES)
-        counts = " ".join(f"{count:3}" for count in (ious >= RIGHT_IOU).sum(axis=0))
-        means = " ".join(f".{round(1000 * mean):03}" for mean in ious.mean(axis=0))
-        before = np.mean([one.iou for one in wrong])
         slowest = max((seconds for _, seconds in results), default=0.0)
-        print(
-            f"{name:16}            {counts}              .{round(1000 * before):03} {means}   {slowest:.2f}"
-        )
+        _print_row(name, [seen for seen, _ in results], wrong, slowest)
+    _print_row("bound", [bound(one, STROKES) for one in wrong], wrong, 0.0)
     for name, draw in (("line", line), ("click", click)):
         drops = [(one, after(one, draw, 1)[0][0]) for one in right]
         fallen = [f"{one.name} {one.iou:.3f} to {now:.3f}" for one, now in drops if now < RIGHT_IOU]
@@ -243,6 +257,14 @@ def report(pictures: list[Sample]) -> None:
         print(
             f"right pictures, one {name}: {len(right)}; {worse} are worse, {len(fallen)} fell below .9 {', '.join(fallen)}"
         )
+
+
+def _print_row(name: str, seen: list[list[float]], wrong: list[Sample], slowest: float) -> None:
+    ious = np.array(seen).reshape(-1, STROKES)
+    counts = " ".join(f"{count:3}" for count in (ious >= RIGHT_IOU).sum(axis=0))
+    means = " ".join(f".{round(1000 * mean):03}" for mean in ious.mean(axis=0))
+    before = np.mean([one.iou for one in wrong])
+    print(f"{name:16}            {counts}              .{round(1000 * before):03} {means}   {slowest:.2f}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,19 @@ def test_a_click_removes_an_object_and_one_of_a_fine_brush_a_part_of_it() -> Non
     assert fine.matte[60, 65] > 0.9
 
 
+def test_a_line_of_a_fine_brush_removes_less_than_one_of_a_usual_brush() -> None:
+    """However long it is; a brush that is not finer than usual is not bounded by its size."""
+    rgb, matte = _scene()
+    line = ((45.0, 40.0), (45.0, 80.0))
+    fine = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, *line, radius=0.3)], _features(rgb))
+    assert fine.changed
+    assert fine.matte[45:75, 45].max() == 0
+    assert fine.matte[60, 65] > 0.9
+    for radius in (2, 6):
+        usual = correct(rgb, matte, [_stroke(StrokeKind.REMOVE, *line, radius=radius)], _features(rgb))
+        assert usual.matte.max() < 0.5
+
+
 def test_a_stroke_makes_all_of_a_veil_opaque_and_leaves_the_other_one() -> None:
     """Where the matte is half-transparent, but rather opaque."""
     rgb, matte = _scene()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the method: goes up with every change that makes another matte of the same strokes."""
 
 SIDE: Final = 480
@@ -48,8 +48,8 @@ _REMEMBERED: Final = 64
 _INSIDE: Final = 0.5
 _MATTE_TRUST: Final = 0.1  # weight of the matte's log odds, relative to the strokes'
 _TRUST_BY_DISTANCE: Final = 0.4  # added at a distance of one longer side from the stroke
-_TRUST_BY_SIZE: Final = (
-    0.05  # so much more as many pixels away as a stroke covers, with the square of the distance
+_TRUST_BY_BRUSH: Final = (
+    0.005  # so much more one radius away from a stroke of a very fine brush, with the square of the distance
 )
 _TRUST_IF_UNSURE: Final = (
     1.0  # so much more where the matte is unsure under the stroke: such a mistake is small
@@ -251,5 +251,5 @@ def _trust(stroke: Mask, remoteness: Plane) -> Plane:
     """Return the weight of the matte's log odds relative to the strokes', float32 (h, w): it grows with the distance from the stroke."""
     apart = np.asarray(cv2.distanceTransform((~stroke).astype(np.uint8), cv2.DIST_L2, 3), np.float32)
     by_distance = apart * np.float32(_TRUST_BY_DISTANCE / max(apart.shape))
-    by_size = np.minimum(np.float32(_TRUST_BY_SIZE) * np.square(remoteness), np.float32(_MOST_TRUST))
-    return np.asarray(np.float32(_MATTE_TRUST) + by_distance + by_size, np.float32)
+    by_brush = np.minimum(np.float32(_TRUST_BY_BRUSH) * np.square(remoteness), np.float32(_MOST_TRUST))
+    return np.asarray(np.float32(_MATTE_TRUST) + by_distance + by_brush, np.float32)

@@ -24,6 +24,14 @@ _FRACTION_BITS: Final = 4
 
 _COARSER: Final = 4
 
+_USUAL_BRUSH: Final = 1 / 80
+"""Radius, as a share of the longer side, of about the brush that an editor begins with."""
+
+_FINEST_PX: Final = 0.1
+
+_SMALLNESS: Final = 10.0
+"""Square of the pixels that a stroke of a usual brush covers if a pixel away from it counts as one radius away."""
+
 _FARTHEST: Final = 100_000
 """Pixels, either sign, beyond which OpenCV's drawing is not asked: its coordinates are 32 bits with the fraction."""
 
@@ -50,7 +58,7 @@ def mask(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> ND
 
 
 def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the distance of each place from a stroke, relative to the brush: a fine brush is meant for nearby pixels.
+    """Return how far away each place is for a stroke: one of a brush finer than usual, or a small one, is meant for nearby pixels.
 
     Args:
         stroke: in pixels of the picture.
@@ -58,7 +66,8 @@ def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int])
         picture: height and width of the picture.
 
     Returns:
-        float32 (h, w): pixels of the copy to the stroke, divided by how many it covers.
+        float32 (h, w): the distance to the stroke, in radii if the brush is very fine, and hardly any if it is a usual one that
+        covers much.
     """
     # In a quarter of the size it takes no time.
     grid = (-(-shape[0] // _COARSER), -(-shape[1] // _COARSER))
@@ -69,10 +78,11 @@ def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int])
         return np.full(shape, _FARTHEST, np.float32)
     points = np.array(stroke.points) * (across, down)
     length = float(np.hypot(*np.diff(points, axis=0).T).sum())
-    radius = max(0.5, stroke.radius * (across * down) ** 0.5)
+    radius = max(_FINEST_PX, stroke.radius * (across * down) ** 0.5)
     covered = 2 * radius * length + np.pi * radius**2
+    fineness = max(0.0, radius**-2 - (_USUAL_BRUSH * max(shape)) ** -2)
     apart = np.asarray(cv2.distanceTransform(canvas, cv2.DIST_L2, 3), np.float32)
-    apart *= np.float32(_COARSER / covered)
+    apart *= np.float32(_COARSER * (fineness + _SMALLNESS / covered**2) ** 0.5)
     return np.asarray(cv2.resize(apart, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
