@@ -10,19 +10,27 @@ import os
 import signal
 import sys
 
+from cutoutd.process.controlling_terminal import started_at_terminal
+
 _RUN = "run"
 
 
 def main() -> None:
     """Run the command line and exit."""
     fill_standard_streams()
+    quiet = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if quiet:  # Ctrl-C while the command line is being loaded ends the process without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.argv[1:2] == [_RUN]:
+        started_at_terminal()
         # It is blocked until the daemon's own handler is set, which reloads or ends in order; the default would kill.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Pydantic would read what every installed package says of itself, and load what any of them has for it.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     from cutoutd.cli.app import main as command  # noqa: PLC0415 -- see above
 
+    if quiet:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
 
 

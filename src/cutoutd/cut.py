@@ -184,6 +184,8 @@ class _Call:
         self._shows_queue = shows_queue
         self._run = uuid.uuid4().hex
         self._pool: LocalPool | None = None
+        self._supervisor: Supervisor | None = None
+        self._stop_asked = False
         self._results: deque[JobEnded] = deque()
         self._digests: dict[str, str] = {}
         self._provenance = SidecarFactory(
@@ -195,6 +197,16 @@ class _Call:
         )
 
     def cut(self, files: Sequence[Path], roots: Sequence[Path]) -> Tally:
+        # First of all: an end before the folders are started would leave their staging directories behind.
+        with handling_signals(self._ask_to_stop):
+            return self._cut(files, roots)
+
+    def _ask_to_stop(self) -> None:
+        self._stop_asked = True
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    def _cut(self, files: Sequence[Path], roots: Sequence[Path]) -> Tally:
         found: dict[Path, list[Version]] = {}
         for file in files:
             root = next((one for one in roots if file.is_relative_to(one)), file.parent)
@@ -214,7 +226,7 @@ class _Call:
             job_timeout_s=self._settings.pool.job_timeout_s,
             clock=self._clock,
         )
-        supervisor = Supervisor(
+        self._supervisor = supervisor = Supervisor(
             journal=self._journal,
             pool=FileOpeningPool(self._pool, self._clock),
             folders=FolderSet.of(self._journal, folders),
@@ -225,12 +237,13 @@ class _Call:
             clock=self._clock,
             once=Once(),
         )
+        if self._stop_asked:
+            supervisor.stop()
         self._emit(Started(folders=0, workers=self._pool.size))  # no folders, since files were named
         try:
-            with handling_signals(supervisor.stop):
-                for folder in folders.values():
-                    folder.start()
-                supervisor.run()
+            for folder in folders.values():
+                folder.start()
+            supervisor.run()
         finally:
             self._pool.close()
             for folder in folders.values():

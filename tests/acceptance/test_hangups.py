@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import pty
 import signal
 import subprocess
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.small_model
 
 PICTURES = 8
+_LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 STORM_S = 0.25
 
 
@@ -115,6 +119,69 @@ def test_a_hangup_in_the_first_moments_does_not_kill(bench: Bench, start: Callab
     bench.drop("a.jpg")
     bench.wait_for(lambda: "a.png.json" in bench.results(), "the picture")
     assert daemon.end() == 0
+
+
+@pytest.mark.new_interpreters
+@pytest.mark.parametrize("configured", ["a folder", "nothing"])
+def test_a_terminal_that_is_closed_during_the_start_ends_it(bench: Bench, configured: str) -> None:
+    """Before, there was no terminal any more when it asked for one, so it took the hang-up for a reload and ran on, unseen."""
+    arguments = ["--config", str(configuration(bench))] if configured == "a folder" else []
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(bench.root)
+        command = bench.command("run", *arguments)
+        os.execvpe(command[0], command, bench.environment)  # noqa: S606 -- the test's own
+    try:
+        bench.wait_for(lambda: is_blocked(f"/proc/{process}/status"), "the program to begin")
+    finally:
+        os.close(terminal)
+    ended = False
+    try:
+        bench.wait_for(lambda: os.waitid(os.P_PID, process, _LOOK) is not None, "its end")
+        ended = True
+    finally:
+        if not ended:
+            os.kill(process, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert code in {0, 1}  # 1: it could not write to the terminal any more
+
+
+@pytest.mark.new_interpreters
+def test_ctrl_c_while_the_program_is_being_loaded_ends_it_without_a_traceback(bench: Bench) -> None:
+    """From its first line on; before, Python told where in an import it was."""
+    log = bench.root / "log"
+    for _ in range(5):
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                bench.command("run", "--config", configuration(bench)),
+                env=bench.environment,
+                stdout=file,
+                stderr=file,
+            )
+        status = f"/proc/{process.pid}/status"
+        bench.wait_for(partial(is_blocked, status), "the program to begin")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) in (0, 1, 130, -signal.SIGINT)
+        assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_a_cut_that_is_interrupted_while_it_starts_leaves_nothing_behind(bench: Bench) -> None:
+    """Before, what was staged was removed only once its folders had been started."""
+    bench.drop("a.jpg")
+    staging = bench.output / ".cutoutd-staging"
+    for _ in range(3):
+        process = subprocess.Popen(
+            bench.command("cut", str(bench.input / "a.jpg"), "-o", str(bench.output)),
+            env=bench.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        bench.wait_for(staging.exists, "the place for results")
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+        assert "Traceback" not in said
+        assert not staging.exists()
 
 
 def is_blocked(status: str) -> bool:

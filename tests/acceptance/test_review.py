@@ -178,7 +178,7 @@ def test_a_picture_that_waits_for_no_decision_is_reported_as_such(bench: Bench) 
     assert "is done" in done.stderr
     undone = bench.call("review", "undo", "1", *bench.pair())
     assert undone.returncode == 2
-    assert "nobody has decided about it" in undone.stderr
+    assert "the journal knows no decision about it" in undone.stderr
     assert "a.png" in bench.results()
     assert "Nothing waits" in bench.call("review", "accept", "--all", *bench.pair()).stdout
 

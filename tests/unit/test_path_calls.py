@@ -130,7 +130,6 @@ ALLOWED: Final = {
     "folder/arrivals.py:_hold_up:Path.stat": ROOT,
     "folder/arrivals.py:_look_at:Path.touch": "no path: a tracker's",
     "daemon/assembly.py:check_backgrounds:Path.is_file": "a picture that the configuration names",
-    "daemon/assembly.py:has_terminal:os.open": SYSTEM,
     "offload/webhook_handover.py:expects_more:os.path.lexists": PRIVATE,
     "folder/health.py:_missing_background:os.stat": "a picture that the configuration names",
     "folder/health.py:_check_room:shutil.disk_usage": ROOT,

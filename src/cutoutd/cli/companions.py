@@ -19,6 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.errors import CutoutdError
 from cutoutd.faults.backoff import pause_s
 from cutoutd.process.companion_exit import NOT_NEEDED
 from cutoutd.process.excerpt import Bounds, Excerpt
@@ -91,7 +92,10 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     asked = StopFlag()
     signal.signal(signal.SIGTERM, lambda _, __: asked.set())
-    die_with_parent(parent)
+    try:
+        die_with_parent(parent)
+    except CutoutdError:
+        return NOT_NEEDED  # it has ended meanwhile
     hide_memory()
     key = sys.stdin.buffer.read()
     limits.keep_terminal_for_writing()

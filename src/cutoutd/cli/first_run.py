@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.cli import browser
 from cutoutd.cli.instance import as_options, last_pair
 from cutoutd.cli.printing import printable, wrapped
-from cutoutd.daemon.assembly import handling_signals, has_terminal
+from cutoutd.daemon.assembly import handling_signals
 from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.page import announcement
+from cutoutd.process.controlling_terminal import started_at_terminal
 from cutoutd.process.stop_flag import StopFlag
 from cutoutd.settings import loader
 
@@ -51,7 +52,7 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     manager.ready()
     manager.status(_WAITS)
     # SIGHUP from a closed terminal ends us; elsewhere it asks for a reload, and there is nothing to reload yet.
-    with handling_signals(ending.set, None if has_terminal() else _nothing):
+    with handling_signals(ending.set, None if started_at_terminal() else _nothing):
         opening = _PageOpener(state_dir)
         last_error = ""
         while not ending.wait(_LOOK_S):

@@ -198,7 +198,7 @@ def _put_back(picture: list[str], chosen: Settings, verbs_for: Callable[[Store, 
             name = f"job {job.id} ({job.folder}/{printable(job.path)})"
             is_published = job.state in RELEASED
             raise UsageError(
-                f"{name} is {'published' if is_published else job.state}, and nobody has decided about it",
+                f"{name} is {'published' if is_published else job.state}, and the journal knows no decision about it",
                 advice="`cutoutd review hold` takes it out of the output and into review." * is_published,
             )
         asked += [(verb, job) for verb in verbs]

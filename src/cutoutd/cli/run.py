@@ -34,6 +34,7 @@ from cutoutd.cli.terminal import ignoring_broken_pipe, in_the_foreground
 from cutoutd.clock import Clock, RunningClock
 from cutoutd.daemon.companion_watch import CompanionWatch
 from cutoutd.errors import AlreadyRunningError, UsageError
+from cutoutd.process.controlling_terminal import started_at_terminal
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings import loader, places
 from cutoutd.settings.types import Route
@@ -209,7 +210,6 @@ def _run_daemon(
     """
     # Imported here: only this command needs them, and they take 0.1 s.
     from cutoutd.daemon import daemon  # noqa: PLC0415
-    from cutoutd.daemon.assembly import has_terminal  # noqa: PLC0415
 
     service = chosen.service
     told = from_make or (not once and sys.stdout.isatty())
@@ -228,7 +228,7 @@ def _run_daemon(
                 shows_queue=sys.stdout.isatty(),
                 manager=ServiceManager.from_environment(os.environ),
                 read_again=None if once else read_again,
-                hangup_reloads=not (once or has_terminal()),
+                hangup_reloads=not (once or started_at_terminal()),
                 uploads=uploads,
                 cluster=clusters,
                 companions=watch,

@@ -167,21 +167,6 @@ def handling_signals(stop: Callable[[], None], reload: Callable[[], object] | No
             signal.signal(number, handler)
 
 
-def has_terminal() -> bool:
-    """Whether this process has a controlling terminal, whose closing would send it SIGHUP.
-
-    Only then does SIGHUP mean "end": the kernel sends it to no other process. Variables such as NOTIFY_SOCKET or INVOCATION_ID
-    are less reliable, since a terminal that is itself a service passes them on to its shells; and standard input may be a file
-    in either case.
-    """
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    os.close(terminal)
-    return True
-
-
 def permissions_of(folder: Folder) -> Permissions:
     """Return the mode and group of a folder's results.
 

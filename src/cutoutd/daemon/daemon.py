@@ -62,7 +62,7 @@ JOIN_S: Final = 10.0
 """How long the end waits for a folder that responds, so that nothing stays staged; a busy disk may need seconds."""
 
 HANGING_JOIN_S: Final = 2.0
-"""How long the end waits for a folder that does not respond."""
+"""How long the end waits for a folder that does not respond, or that had the time for pictures in work already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -364,8 +364,9 @@ class Daemon:
         for folder in self._folders.all_folders:
             folder.stop()
         started_s = self._clock.monotonic_s()
+        is_overdue = self._supervisor is not None and self._supervisor.is_overdue
         for folder in self._folders.all_folders:
-            end_s = started_s + (JOIN_S if folder.is_there else HANGING_JOIN_S)
+            end_s = started_s + (JOIN_S if folder.is_there and not is_overdue else HANGING_JOIN_S)
             folder.join(max(0.0, end_s - self._clock.monotonic_s()))
 
     def _outcome(self, tally: Tally) -> Outcome:

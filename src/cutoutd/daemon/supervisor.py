@@ -146,6 +146,11 @@ class Supervisor:
         self._is_stopping = True  # the clock is not read here: what is interrupted may hold its lock
         self._pool.wake()
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the time for pictures in work was over before they were."""
+        return self._stop_at_s is not None and self._clock.monotonic_s() >= self._stop_at_s
+
     def look_at_commands(self) -> None:
         """Carry out commands now instead of at the next tick; safe from any thread."""
         self._is_asked = True

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cutoutd.clock import Countdown
 from cutoutd.errors import FailureCode
 from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
@@ -196,13 +197,14 @@ class HotFolder:
         self.opener.thread.join(LAST_LOOK_S)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for all threads, but not for long: one that hangs on a share is abandoned."""
-        self._monitor.thread.join(timeout_s)
-        self.opener.thread.join(timeout_s)
-        ended = self.delivery.join(timeout_s)
+        """Wait for all threads, in all so many seconds: one that hangs on a share is abandoned."""
+        rest = Countdown(timeout_s, step_s=timeout_s)
+        self._monitor.thread.join(max(0.0, rest.left_s()))
+        self.opener.thread.join(max(0.0, rest.left_s()))
+        ended = self.delivery.join(max(0.0, rest.left_s()))
         if self._heartbeat is not None:
             self._heartbeat.stop(release=ended)
-            self._heartbeat.thread.join(timeout_s if ended else 0.0)
+            self._heartbeat.thread.join(max(0.0, rest.left_s()) if ended else 0.0)
 
     def is_released(self) -> bool:
         """Whether all its threads have ended and its lease is released, which comes last."""
