@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -98,8 +99,12 @@ def fill(disk: Path, *, leave: int = 0) -> None:
     free = os.statvfs(disk)
     blocks = free.f_bavail * free.f_bsize // BLOCK - leave // BLOCK
     with (disk / FILLER).open("ab", buffering=0) as filler:
-        for _ in range(max(0, blocks)):
-            filler.write(b"\1" * BLOCK)
+        try:
+            for _ in range(max(0, blocks)):
+                filler.write(b"\1" * BLOCK)
+        except OSError as error:
+            if error.errno != ENOSPC:  # it is full already: the daemon has written meanwhile
+                raise
 
 
 def empty(disk: Path) -> None:
