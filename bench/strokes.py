@@ -239,6 +239,18 @@ def report(pictures: list[Sample]) -> None:
     wrong = [one for one in pictures if one.iou < RIGHT_IOU]
     right = [one for one in pictures if one.iou >= RIGHT_IOU]
     print(f"{len(pictures)} pictures, {len(wrong)} wrong")
+    if wrong:
+        _print_wrong(wrong)
+    for name, draw in (("line", line), ("click", click)):
+        drops = [(one, after(one, draw, 1)[0][0]) for one in right]
+        fallen = [f"{one.name} {one.iou:.3f} to {now:.3f}" for one, now in drops if now < RIGHT_IOU]
+        worse = sum(now < one.iou - 0.002 for one, now in drops)
+        print(
+            f"right pictures, one {name}: {len(right)}; {worse} are worse, {len(fallen)} fell below .9 {', '.join(fallen)}"
+        )
+
+
+def _print_wrong(wrong: list[Sample]) -> None:
     print("method           right after 1   2   3   4   mean IoU before   1    2    3    4   slowest s")
     for name, draw, suggestion in (
         ("line", line, 0),
@@ -250,13 +262,6 @@ def report(pictures: list[Sample]) -> None:
         slowest = max((seconds for _, seconds in results), default=0.0)
         _print_row(name, [seen for seen, _ in results], wrong, slowest)
     _print_row("bound", [bound(one, STROKES) for one in wrong], wrong, 0.0)
-    for name, draw in (("line", line), ("click", click)):
-        drops = [(one, after(one, draw, 1)[0][0]) for one in right]
-        fallen = [f"{one.name} {one.iou:.3f} to {now:.3f}" for one, now in drops if now < RIGHT_IOU]
-        worse = sum(now < one.iou - 0.002 for one, now in drops)
-        print(
-            f"right pictures, one {name}: {len(right)}; {worse} are worse, {len(fallen)} fell below .9 {', '.join(fallen)}"
-        )
 
 
 def _print_row(name: str, seen: list[list[float]], wrong: list[Sample], slowest: float) -> None:
