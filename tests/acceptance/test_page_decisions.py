@@ -11,7 +11,8 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.jobs import JobState
-from cutoutd.journal.batches import Batches, BatchItem, Decision
+from cutoutd.journal.batches import Batches
+from cutoutd.journal.decisions import BatchItem, Decision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store

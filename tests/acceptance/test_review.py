@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from cutoutd.clock import Clock
-from cutoutd.journal.batches import Batches, BatchItem, Decision
+from cutoutd.journal.batches import Batches
+from cutoutd.journal.decisions import BatchItem, Decision
 from cutoutd.journal.store import FILE_NAME, Store
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from cutoutd.daemon.folder_set import FolderSet
 from cutoutd.errors import JournalError
 from cutoutd.job_detail import JobResult
 from cutoutd.jobs import Job, JobState, Published, Version
-from cutoutd.journal.batches import Batches, BatchItem, Decision
+from cutoutd.journal.batches import Batches
 from cutoutd.journal.commands import ReviewDecision
+from cutoutd.journal.decisions import BatchItem, Decision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.webserver.backend.method import RefusedError

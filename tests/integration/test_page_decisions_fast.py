@@ -8,8 +8,9 @@ import pytest
 
 from cutoutd.errors import FailureCode, JournalError
 from cutoutd.jobs import Failure, JobState, Published, Wanted
-from cutoutd.journal.batches import Batches, BatchItem, Decision
+from cutoutd.journal.batches import Batches
 from cutoutd.journal.commands import Commands, ReviewDecision
+from cutoutd.journal.decisions import BatchItem, Decision
 from tests.integration.test_page_decisions import (
     codes,
     daemon,

@@ -20,8 +20,9 @@ from cutoutd.errors import UsageError
 from cutoutd.folder.status import FolderState
 from cutoutd.job_detail import JobResult, is_rejected
 from cutoutd.jobs import HAS_RESULT, RELEASED, JobState
-from cutoutd.journal.batches import Batches, Decision
+from cutoutd.journal.batches import Batches
 from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.decisions import Decision
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
 from cutoutd.journal.state import running

@@ -50,7 +50,6 @@ TICK_S: Final = 0.5
 DRAIN_S: Final = 25.0
 """How long a stop waits for pictures in work; service managers kill a process after 30 to 90 s."""
 
-
 MAX_POLL_FAILURES: Final = 9
 """If polling the pool fails more often in a row, the daemon ends, since it has no workers any more."""
 
@@ -136,9 +135,9 @@ class Supervisor:
         self._stop_at_s: float | None = None
         self._unhandled: deque[PoolEvent] = deque()
         self._poll_failures = 0
-        self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self._refused = ""
         self._next_tick_s = 0.0
+        self._next_collection_s = clock.monotonic_s() + COLLECT_EVERY_S
         self.tally = Tally()
 
     def stop(self) -> None:
@@ -354,13 +353,12 @@ class Supervisor:
         self._folders.reconcile({held.folder for held in self._unfinished})
 
     def _watch_over_folders(self, now_s: float) -> None:
-        distrusts = self._folders.watch_over(
+        if self._folders.watch_over(
             now_s,
             in_hand={number: held.folder for number, held in self._dispatcher.in_hand.items()},
             blocked_on_io=set(self._pool.blocked_on_io),
             left_behind=set(self._pool.left_behind),
-        )
-        if distrusts:
+        ):
             self._pool.recycle()
 
     def _handle_event(self, event: PoolEvent) -> None:

@@ -7,16 +7,22 @@ was made about an older state is reported as a conflict. This module must not ch
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import FailureCode, UsageError
 from cutoutd.jobs import ACTIVE, RELEASED, JobState, Wanted
 from cutoutd.journal.commands import Verb
+from cutoutd.journal.decisions import (
+    BatchItem,
+    Conflict,
+    ConflictCode,
+    Decided,
+    Decision,
+    PastDecision,
+    UnknownBatchError,
+)
 from cutoutd.journal.listing import Mark
 from cutoutd.journal.queue import WITH_MODEL
-from cutoutd.journal.requests import Requests
+from cutoutd.journal.requests import AnsweredRequests
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -35,107 +41,6 @@ _REPUBLISHING: Final = frozenset({Verb.REPUBLISH, Verb.REPUBLISH_DOUBTFUL})
 
 _IN_FORCE: Final = RELEASED | {JobState.PUBLISHING}
 """States of a job whose acceptance is carried out, or about to be."""
-
-
-class Decision(StrEnum):
-    """What a person can decide about a picture."""
-
-    ACCEPT = "accept"  # the cutout is right: it is published, or no longer doubtful
-    REJECT = "reject"  # the cutout is wrong: it is removed, and the picture counts as failed
-    UNDECIDED = "undecided"  # the decision is undone: the picture is held back or published, as it was before
-
-
-class ConflictCode(StrEnum):
-    """Why a decision about one picture is refused."""
-
-    GONE = "gone"
-    NEWER = "newer"
-    CHANGED = "changed"
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    BUSY = "busy"
-    DECIDED_AGAIN = "decided_again"
-    NO_CUTOUT = "no_cutout"
-
-
-_TEXTS: Final = {
-    ConflictCode.GONE: "The picture is not there any more.",
-    ConflictCode.NEWER: "The picture was replaced by a newer version, which is shown on its own.",
-    ConflictCode.CHANGED: "The cutout was replaced by another one since it was shown here. Look at it again.",
-    ConflictCode.ACCEPTED: "Somebody has accepted it meanwhile.",
-    ConflictCode.REJECTED: "Somebody has rejected it meanwhile.",
-    ConflictCode.BUSY: "The picture is being cut just now. Decide when it is done.",
-    ConflictCode.DECIDED_AGAIN: "It was decided about again afterwards, and stays as it is.",
-    ConflictCode.NO_CUTOUT: "There is no cutout of it that waits for a decision.",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BatchItem:
-    """One picture that a decision is about.
-
-    Attributes:
-        job: id of the job.
-        seen: SHA-256 of the first result that was shown, hex.
-        over: the decision that was shown and that this one replaces; empty: none.
-    """
-
-    job: int
-    seen: str
-    over: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conflict:
-    """A picture for which a decision was refused, and why."""
-
-    job: int
-    code: ConflictCode
-
-    @property
-    def text(self) -> str:
-        """The reason, as a sentence for the person."""
-        return _TEXTS[self.code]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decided:
-    """The outcome of a batch of decisions.
-
-    Attributes:
-        batch: number of the batch, by which it can be undone.
-        done: number of pictures for which the decision was written.
-        conflicts: pictures for which it was refused.
-    """
-
-    batch: int
-    done: int
-    conflicts: tuple[Conflict, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PastDecision:
-    """A decision that was made about a picture.
-
-    Attributes:
-        batch: number of its batch.
-        verb: the decision.
-        at_us: when it was made, UTC microseconds.
-        is_undone: whether it was undone.
-    """
-
-    batch: int
-    verb: str
-    at_us: int
-    is_undone: bool
-
-
-class UnknownBatchError(UsageError):
-    """There is no batch of this number that can be undone."""
-
-    code = FailureCode.USAGE
-    title = "Nothing can be taken back"
-    advice = "It was taken back already, or is too long ago."
 
 
 _Asked = tuple[str, int, str | None]
@@ -260,7 +165,7 @@ class Batches:
         ]
 
     def _first_answer(self, request: str) -> Decided | None:
-        answer = Requests(self._store).answer(request)
+        answer = AnsweredRequests(self._store).answer(request)
         if answer is None:
             return None
         conflicts = tuple(Conflict(job=job, code=ConflictCode(code)) for job, code in answer["conflicts"])
@@ -269,7 +174,7 @@ class Batches:
     def _answered(self, request: str, decided: Decided, clock: Clock) -> Decided:
         conflicts = [(one.job, one.code) for one in decided.conflicts]
         answer = {"batch": decided.batch, "done": decided.done, "conflicts": conflicts}
-        Requests(self._store).keep(request, answer, clock.now_us())
+        AnsweredRequests(self._store).keep(request, answer, clock.now_us())
         return decided
 
     def _find(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:

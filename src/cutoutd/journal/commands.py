@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
 from cutoutd.journal.queue import job_from_row
-from cutoutd.journal.requests import Requests
+from cutoutd.journal.requests import AnsweredRequests
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Commands:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._requests = Requests(store)
+        self._requests = AnsweredRequests(store)
 
     def post(self, verb: Verb, argument: str = "", request: str = "") -> int:
         """Post a command; returns its id.

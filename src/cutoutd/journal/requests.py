@@ -18,7 +18,7 @@ KEPT_US: Final = 7 * 86_400_000_000
 """How long answers are kept: a laptop may sleep with a request that had none."""
 
 
-class Requests:
+class AnsweredRequests:
     """The answered requests in a journal."""
 
     def __init__(self, store: Store) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.journal.batches import Batches, BatchItem, Decision, UnknownBatchError
+from cutoutd.journal.batches import Batches
 from cutoutd.journal.commands import Commands, Verb
+from cutoutd.journal.decisions import BatchItem, Decision, UnknownBatchError
 from cutoutd.page.backend import requests
 from cutoutd.page.backend.jobs import MOST_NUMBERS
 from cutoutd.webserver.backend.journal import required
@@ -19,7 +20,7 @@ from cutoutd.webserver.backend.parameters import text, truth, whole, whole_numbe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.journal.batches import Decided
+    from cutoutd.journal.decisions import Decided
     from cutoutd.page.backend.method import Backend, Method
     from cutoutd.webserver.backend.method import Parameters
 
