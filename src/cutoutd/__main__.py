@@ -21,9 +21,9 @@ def main() -> None:
     quiet = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if quiet:  # Ctrl-C while the command line is being loaded ends the process without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.argv[1:2] == [_RUN]:
-        started_at_terminal()
-        # It is blocked until the daemon's own handler is set, which reloads or ends in order; the default would kill.
+    if sys.argv[1:2] == [_RUN] and not started_at_terminal():
+        # It is blocked until the daemon's own handler is set, which reloads; the default would kill, as the end of a terminal
+        # is to.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Pydantic would read what every installed package says of itself, and load what any of them has for it.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"

@@ -8,7 +8,7 @@ import pytest
 
 from cutoutd.engine.matting.correct import SIDE, StrokeFollower, correct, framed
 from cutoutd.engine.matting.features import GRID, Features
-from cutoutd.engine.matting.stroke_masks import mask, paint
+from cutoutd.engine.matting.stroke_masks import mask, paint, remoteness
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.strokes import Stroke, StrokeKind
 
@@ -225,3 +225,16 @@ def test_where_the_matte_was_unsure_a_stroke_leaves_what_it_was_sure_of() -> Non
     corrected = correct(rgb, matte, [stroke], _features(rgb)).matte
     assert corrected[45:75, 35:65].min() > 0.5
     assert corrected[50:70, 80:86].max() < 0.5
+
+
+@pytest.mark.parametrize("shape", [(480, 480), (360, 480), (320, 480), (270, 480), (160, 480), (480, 160)])
+def test_the_brush_that_the_page_begins_with_is_no_fine_one(shape: tuple[int, int]) -> None:
+    """Whatever the form of the picture: `firstRadius` of strokes.js. Before, a wide picture's reached less."""
+    height, width = shape
+    points = ((width * 0.2, height * 0.5), (width * 0.8, height * 0.5))
+    usual = Stroke(kind=StrokeKind.KEEP, points=points, radius=min(shape) / 60)
+    larger = Stroke(kind=StrokeKind.KEEP, points=points, radius=min(shape) / 30)
+    far = [float(remoteness(one, shape, shape).max()) for one in (usual, larger)]
+    covered = [2 * one.radius * width * 0.6 + np.pi * one.radius**2 for one in (usual, larger)]
+    # Only the pixels that they cover tell them apart, and not their radius.
+    assert far[0] / far[1] == pytest.approx(covered[1] / covered[0], rel=0.2)

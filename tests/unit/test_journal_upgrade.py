@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.jobs import JobState
+from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, SCHEMA_VERSION, JournalOlderError, Store
@@ -92,3 +93,27 @@ def test_a_command_leaves_the_upgrade_to_the_daemon(earlier: Path) -> None:
     """The error must not look like damage."""
     with pytest.raises(JournalOlderError, match="Start the daemon"):
         Store(earlier)
+
+
+def test_no_command_gets_the_number_of_an_earlier_one(tmp_path: Path, clock: FakeClock) -> None:
+    """Also not after an upgrade. Before, whoever asked again what became of a command was told of another one."""
+    journal = Journal(tmp_path, session="r", clock=clock)
+    try:
+        first = journal.commands.post(Verb.RETRY, "1", "a request")
+        journal.commands.done(journal.commands.pending()[0])
+        second = journal.commands.post(Verb.RETRY, "2")
+        journal.commands.refuse(journal.commands.pending()[0], "no such job")
+        assert journal.commands.post(Verb.RETRY, "1", "a request") == first
+        assert journal.commands.answer(first) == ""
+        last = journal.commands.post(Verb.RETRY, "3")
+        for command in journal.commands.pending():
+            journal.commands.done(command)
+    finally:
+        journal.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+    journal = Journal(tmp_path, session="s", clock=clock)
+    try:
+        assert first < second < last < journal.commands.post(Verb.RETRY, "4")
+    finally:
+        journal.close()

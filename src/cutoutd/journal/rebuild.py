@@ -188,6 +188,7 @@ def _copy_rows(earlier: Path, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for (copy,) in connection.execute(SQL.copies_of_tables).fetchall():
             connection.execute(copy)
+        connection.execute(SQL.keep_later_counters)
         connection.execute(SQL.fill_looks)
         connection.execute("COMMIT")
     except BaseException:

@@ -132,7 +132,7 @@ CREATE TABLE correction (
 
 -- Commands to the daemon, running or not: it reads them when the file's data_version changes.
 CREATE TABLE command (
-    id        INTEGER PRIMARY KEY,
+    id        INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of an earlier one, whose outcome somebody may still ask for
     verb      TEXT    NOT NULL,
     argument  TEXT    NOT NULL DEFAULT '',
     posted_us INTEGER NOT NULL,

@@ -19,6 +19,12 @@ SELECT 'INSERT OR REPLACE INTO main."' || table_now || '" (' || group_concat('"'
   || ') SELECT ' || group_concat('"' || before || '"', ', ') || ' FROM earlier."' || table_before || '"'
 FROM both_columns GROUP BY table_now, table_before
 
+-- Of two counters of a table, copied and new, the one that is further on stays.
+-- name: keep_later_counters
+DELETE FROM main.sqlite_sequence AS one WHERE EXISTS (
+  SELECT 1 FROM main.sqlite_sequence AS other WHERE other.name = one.name
+  AND (other.seq > one.seq OR (other.seq = one.seq AND other.rowid < one.rowid)))
+
 -- Before version 3, size and time of a published version were not stored; the newest row of its source has them.
 -- name: fill_looks
 UPDATE published SET (size, mtime_ns) = (

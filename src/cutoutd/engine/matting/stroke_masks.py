@@ -24,8 +24,8 @@ _FRACTION_BITS: Final = 4
 
 _COARSER: Final = 4
 
-_USUAL_BRUSH: Final = 1 / 80
-"""Radius, as a share of the longer side, of about the brush that an editor begins with."""
+_USUAL_BRUSH: Final = (1 / 80, 1 / 60)
+"""Radius, as a share of the longer and of the shorter side, of which the smaller one is that of about the brush that an editor begins with."""
 
 _FINEST_PX: Final = 0.1
 
@@ -80,7 +80,8 @@ def remoteness(stroke: Stroke, shape: tuple[int, int], picture: tuple[int, int])
     length = float(np.hypot(*np.diff(points, axis=0).T).sum())
     radius = max(_FINEST_PX, stroke.radius * (across * down) ** 0.5)
     covered = 2 * radius * length + np.pi * radius**2
-    fineness = max(0.0, radius**-2 - (_USUAL_BRUSH * max(shape)) ** -2)
+    usual = min(_USUAL_BRUSH[0] * max(shape), _USUAL_BRUSH[1] * min(shape))
+    fineness = max(0.0, radius**-2 - usual**-2)
     apart = np.asarray(cv2.distanceTransform(canvas, cv2.DIST_L2, 3), np.float32)
     apart *= np.float32(_COARSER * (fineness + _SMALLNESS / covered**2) ** 0.5)
     return np.asarray(cv2.resize(apart, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

@@ -89,7 +89,7 @@ class Detection:
 def find_subject(
     rgb: NDArray[np.uint8], predict: Predict, sides: Sequence[int] = (0,), check_side: int = 0
 ) -> Detection:
-    """Find the subject, by one inference if that leaves no doubt, and by three at most, a closer one and the check not counted.
+    """Find the subject, by one inference if that leaves no doubt, and by five at most, the closer ones and the check included.
 
     Args:
         rgb: uint8 (H, W, 3).
