@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import json
 import sqlite3
 import threading
 import time
 import weakref
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from cutoutd.failure import failure_of
 from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
 from cutoutd.folder.status import FolderState, FolderStatus
 from cutoutd.job_options import JobOptions
-from cutoutd.jobs import Exported, Failure, JobState, NeedsRoom, SourceFacts, Unchanged
+from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Quality, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import Queue
@@ -309,6 +311,30 @@ def test_a_source_that_was_missing_before_its_folder_was_away_is_checked_again(
     supervisor_run.workers.answer = answer
     supervisor_run.supervisor.run()
     assert supervisor_run.job(job).state is JobState.DONE
+
+
+def test_a_sidecar_that_another_machine_kept_from_being_told_is_told_once_the_folder_is_back(
+    supervisor_run: SupervisorRun,
+) -> None:
+    """That a person accepted the cutout; before, only a restart told it."""
+    (job,) = supervisor_run.accept("a.jpg")
+    unsure = Quality(score=0.5, reasons=("a part may be missing",))
+
+    def cut(task: Task) -> Report:
+        done = supervisor_run.cut(task)
+        assert isinstance(done, Cut)
+        return replace(done, quality=unsure)
+
+    supervisor_run.workers.answer = cut
+    supervisor_run.supervisor.run()
+    sidecar = supervisor_run.folder.output / "a.png.json"
+    assert json.loads(sidecar.read_bytes())["quality"]["doubtful"]
+    decisions = supervisor_run.journal.review_decisions
+    assert decisions.confirm(job)
+    supervisor_run.monitor.now(recoveries=1)
+    supervisor_run.supervise(once=True).run()
+    assert not json.loads(sidecar.read_bytes())["quality"]["doubtful"]
+    assert decisions.sidecars_behind(NAME) == []
 
 
 def test_a_worker_may_die_over_a_picture_once(supervisor_run: SupervisorRun) -> None:

@@ -259,8 +259,11 @@ class FolderSet:
             folder.watch_over(now_s, blocked_on_io=blocked_on_io & own, left_behind=left_behind)
             distrusts = folder.delivery.distrusts_workers() or distrusts
             if folder.has_recovered():
-                self._journal.queue.queue_delayed(folder.folder.name)
+                name = folder.folder.name
+                self._journal.queue.queue_delayed(name)
                 folder.delivery.retry_now()
+                for job in self._journal.review_decisions.sidecars_behind(name):
+                    folder.delivery.tell_sidecar(job)  # another machine had the folder
         return distrusts
 
     def _take_up(self, folder: HotFolder) -> None:
