@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import signal
 import sqlite3
@@ -490,6 +491,53 @@ def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_or
         bench.wait_for(
             lambda: review_setup.is_now("ball-3.jpg", "review") and is_settled(bench), "the first version"
         )
+
+
+def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: ReviewSetup) -> None:
+    """It is no part of what is being saved: it stays unsaved, also over a reload, until it is saved itself."""
+    with review_setup.visit("review?q=ball-3") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        box = page.locator(".viewer").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.keyboard.press("p")
+        page.mouse.click(x - 60, y)
+        expect(note).to_contain_text("how it will be")
+        saved: list[int] = []
+        page.on(
+            "request",
+            lambda one: (
+                saved.append(len(json.loads(one.post_data or "")["strokes"]))
+                if one.url.endswith("fix_save")
+                else None
+            ),
+        )
+        held: list[Route] = []
+
+        def hold_up(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/api/fix_save", hold_up, times=1)
+        page.mouse.move(x + 60, y)
+        page.mouse.down()
+        page.mouse.move(x + 60, y + 20)
+        page.keyboard.press("Control+Enter")
+        while not held:
+            page.wait_for_timeout(20)
+        page.mouse.up()
+        held[0].continue_()
+        expect(page.locator('[data-state="drawing"]')).to_be_visible()
+        expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
+        page.reload()
+        expect(page.locator('[data-state="drawing"]')).to_be_visible()
+        expect(note).to_contain_text("how it will be")
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("Published as a new version")
+        assert saved[1] == saved[0] + 1
 
 
 def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:

@@ -82,3 +82,14 @@ test("more than 500 strokes or 20,000 points are not admitted", () => {
 test("a stroke that leaves the picture ends at its border", () => {
   assert.deepEqual(strokes.within([-5, 900], { width: 640, height: 480 }), [0, 480]);
 });
+
+test("what is drawn while other strokes are saved is not saved with them", () => {
+  const history = new strokes.History();
+  history.add(stroke(1));
+  const sent = history.strokes;
+  history.add(stroke(2));
+  history.markSaved(sent);
+  assert.equal(history.changed, true);
+  history.undo();
+  assert.equal(history.changed, false);
+});

@@ -121,8 +121,9 @@ export class History {
     return true;
   }
 
-  markSaved() {
-    this.saved = this.strokes;
+  /** `strokes` were saved; what was drawn since they were sent is not. */
+  markSaved(strokes = this.strokes) {
+    this.saved = strokes;
   }
 
   #become(strokes) {

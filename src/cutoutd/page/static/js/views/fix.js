@@ -43,6 +43,7 @@ class Fix {
     this.history = new History();
     this.draft = new Draft(sessionStorage, number);
     this.suggestion = 0;
+    this.sent = []; // the strokes that were saved last, or are being saved
     this.unanswered = null; // the name of a saving that had no answer: it may have arrived
     this.heard = null; // news of the picture that came while a request of ours had no answer
     this.isAsking = false;
@@ -180,6 +181,7 @@ class Fix {
       toast(t("fix.full"), { kind: "bad" });
       return;
     }
+    this.#draws(); // it may have begun before the others were saved
     this.history.add(stroke);
     this.suggestion = 0;
     this.tools.after();
@@ -265,6 +267,7 @@ class Fix {
     if (this.state !== "drawing") return;
     if (!this.history.changed) return announce(t("fix.nothingToSave"));
     const { strokes } = this.history;
+    this.sent = strokes;
     const again = this.unanswered !== null;
     const request = this.unanswered ?? newRequest();
     this.undoing = "";
@@ -278,15 +281,16 @@ class Fix {
       if (again) await this.#renew(); // it may be published already
       if (this.signal.aborted || this.state !== "saving") return;
       if (overview()?.running === false) {
-        this.draft.drop();
-        this.history.markSaved();
+        this.#markSaved();
         toast(t("fix.later"));
-        this.#toReview();
+        if (!this.history.changed) return this.#toReview();
+        this.state = "drawing";
+        this.#draw();
       } else this.panel.say(t("fix.cutting"));
     } catch (error) {
       if (this.state !== "saving") return; // published although the answer was lost
       this.state = "drawing";
-      this.unanswered = hadNoAnswer(error) ? request : null;
+      this.unanswered = hadNoAnswer(error) && this.history.strokes === strokes ? request : null; // other strokes are another saving
       this.#trouble(error);
       this.#draw();
       await this.#hear();
@@ -340,21 +344,32 @@ class Fix {
     const undone = this.undoing !== "";
     this.undoing = "";
     this.job = { ...this.job, ...job };
-    this.state = "saved";
-    this.draft.drop();
-    if (undone) this.history = History.before(this.earlier, this.history.strokes);
-    else this.history.markSaved();
+    if (undone) {
+      this.history = History.before(this.earlier, this.history.strokes);
+      this.sent = this.history.strokes;
+    }
+    this.#markSaved();
+    this.state = this.history.changed ? "drawing" : "saved";
+    this.#draw();
     const entry = await this.looks.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
-    this.viewer.composes = false;
+    this.viewer.composes = this.state === "drawing"; // on with what was drawn meanwhile
     this.viewer.show(entry, { stay: true });
     this.tools.after();
+    if (this.state !== "saved") return;
     await this.#whenShown();
     if (this.state !== "saved") return;
     this.brush.setShown(false);
     this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
     announce(t(undone ? "fix.former" : "fix.published"));
     this.#draw();
+  }
+
+  // What was sent is saved; a stroke that ended since stays in the draft.
+  #markSaved() {
+    this.history.markSaved(this.sent);
+    if (this.history.changed) this.draft.keep(this.job.seen, this.history.strokes);
+    else this.draft.drop();
   }
 
   // The preview stays until all tiles of the result are there.
