@@ -232,3 +232,15 @@ test("what has no answer is written down when the tab is left", async () => {
   assert.deepEqual(kept.load().map((one) => one.verb), ["accept", "reject"]);
   assert.equal(kept.load()[0].request, request);
 });
+
+test("what is sent after a leaving that was undone is not sent again at the next reload", async () => {
+  const storage = new Map();
+  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const { write } = backend();
+  const decisions = new Decisions(write, kept);
+  const sending = decisions.decide("accept", items(1));
+  decisions.leave();
+  assert.equal(kept.load().length, 1);
+  await sending;
+  assert.deepEqual(kept.load(), []);
+});

@@ -105,7 +105,9 @@ export class Decisions extends EventTarget {
   /** Writes down what has no answer yet, since the tab may be reloaded or closed. */
   leave() {
     const left = this.#left();
-    if (left.length > 0) this.kept?.save(left);
+    if (left.length === 0) return;
+    this.kept?.save(left);
+    this.#hasKept = true; // the tab may go on all the same
   }
 
   /** Whether a batch is of this tab. */
