@@ -43,18 +43,21 @@ export async function show(place, { query, signal }) {
     signal,
   });
   let total = -1;
+  let newest = "";
   let shownResting = "";
   const load = async ({ quiet = false } = {}) => {
     const [found, later] = await Promise.all([
-      read("jobs", { ...params(), limit: 1 }, { signal }),
+      read("jobs", { ...params(), sort: "newest", limit: 1 }, { signal }),
       read("jobs", { ...params(), state: "resting", sort: "newest", limit: MOST_RESTING }, { signal }),
     ]);
     const nowResting = JSON.stringify([later.total, later.jobs.map(({ job, why }) => [job, why])]);
-    if (quiet && found.total === total && nowResting === shownResting) return;
+    const nowNewest = JSON.stringify(found.jobs.map(({ job, at, why }) => [job, at, why]));
+    const isNew = !quiet || found.total !== total || nowNewest !== newest; // one that failed again leaves the total as it was
+    if (!isNew && nowResting === shownResting) return;
     if (nowResting !== shownResting) drawResting(resting, later, again);
     shownResting = nowResting;
-    const isNew = found.total !== total || !quiet;
     total = found.total;
+    newest = nowNewest;
     const filtered = filter.folder !== "" || filter.q !== "";
     count.textContent = total ? `${t("failures.total", { count: total })}. ${t("failures.intro")}` : "";
     all.hidden = total === 0;
@@ -64,12 +67,14 @@ export async function show(place, { query, signal }) {
     put(none, icon("check"), el("p", { class: "empty-title" }, t(filtered ? "failures.noneFound" : "failures.none")), filtered ? null : el("p", { class: "secondary" }, t("failures.noneHow")));
     if (isNew) list.reload(total);
   };
-  const unanswered = new Map(); // names of requests that may have arrived
+  const unanswered = new Map(); // names of requests that may have arrived, each for a failure as it was shown
   const again = async (job, button) => {
     button.disabled = true;
     try {
-      const request = unanswered.get(job.job) ?? newRequest();
-      unanswered.set(job.job, request);
+      const before = unanswered.get(job.job);
+      const isSame = before?.at === job.at && before?.why === job.why; // else it was cut, and failed again
+      const request = isSame ? before.request : newRequest();
+      unanswered.set(job.job, { request, at: job.at, why: job.why });
       const { done, conflicts } = await write("retry", { jobs: [job.job] }, { request, signal });
       unanswered.delete(job.job);
       if (done) announce(t("failures.asked", { count: done }));
