@@ -418,6 +418,90 @@ def test_a_setting_whose_saving_had_no_answer_is_nobody_elses(
         assert [one for one in page.evaluate("window.toasts") if "elsewhere" in one] == []
 
 
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
+def test_a_setting_that_is_set_back_after_its_saving_had_no_answer_stays_as_it_was(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object], *, arrives: bool
+) -> None:
+    """Where it had arrived, it is set back in the file; where it had not, it is never written."""
+    config = studio.root / "config" / "cutoutd" / "cutoutd.toml"
+    sent: list[object] = []
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        doubtful = page.get_by_label("Doubtful below")
+        former = doubtful.input_value()
+        value = "0.51" if arrives else "0.52"
+        doubtful.fill(value)
+
+        held: list[Route] = []
+
+        def hold_up(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/api/change_settings", hold_up, times=1)
+        page.get_by_role("button", name="Save").click()
+        while not held:
+            page.wait_for_timeout(20)
+        doubtful.fill(former)
+        if arrives:
+            held[0].fetch()
+        held[0].abort()
+        if arrives:
+            expect(page.get_by_text("1 change is not saved")).to_be_visible()
+            expect(page.locator(".toast")).to_contain_text("Saved")
+        else:
+            expect(page.locator(".toast")).to_contain_text("gives no answer")
+            expect(page.locator("#notices")).not_to_contain_text("gives no answer")
+        page.on(
+            "request",
+            lambda one: (
+                sent.append(json.loads(one.post_data or "")["changes"])
+                if one.url.endswith("change_settings")
+                else None
+            ),
+        )
+        page.get_by_label("Leave a new file alone for").fill("0.2" if arrives else "0.3")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".savebar")).to_be_hidden()
+        expect(doubtful).to_have_value(former)
+        assert value not in config.read_text(encoding="utf-8")
+        assert not [one for one in sent if value in str(one)] or arrives
+
+
+def test_a_save_that_was_made_up_for_before_its_turn_says_nothing_more(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """Save is pressed again while the page, which has heard of a change, sends anew what had no answer."""
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        page.get_by_label("Doubtful below").fill("0.61")
+        page.evaluate(NOTE_TOASTS)
+        held: list[Route] = []
+
+        def hold_up(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/api/change_settings", hold_up, times=1)
+        page.route("**/api/change_settings", lose, times=1)
+        page.get_by_role("button", name="Save").click()
+        while not held:
+            page.wait_for_timeout(20)
+        page.get_by_role("button", name="Save").click()
+        held[0].continue_()
+        expect(page.locator(".savebar")).to_be_hidden()
+        page.evaluate(ASK)
+        expect(page.locator(".toast")).to_contain_text("Saved")
+        assert [
+            one for one in page.evaluate("window.toasts") if "Saved" not in one and "no answer" not in one
+        ] == []
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_message_covers_what_saves(
     browser: Browser, kept: tuple[str, str, object], size: tuple[int, int]

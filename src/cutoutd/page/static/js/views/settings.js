@@ -219,7 +219,7 @@ class Form {
     try {
       const said = await this.inTurn(() => this.send());
       if (pressed) this.heading.focus({ preventScroll: true });
-      tellSaved(said);
+      if (said) tellSaved(said); // else it was sent again, and told, before its turn
     } catch (error) {
       this.saver.disabled = false;
       if (error.status === 409) await this.conflict();
@@ -227,9 +227,12 @@ class Form {
     }
   }
 
-  /* A change that had no answer is sent again before what was typed since: cutoutd knows it by what it asks for. */
+  /* A change that had no answer and may have arrived is sent again before what was typed since: cutoutd knows it by what it asks for. One
+   * that did not arrive is not: what the person still wants of it is among the changes. */
   async send() {
-    let said = this.unanswered ? await this.post(this.unanswered) : null;
+    let said = null;
+    if (this.unanswered && (await this.find()).digest === this.unanswered.digest) this.unanswered = null;
+    if (this.unanswered) said = await this.post(this.unanswered);
     if (this.changes.size) said = await this.post({ digest: this.digest, changes: new Map(this.changes) });
     await this.load();
     return said;
@@ -247,8 +250,17 @@ class Form {
     }
     this.unanswered = null;
     this.digest = said.digest;
-    for (const [key, value] of changes) if (this.changes.get(key) === value) this.changes.delete(key); // others were typed meanwhile
+    for (const [key, value] of changes) {
+      if (this.changes.get(key) === value) this.changes.delete(key); // others were typed meanwhile
+      else if (!this.changes.has(key)) this.#setBack(key);
+    }
     return said;
+  }
+
+  /* The person set it back to what was loaded while it was being saved: that is a change of its own now. */
+  #setBack(key) {
+    const field = this.fields.find((one) => one.key === key);
+    if (field) this.changes.set(key, field.value);
   }
 
   async conflict() {
