@@ -70,6 +70,13 @@ def test_a_parameter_that_a_method_does_not_know_is_refused(
     assert (status, answer["error"]["code"]) == (400, code)
 
 
+def test_a_tab_of_the_former_version_can_save_its_strokes(browser: Browser) -> None:
+    """It says with each correction whether it sends it again: that is no reason to refuse it."""
+    given = {"fix": "", "strokes": [], "suggestion": 0, "seen": "", "again": False}
+    _, answer, _ = browser.ask("/api/fix_save", data=given)
+    assert answer["error"]["code"] != "unknown_parameter"
+
+
 @pytest.mark.parametrize("body", ['{"paused": true, "paused": false}', '{"changes": {"a": 1, "a": 2}}'])
 def test_a_key_that_is_there_twice_is_refused(page: Served, browser: Browser, body: str) -> None:
     """At any depth: programs do not agree on which of the two holds."""

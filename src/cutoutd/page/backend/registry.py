@@ -101,7 +101,8 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "add_folder": ("input", "output", "form", "existing", "create", "name", _NAMED),
     "fix_start": ("job", _NAMED),
     "fix_preview": ("fix", "strokes", "suggestion", _NAMED),
-    "fix_save": ("fix", "strokes", "suggestion", "seen", _NAMED),
+    # "again" is ignored: a tab of the version before sends it, and keeps its strokes. It can go after the next release.
+    "fix_save": ("fix", "strokes", "suggestion", "seen", "again", _NAMED),
     "fix_undo": ("job", _NAMED),
     "fix_end": ("fix", _NAMED),
 }
