@@ -493,6 +493,47 @@ def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_or
         )
 
 
+def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:
+    """News of another result come while the saving of strokes has no answer, which refuses it: the strokes are still there."""
+    with review_setup.visit("review?q=ball-3") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        page.locator(".viewer").focus()
+        for key in ("p", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        expect(note).to_contain_text("how it will be")
+        held: list[Route] = []
+
+        def hold_up(route: Route) -> None:
+            held.append(route)
+
+        page.route("**/api/fix_save", hold_up, times=1)
+        page.keyboard.press("Control+Enter")
+        while not held:
+            page.wait_for_timeout(20)
+        job = int(page.url.rpartition("/")[2])
+        news = page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
+        ended = {
+            "event": "jobs",
+            "detail": {"folders": [], "ended": [{**news, "seen": "0" * 64}], "more": False},
+        }
+        page.evaluate("message => new BroadcastChannel('cutoutd').postMessage(message)", ended)
+        page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
+        expect(page.locator('[data-state="saving"]')).to_be_visible()
+        refusal = {
+            "code": "cutout_changed",
+            "text": "The cutout was replaced by another one meanwhile.",
+            "named": {},
+        }
+        held[0].fulfill(status=409, json={"error": refusal})
+        expect(note).to_contain_text("replaced by another one")
+        expect(page.locator('[data-state="drawing"]')).to_be_visible()
+        expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
+
+
 def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: ReviewSetup) -> None:
     """It is no part of what is being saved: it stays unsaved, also over a reload, until it is saved itself."""
     with review_setup.visit("review?q=ball-3") as visitor:
@@ -538,47 +579,6 @@ def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: Rev
         page.keyboard.press("Control+Enter")
         expect(note).to_contain_text("Published as a new version")
         assert saved[1] == saved[0] + 1
-
-
-def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:
-    """News of another result come while the saving of strokes has no answer, which refuses it: the strokes are still there."""
-    with review_setup.visit("review?q=ball-3") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        for key in ("p", "ArrowRight", "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text("how it will be")
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/api/fix_save", hold_up, times=1)
-        page.keyboard.press("Control+Enter")
-        while not held:
-            page.wait_for_timeout(20)
-        job = int(page.url.rpartition("/")[2])
-        news = page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
-        ended = {
-            "event": "jobs",
-            "detail": {"folders": [], "ended": [{**news, "seen": "0" * 64}], "more": False},
-        }
-        page.evaluate("message => new BroadcastChannel('cutoutd').postMessage(message)", ended)
-        page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
-        expect(page.locator('[data-state="saving"]')).to_be_visible()
-        refusal = {
-            "code": "cutout_changed",
-            "text": "The cutout was replaced by another one meanwhile.",
-            "named": {},
-        }
-        held[0].fulfill(status=409, json={"error": refusal})
-        expect(note).to_contain_text("replaced by another one")
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
 
 
 def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_setup: ReviewSetup) -> None:

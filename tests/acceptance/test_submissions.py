@@ -184,8 +184,13 @@ def test_an_empty_directory_in_the_folders_place_costs_no_submission(
     with pytest.raises(FolderReplacedError):
         hand_in(bench, "three", ASKED)
     assert bench.call("resume", *bench.pair()).returncode == 0
-    bench.wait_for(lambda: status(bench)["watching"] == "standing by", "the folder to stand by")
-    assert "2 accepted pictures are not finished" in status(bench)["why"]
+    bench.wait_for(
+        lambda: (
+            "2 accepted pictures are not finished" in status(bench)["why"]
+        ),  # amid the exchange, it is not there
+        "the reason",
+    )
+    assert status(bench)["watching"] == "standing by"
     assert not (bench.input / ".cutoutd-folder").exists()
     assert list(bench.states().values()).count("queued") == 2
     restore_input(bench)

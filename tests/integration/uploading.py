@@ -74,7 +74,7 @@ class UploaderSetup:
             "enabled": "true",
             "base_url": f'"{base_url}"',
             "max_credits_per_day": "1000",
-            "timeout_s": "2.0",
+            "timeout_s": "5.0",
             "megapixels_per_minute": "0",
         } | (hosted or {})
         lines = ["[service]", f'state_dir = "{self.state}"', 'log_format = "json"', "[hosted]"]
