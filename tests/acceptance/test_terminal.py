@@ -54,7 +54,10 @@ def opened_by(pid: int, file: str) -> set[int]:
 
 def files_of(pid: int) -> set[str]:
     """Return the files that a process has open, except pipes, sockets, /dev/null, and a model for a correction."""
-    found = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 -- a pipe has no path
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(entry))  # noqa: PTH115 -- a pipe has no path
     return {
         name for name in found if name.startswith("/") and name != "/dev/null" and not name.endswith(".onnx")
     }
