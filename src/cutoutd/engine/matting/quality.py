@@ -257,11 +257,9 @@ def _block(found: Signs) -> float:
 def _differences(raw: Matte, inside: NDArray[np.bool_], check: Matte) -> tuple[float, float]:
     """Return how much alpha a check adds outside the subject and lacks inside, away from the edge, per pixel of the subject."""
     reach = 2 * max(1, round(_EDGE_SHARE * max(raw.shape))) + 1
-    kernel, subject, seen = (
-        np.ones((reach, reach), np.uint8),
-        inside.astype(np.uint8),
-        _as_large(check, raw.shape),
-    )
+    kernel = np.ones((reach, reach), np.uint8)
+    subject = inside.astype(np.uint8)
+    seen = _as_large(check, raw.shape)
     beyond, within = cv2.dilate(subject, kernel) == 0, cv2.erode(subject, kernel) > 0
     area = max(1, int(np.count_nonzero(inside)))
     return float(seen[beyond].sum()) / area, float((1 - seen[within]).sum()) / area
