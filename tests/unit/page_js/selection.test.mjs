@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Selection } from "../../../src/cutoutd/page/static/js/selection.js";
+import { Selection } from "../../../src/cutoutd/page/static/js/review/selection.js";
 
 test("without a selection an action is for the current picture", () => {
   const selection = new Selection(10);

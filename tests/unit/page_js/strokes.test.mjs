@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as strokes from "../../../src/cutoutd/page/static/js/strokes.js";
+import * as strokes from "../../../src/cutoutd/page/static/js/fix/strokes.js";
 
 const stroke = (x) => ({ kind: "keep", points: [[x, x]], radius: 3 });
 

@@ -1,7 +1,7 @@
 /**
  * Starts the page: pairs, loads texts, draws the frame, shows the view of the address. Holds no view's work.
  *
- * A view is a module in `views/`, named in VIEWS, with
+ * A view is the module `NAME/NAME-view.js`, named in VIEWS, with
  *
  *   export const title = "inbox.title";                   a key of the catalogue, for the window's title
  *   export async function show(place, { args, query, signal }) { ... }
@@ -10,25 +10,25 @@
  * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full").
  */
 
-import { askTabs, connect, on, pair, read } from "./api.js";
-import { el, put } from "./dom.js";
-import { drawFrame, markView, showLocked } from "./frame.js";
-import { retryImages } from "./imageretry.js";
-import { bind, showHelp } from "./keys.js";
-import { announce, fail } from "./live.js";
-import { go, route } from "./router.js";
-import { setSession, startState } from "./state.js";
-import { errorText, loadTexts, t } from "./text.js";
-import { hasUnsaved } from "./unsaved.js";
+import { retryImages } from "./components/image-retry.js";
+import { askTabs, connect, on, pair, read } from "./core/api.js";
+import { setSession, startState } from "./core/app-state.js";
+import { el, put } from "./core/dom.js";
+import { bind, showHelp } from "./core/keyboard-shortcuts.js";
+import { announce, fail } from "./core/messages.js";
+import { go, route } from "./core/router.js";
+import { errorText, loadTexts, t } from "./core/text.js";
+import { hasUnsaved } from "./core/unsaved-work.js";
+import { drawFrame, markView, showLocked } from "./shell/page-frame.js";
 
 const VIEWS = {
-  welcome: () => import("./views/welcome.js"),
-  inbox: () => import("./views/inbox.js"),
-  review: () => import("./views/review.js"),
-  fix: () => import("./views/fix.js"),
-  failures: () => import("./views/failures.js"),
-  left: () => import("./views/left.js"),
-  settings: () => import("./views/settings.js"),
+  welcome: () => import("./welcome/welcome-view.js"),
+  inbox: () => import("./inbox/inbox-view.js"),
+  review: () => import("./review/review-view.js"),
+  fix: () => import("./fix/fix-view.js"),
+  failures: () => import("./failures/failures-view.js"),
+  left: () => import("./egress/egress-view.js"),
+  settings: () => import("./settings/settings-view.js"),
 };
 
 retryImages(document);

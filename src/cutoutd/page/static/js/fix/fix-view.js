@@ -1,0 +1,441 @@
+/**
+ * Fix: a cutout is mended by strokes. The preview is there at once; saved, it is cut again by cutoutd with these strokes and published as
+ * a new version. Strokes that are not saved are kept for as long as the tab lives.
+ */
+
+import { hadNoAnswer, on, read, write, writeForBlob } from "../core/api.js";
+import { overview } from "../core/app-state.js";
+import { append, el, icon, name, plain, put } from "../core/dom.js";
+import { bind } from "../core/keyboard-shortcuts.js";
+import { announce, ask, toast } from "../core/messages.js";
+import { newRequest } from "../core/request-id.js";
+import { go } from "../core/router.js";
+import { errorText, has, t } from "../core/text.js";
+import { keepUnsaved } from "../core/unsaved-work.js";
+import { Looks } from "../viewer/pyramid-cache.js";
+import { TileLoader } from "../viewer/tile-loader.js";
+import { fillHeight, LookTools } from "../viewer/view-toolbar.js";
+import { Viewer } from "../viewer/viewer.js";
+import { BrushControls } from "./brush-controls.js";
+import { Brush } from "./brush.js";
+import { FixPanel } from "./fix-panel.js";
+import { FixSession } from "./fix-session.js";
+import { Draft } from "./stroke-draft.js";
+import { hasRoom, History } from "./strokes.js";
+
+export const title = "fix.title";
+
+const AGAIN_MS = 5000; // between two tries to get an answer
+const SHOWN_MS = 3000; // for the tiles of a result
+
+export async function show(place, { args, signal }) {
+  await new Fix(place, Number(args[0]), signal).start();
+}
+
+class Fix {
+  constructor(place, number, signal) {
+    this.place = place;
+    this.number = number;
+    this.signal = signal;
+    this.loader = new TileLoader();
+    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.session = new FixSession({ write, writeForBlob }, number);
+    this.history = new History();
+    this.draft = new Draft(sessionStorage, number);
+    this.suggestion = 0;
+    this.sent = []; // the strokes that were saved last, or are being saved
+    this.unanswered = null; // the name of a saving that had no answer: it may have arrived
+    this.heard = null; // news of the picture that came while a request of ours had no answer
+    this.isAsking = false;
+    this.undoing = ""; // "asked", or "unanswered": the undo may have arrived
+    this.undoName = "";
+    this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
+    this.#build();
+    this.#listen();
+  }
+
+  async start() {
+    this.state = "starting";
+    this.panel.say(t("fix.starting"));
+    this.#draw();
+    try {
+      this.job = await read("job", { job: this.number }, { signal: this.signal });
+      put(this.heading, t("fix.of"), " ", name(this.job.name));
+      this.viewer.element.setAttribute("aria-label", t("fix.picture", { name: plain(this.job.name) }));
+      const entry = await this.looks.need(this.job, ["source"]);
+      if (this.signal.aborted) return;
+      if (!entry.looks.source) throw entry.failed.source;
+      this.viewer.show(entry);
+      await this.#begin();
+    } catch (error) {
+      if (error.name === "AbortError" || this.signal.aborted) return;
+      this.state = "lost";
+      this.panel.say(errorText(error), "bad", error.status === 0 || error.status === 503 ? () => this.start() : null);
+      this.#draw();
+    }
+  }
+
+  async #begin() {
+    const { width, height, strokes = [], suggestion = 0 } = await this.session.start(this.signal);
+    if (this.signal.aborted) return this.session.end();
+    this.brush.start({ width, height });
+    this.earlier = strokes;
+    this.suggestion = suggestion;
+    this.history = new History(strokes);
+    for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
+    this.state = "drawing";
+    this.panel.say(t("fix.start"));
+    this.#changed({ keep: false });
+    this.viewer.element.focus({ preventScroll: true });
+  }
+
+  #build() {
+    const { place, signal } = this;
+    place.classList.add("view-full", "darkroom", "darkroom-fix");
+    this.viewer = new Viewer(this.loader, { label: t("fix.title"), wipeLabel: t("look.wipeHandle") });
+    this.viewer.composes = true;
+    this.viewer.element.setAttribute("role", "application");
+    this.viewer.element.setAttribute("aria-describedby", "fix-how");
+    this.viewer.element.dataset.ownTab = "";
+    this.tools = new LookTools(this.viewer);
+    this.brush = new Brush(this.viewer);
+    this.panel = new FixPanel((action, value) => this.#act(action, value));
+    this.controls = new BrushControls(this.brush, this.panel, signal);
+    this.heading = el("h1", { class: "fix-heading ellipsis" }, t(title));
+    this.busy = el("span", { class: "fix-busy", hidden: true }, icon("clock"), t("fix.working"));
+    append(place, [
+      el(
+        "div",
+        { class: "darkroom-bar" },
+        el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back")),
+        this.heading,
+        this.busy,
+        this.tools.element,
+      ),
+      el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
+      el("div", { class: "darkroom-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element),
+    ]);
+    fillHeight(place, signal);
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.later);
+      this.session.end();
+      this.brush.destroy();
+      this.viewer.destroy();
+      this.loader.clear();
+    });
+  }
+
+  #listen() {
+    const { signal } = this;
+    const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
+    hear(this.brush, "begin", () => this.#draws());
+    hear(this.brush, "stroke", (stroke) => this.#stroke(stroke));
+    hear(this.session, "preview", (preview) => this.#preview(preview));
+    hear(this.session, "trouble", (error) => this.#trouble(error));
+    hear(this.session, "busy", () => {
+      this.busy.hidden = !this.session.busy;
+    });
+    on("jobs", ({ ended = [] }) => this.#news(ended.find((one) => one.job === this.number)), signal);
+    on("connection", ({ up }) => up && this.#back(), signal);
+    keepUnsaved(() => this.history.changed && this.state !== "saved", { signal });
+    window.addEventListener("pagehide", () => this.session.end(), { signal }); // a window that is closed holds no worker
+    const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
+    bind(
+      {
+        ...this.tools.actions,
+        ...Object.fromEntries(actions.map((one) => [one, () => this.#act(one)])),
+        smaller: () => this.brush.resize(-1),
+        larger: () => this.brush.resize(1),
+        escape: () => this.#leave(),
+      },
+      signal,
+    );
+  }
+
+  #act(action, value) {
+    const doing = {
+      keep: () => this.#kind("keep"),
+      remove: () => this.#kind("remove"),
+      paint: () => this.#kind("paint"),
+      size: () => this.controls.setSize(value),
+      alpha: () => this.controls.setAlpha(value),
+      undo: () => this.#undo(),
+      redo: () => this.#step(() => this.history.redo(), "fix.redone"),
+      undoAll: () => this.#step(() => this.history.clear() ?? true, "fix.cleared"),
+      suggestion: () => this.#suggest(),
+      save: () => this.#save(),
+      leave: () => this.#leave(),
+    };
+    return doing[action]();
+  }
+
+  #kind(kind) {
+    if (!this.brush.picture) return;
+    this.#draws();
+    this.controls.setKind(kind);
+  }
+
+  #stroke(stroke) {
+    if (!hasRoom(this.history.strokes, stroke.points.length)) {
+      this.brush.setStrokes(this.history.strokes);
+      toast(t("fix.full"), { kind: "bad" });
+      return;
+    }
+    this.#draws(); // it may have begun before the others were saved
+    this.history.add(stroke);
+    this.suggestion = 0;
+    this.tools.after();
+    this.#changed();
+  }
+
+  // After every change of the strokes: they are drawn and kept, and a preview is asked for.
+  #changed({ keep = true } = {}) {
+    const { strokes } = this.history;
+    if (this.unanswered) {
+      this.unanswered = null;
+      this.#renew();
+    }
+    this.brush.setStrokes(strokes, false);
+    if (keep) this.draft.keep(this.job.seen, strokes);
+    this.session.preview(strokes, this.suggestion);
+    this.#draw();
+  }
+
+  #undo() {
+    if (this.state === "saved") return this.#undoSaved();
+    return this.#step(() => this.history.undo(), this.history.strokes.length > 1 ? "fix.undone" : "fix.undoneLast");
+  }
+
+  #step(take, said) {
+    if (this.state === "starting" || this.state === "saving") return;
+    this.#draws();
+    if (!take()) return announce(t("fix.nothingToUndo"));
+    this.suggestion = 0;
+    this.#changed();
+    announce(t(said, { count: this.history.strokes.length }));
+  }
+
+  // Tab: only on strokes, else the focus goes on.
+  #suggest() {
+    if (this.state !== "drawing" || this.history.strokes.length === 0) return false;
+    this.suggestion = 1 - this.suggestion;
+    this.#changed();
+    announce(t(this.suggestion ? "fix.second" : "fix.first"));
+    return true;
+  }
+
+  // Strokes that were drawn after these: all, where some of these were taken back.
+  #since(strokes) {
+    const now = this.history.strokes;
+    const goesOn = strokes.length <= now.length && strokes.every((stroke, i) => stroke === now[i]);
+    return goesOn ? now.slice(strokes.length) : [];
+  }
+
+  async #preview({ blob, changed, strokes, suggestion }) {
+    await this.brush.take(blob, () => this.#since(strokes));
+    if (strokes !== this.history.strokes || suggestion !== this.suggestion || this.signal.aborted) return;
+    this.brush.setStrokes(strokes, true);
+    if (this.state !== "drawing") return;
+    if (!changed && strokes.length > 0) this.panel.say(t("fix.nothing"), "warn");
+    else this.panel.say(strokes.length === 0 ? t("fix.start") : t(suggestion ? "fix.second" : "fix.looks"));
+  }
+
+  #trouble(error) {
+    if (error.name === "AbortError" || this.signal.aborted) return;
+    if (hadNoAnswer(error)) {
+      this.panel.say(t("fix.noAnswer"), "bad");
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.#back(), AGAIN_MS);
+    } else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
+    if (error.code === "source_changed") {
+      this.state = "lost";
+      this.#draw();
+    }
+  }
+
+  // Somebody answers again: what had no answer is asked anew, and what was saved may be there.
+  #back() {
+    if (this.state === "drawing" && this.unanswered) return this.#save();
+    if (this.state === "drawing" && this.session.behind) this.session.retry();
+    if (this.state === "saved" && this.undoing === "unanswered") return this.#undoSaved();
+    if (this.state === "saving" || this.state === "saved") this.#renew();
+  }
+
+  // Saving.
+
+  async #save() {
+    if (this.state !== "drawing") return;
+    if (!this.history.changed) return announce(t("fix.nothingToSave"));
+    const { strokes } = this.history;
+    this.sent = strokes;
+    const again = this.unanswered !== null;
+    const request = this.unanswered ?? newRequest();
+    this.undoing = "";
+    this.state = "saving";
+    this.panel.say(t("fix.saving"));
+    this.#draw();
+    try {
+      await this.#asked(() => this.session.save(strokes, this.suggestion, this.job.seen, request));
+      this.unanswered = null;
+      await this.#hear();
+      if (again) await this.#renew(); // it may be published already
+      if (this.signal.aborted || this.state !== "saving") return;
+      if (overview()?.running === false) {
+        this.#markSaved();
+        toast(t("fix.later"));
+        if (!this.history.changed) return this.#toReview();
+        this.state = "drawing";
+        this.#draw();
+      } else this.panel.say(t("fix.cutting"));
+    } catch (error) {
+      if (this.state !== "saving") return; // published although the answer was lost
+      this.state = "drawing";
+      this.unanswered = hadNoAnswer(error) && this.history.strokes === strokes ? request : null; // other strokes are another saving
+      this.#trouble(error);
+      this.#draw();
+      await this.#hear();
+    }
+  }
+
+  // Until the answer is there, nobody knows whether news are of this change or of another one before it.
+  async #asked(ask) {
+    this.isAsking = true;
+    try {
+      await ask();
+    } finally {
+      this.isAsking = false;
+    }
+  }
+
+  async #hear() {
+    const { heard } = this;
+    this.heard = null;
+    await this.#news(heard);
+  }
+
+  async #news(job) {
+    if (!job || this.signal.aborted) return;
+    if (this.isAsking) {
+      this.heard = job;
+      return;
+    }
+    if (this.state !== "saving" && this.state !== "saved") {
+      if (this.job && job.seen !== this.job.seen && !this.unanswered) Object.assign(this.job, { seen: job.seen, at: job.at });
+      return;
+    }
+    if (job.refused) {
+      this.state = "drawing";
+      this.panel.say(job.refused, "bad");
+      this.#draw();
+      return;
+    }
+    // Strokes may leave the cutout as it was, such as paint where it is solid already: then its time alone is another.
+    const isCutAgain = ["done", "review"].includes(job.state) && job.decision !== "fix" && job.at !== this.job.at;
+    if (job.seen && (job.seen !== this.job.seen || isCutAgain)) await this.#published(job);
+  }
+
+  async #renew() {
+    const job = await read("job", { job: this.number }, { signal: this.signal }).catch(() => null);
+    await this.#news(job);
+  }
+
+  // The cutout as it was written, in place of the preview.
+  async #published(job) {
+    const undone = this.undoing !== "";
+    this.undoing = "";
+    this.job = { ...this.job, ...job };
+    if (undone) {
+      this.history = History.before(this.earlier, this.history.strokes);
+      this.sent = this.history.strokes;
+    }
+    this.#markSaved();
+    this.state = this.history.changed ? "drawing" : "saved";
+    this.#draw();
+    const entry = await this.looks.need(this.job, ["source", "cutout"]);
+    if (this.signal.aborted) return;
+    this.viewer.composes = this.state === "drawing"; // on with what was drawn meanwhile
+    this.viewer.show(entry, { stay: true });
+    this.tools.after();
+    if (this.state !== "saved") return;
+    await this.#whenShown();
+    if (this.state !== "saved") return;
+    this.brush.setShown(false);
+    this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
+    announce(t(undone ? "fix.former" : "fix.published"));
+    this.#draw();
+  }
+
+  // What was sent is saved; a stroke that ended since stays in the draft.
+  #markSaved() {
+    this.history.markSaved(this.sent);
+    if (this.history.changed) this.draft.keep(this.job.seen, this.history.strokes);
+    else this.draft.drop();
+  }
+
+  // The preview stays until all tiles of the result are there.
+  #whenShown() {
+    return new Promise((resolve) => {
+      this.viewer.addEventListener("shown", resolve, { once: true });
+      setTimeout(resolve, SHOWN_MS);
+    });
+  }
+
+  async #undoSaved() {
+    if (this.undoing === "asked") return;
+    const again = this.undoing === "unanswered";
+    if (!again) this.undoName = newRequest();
+    this.undoing = "asked";
+    this.panel.say(t("fix.undoing"));
+    try {
+      await this.#asked(() => write("fix_undo", { job: this.number }, { request: this.undoName }));
+      await this.#hear();
+      if (again) await this.#renew(); // it may be restored already
+    } catch (error) {
+      this.undoing = hadNoAnswer(error) ? "unanswered" : "";
+      this.#trouble(error);
+      await this.#hear();
+    }
+  }
+
+  // Drawing goes on after a result was shown.
+  #draws() {
+    if (this.state !== "saved") return;
+    this.state = "drawing";
+    this.viewer.composes = true;
+    this.brush.setShown(true);
+    this.viewer.update();
+    this.panel.say(t("fix.start"));
+    this.#draw();
+  }
+
+  // Leaving.
+
+  async #leave() {
+    if (this.history.changed && this.state === "drawing" && this.asking !== true) {
+      this.asking = true;
+      const yes = await ask(t("fix.leave"), { yes: t("fix.leaveYes"), detail: t("fix.leaveHow"), danger: true });
+      this.asking = false;
+      if (!yes) return this.viewer.element.focus({ preventScroll: true });
+      this.history.markSaved();
+      this.draft.drop();
+    }
+    if (!this.asking) this.#toReview();
+  }
+
+  #toReview() {
+    const query = Object.fromEntries(new URLSearchParams(sessionStorage.getItem("cutoutd-review") ?? ""));
+    go("/review", { ...query, job: this.number });
+  }
+
+  #draw() {
+    this.brush.enabled = this.state === "drawing" || this.state === "saved"; // what is drawn while strokes are saved would count as saved
+    this.controls.draw();
+    this.panel.drawHistory(this.history, {
+      ready: this.state === "drawing" || this.state === "saved",
+      saving: this.state === "saving",
+      saved: this.state === "saved",
+      suggestion: this.suggestion,
+    });
+    this.place.dataset.state = this.state;
+  }
+}

@@ -1,0 +1,54 @@
+/** Cutting pictures again, also by another model, which is asked for. */
+
+import { read, write } from "../core/api.js";
+import { el, plain } from "../core/dom.js";
+import { ask, fail, showModal, toast } from "../core/messages.js";
+import { t } from "../core/text.js";
+
+const MANY = 20; // from here on it is asked whether it is meant
+
+/**
+ * Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for.
+ * `inTurn(run)` runs what is asked once the decisions before it are sent.
+ */
+export async function cutAgain(jobs, other, inTurn) {
+  if (jobs.length === 0) return null;
+  try {
+    const model = other ? await chooseModel() : "";
+    if (model === null) return null;
+    if (jobs.length > MANY && !(await ask(t("review.againMany", { count: jobs.length })))) return null;
+    const { done, conflicts = [] } = await inTurn(() => write("retry", model ? { jobs, model } : { jobs }));
+    if (conflicts.length === 0) toast(t("review.againDone", { count: done ?? jobs.length }));
+    return conflicts;
+  } catch (error) {
+    fail(error);
+    return null;
+  }
+}
+
+/** The name of a model, null if the person turns back or there is no other one. */
+async function chooseModel() {
+  const { models = [], chosen = "" } = await read("models");
+  const others = models.filter((one) => one !== chosen);
+  if (others.length === 0) {
+    toast(t("review.noOtherModel"));
+    return null;
+  }
+  return new Promise((resolve) => {
+    const select = el("select", { class: "select", id: "model" }, others.map((one) => el("option", { value: one }, plain(one))));
+    const dialog = el(
+      "dialog",
+      { class: "dialog", "aria-labelledby": "model-title", on: { close: () => (dialog.remove(), resolve(dialog.returnValue === "yes" ? select.value : null)) } },
+      el("h2", { id: "model-title" }, t("key.againWith")),
+      el("label", { class: "label", for: "model" }, t("review.model")),
+      select,
+      el(
+        "div",
+        { class: "dialog-actions" },
+        el("button", { class: "button", on: { click: () => dialog.close("no") } }, t("app.cancel")),
+        el("button", { class: "button primary", on: { click: () => dialog.close("yes") } }, t("review.do.again")),
+      ),
+    );
+    showModal(dialog);
+  });
+}

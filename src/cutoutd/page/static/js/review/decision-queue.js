@@ -1,0 +1,261 @@
+/**
+ * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. What had no answer is sent again
+ * under its name, also after the tab was loaded anew: it is decided once. Pure but for what it is given: `write(method, body, { request })`
+ * rejects with `{status: 0}` where there is no answer.
+ *
+ *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
+ *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
+ *   decisions.over(job)     the decision that holds since another one was undone, "" for none; undefined: ask the picture
+ *   decisions.undo()        the jobs of the batch that is taken back, or null
+ *   decisions.inTurn(run)   runs what is asked once all before it are sent; a promise of its value
+ */
+
+import { newRequest } from "../core/request-id.js";
+
+const MOST = 50000; // items in one request
+const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB. It is sent again all the same
+
+export class Decisions extends EventTarget {
+  // Events: "change" with the jobs, "conflicts" with those, "refused" with an error, "undone" with the jobs, "waiting" while nobody answers.
+  #marks = new Map();
+  #restored = new Map(); // the decision that an undo brings back, until the picture itself says so
+  #batches = [];
+  #ids = new Set();
+  #queue = [];
+  #busy = false;
+  #waits = false; // for somebody who answers
+  #hasKept = false;
+
+  constructor(write, kept = null) {
+    super();
+    this.write = write;
+    this.kept = kept;
+    const before = kept?.load() ?? [];
+    this.#waits = this.#hasKept = before.length > 0;
+    for (const { verb, items, request, undoing, id = null } of before) {
+      if (id !== null) {
+        this.#queue.push({ what: "undo", batch: { verb, items, id, undoing, isUndone: true } });
+        continue;
+      }
+      this.#add(verb, items, "unsent", request);
+      if (undoing) this.#undone(Object.assign(this.#batches.at(-1), { undoing, mayHaveArrived: true }));
+    }
+  }
+
+  mark(job) {
+    return this.#marks.get(job);
+  }
+
+  over(job) {
+    return this.#restored.get(job)?.over;
+  }
+
+  /** Batches that nobody has answered yet. */
+  get unsent() {
+    return this.#queue.filter(({ what, batch }) => what === "decide" && !batch.isUndone).length;
+  }
+
+  get canUndo() {
+    return this.#batches.length > 0;
+  }
+
+  decide(verb, items) {
+    for (let from = 0; from < items.length; from += MOST) this.#add(verb, items.slice(from, from + MOST), "sending");
+    this.#changed(items);
+    return this.#work();
+  }
+
+  /** Takes the last batch back, as a whole: one that was not sent is forgotten, one that had no answer is sent again before. */
+  undo() {
+    const batch = this.#batches.at(-1);
+    if (!batch) return null;
+    this.#undone(batch);
+    this.#keep();
+    this.#changed(batch.items);
+    this.#work();
+    return batch.items.map((one) => one.job);
+  }
+
+  #undone(batch) {
+    this.#batches.pop();
+    batch.isUndone = true;
+    for (const { job, over = "" } of batch.items) {
+      this.#marks.delete(job);
+      this.#restored.set(job, { over, batch });
+    }
+    const waiting = this.#queue.findIndex((one) => one.batch === batch && !one.running);
+    if (waiting >= 0 && !batch.mayHaveArrived) {
+      this.#queue.splice(waiting, 1);
+      batch.isTakenBack = true;
+    } else this.#queue.push({ what: "undo", batch });
+  }
+
+  inTurn(run) {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ what: "other", run, resolve, reject, batch: { items: [] } });
+      this.#work();
+    });
+  }
+
+  /** Sends again what is kept; call it when somebody answers again. */
+  retry() {
+    return this.#work();
+  }
+
+  /** Writes down what has no answer yet, since the tab may be reloaded or closed. */
+  leave() {
+    const left = this.#left();
+    if (left.length === 0) return;
+    this.kept?.save(left);
+    this.#hasKept = true; // the tab may go on all the same
+  }
+
+  /** Whether a batch is of this tab. */
+  has(id) {
+    return this.#ids.has(id);
+  }
+
+  /** What is known of a picture now: a decision of ours was carried out, or is no longer true. */
+  settle(job) {
+    if (this.#restored.get(job.job)?.batch.isTakenBack) this.#restored.delete(job.job);
+    const mark = this.#marks.get(job.job);
+    if (!mark || job.decision || (mark.state !== "sent" && mark.state !== "done")) return;
+    if (isAsDecided(job, mark.verb)) this.#marks.set(job.job, { ...mark, state: "done" });
+    else if (mark.state === "done") this.#marks.delete(job.job);
+  }
+
+  /** Forgets what was carried out: a new list says it by itself. */
+  forget() {
+    for (const [job, { state }] of this.#marks) if (state === "done") this.#marks.delete(job);
+  }
+
+  #add(verb, items, state, request = newRequest()) {
+    const batch = { verb, items, id: null, request, undoing: newRequest() };
+    for (const { job } of items) {
+      this.#marks.set(job, { verb, state, batch });
+      this.#restored.delete(job);
+    }
+    this.#batches.push(batch);
+    this.#queue.push({ what: "decide", batch });
+    if (this.#waits) this.#keep();
+  }
+
+  async #work() {
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#queue.length > 0) {
+      const [first] = this.#queue;
+      first.running = true;
+      try {
+        await this.#do(first);
+      } catch (error) {
+        first.running = false;
+        if (first.what === "other") first.reject(error);
+        else if (error.status === 0 || error.status === 503) {
+          this.#waits = true;
+          if (first.what === "decide") first.batch.mayHaveArrived = true;
+          for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
+          this.#keep();
+          this.dispatchEvent(new Event("waiting"));
+          break;
+        } else this.#refused(first, error);
+      }
+      this.#waits = false;
+      this.#queue.shift();
+      this.#keep();
+      this.#changed(first.batch.items);
+    }
+    this.#busy = false;
+  }
+
+  async #do({ what, batch, run, resolve }) {
+    if (what === "other") resolve(await run());
+    else await (what === "decide" ? this.#send(batch) : this.#takeBack(batch));
+  }
+
+  async #send(batch) {
+    const items = batch.items.map(({ job, seen, over }) => (over ? [job, seen, over] : [job, seen]));
+    const keepalive = items.length <= MOST_ON_LEAVING;
+    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items }, { request: batch.request, keepalive });
+    batch.id = id;
+    this.#ids.add(id);
+    const refused = new Map(conflicts.map((one) => [one.job, one]));
+    for (const { job } of batch.items) {
+      const mark = this.#marks.get(job);
+      if (mark?.batch !== batch) continue;
+      const conflict = refused.get(job);
+      this.#marks.set(job, conflict ? { ...mark, ...conflict, state: "conflict" } : { ...mark, state: "sent" });
+    }
+    if (conflicts.length > 0 && !batch.isUndone) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+  }
+
+  async #takeBack(batch) {
+    batch.isTakenBack = batch.id === null; // refused as a whole: nothing was decided
+    if (batch.isTakenBack) return;
+    const { conflicts = [] } = await this.write("undo", { batch: batch.id }, { request: batch.undoing, keepalive: true });
+    batch.isTakenBack = true;
+    this.dispatchEvent(new CustomEvent("undone", { detail: batch.items.map((one) => one.job) }));
+    if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+  }
+
+  #refused({ what, batch }, error) {
+    if (what === "decide") {
+      for (const { job } of batch.items) if (this.#marks.get(job)?.batch === batch) this.#marks.delete(job);
+      const at = this.#batches.indexOf(batch);
+      if (at >= 0) this.#batches.splice(at, 1);
+    }
+    this.dispatchEvent(new CustomEvent("refused", { detail: error }));
+  }
+
+  #state(batch, state) {
+    for (const { job } of batch.items) {
+      const mark = this.#marks.get(job);
+      if (mark?.batch === batch) this.#marks.set(job, { ...mark, state });
+    }
+    this.#changed(batch.items);
+  }
+
+  // Only what had no answer: to write 30,000 decisions down takes longer than to send them.
+  #keep() {
+    if (this.#waits || this.#hasKept) this.kept?.save(this.#left());
+    this.#hasKept = this.#waits;
+  }
+
+  // What is still to be sent, or had no answer; of what is undone right after, only what may have arrived.
+  #left() {
+    const mayHaveArrived = ({ running, batch }) => running || batch.mayHaveArrived;
+    const isLeft = (one) => (one.what === "decide" ? !one.batch.isUndone || mayHaveArrived(one) : one.what === "undo" && one.batch.id !== null);
+    return this.#queue.filter(isLeft).map(({ what, batch: { verb, items, request, undoing, isUndone, id } }) => ({ verb, items, ...(what === "undo" ? { id, undoing } : { request, ...(isUndone ? { undoing } : {}) }) }));
+  }
+
+  #changed(items) {
+    this.dispatchEvent(new CustomEvent("change", { detail: items.map((one) => one.job) }));
+  }
+}
+
+function isAsDecided({ state, doubtful }, verb) {
+  if (verb === "accept") return state === "done" && !doubtful;
+  if (verb === "reject") return state === "rejected";
+  return state === "review" || (verb === "undecided" ? state === "done" : Boolean(doubtful));
+}
+
+/** Keeps what was not sent for as long as the tab lives, also over a reload. */
+export function keptIn(storage, key) {
+  return {
+    load() {
+      try {
+        return JSON.parse(storage.getItem(key)) ?? [];
+      } catch {
+        return [];
+      }
+    },
+    save(batches) {
+      try {
+        if (batches.length > 0) storage.setItem(key, JSON.stringify(batches));
+        else storage.removeItem(key);
+      } catch {
+        // Too much for the storage: it is kept in this page alone.
+      }
+    },
+  };
+}

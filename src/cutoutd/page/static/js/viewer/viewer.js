@@ -1,0 +1,301 @@
+/**
+ * Shows one picture: before, after, or both beside a wipe; on a backdrop; at any scale. It draws when something changes,
+ * once a frame, and asks the backend for nothing but tiles. It knows no jobs, no decisions and no texts.
+ */
+
+import { Hand } from "./pointer-input.js";
+import { fitted, held, scaleWithin, zoomed } from "./tile-geometry.js";
+import { Layer } from "./tile-layer.js";
+
+export const BACKDROPS = ["checker", "white", "black", "grey", "colour", "matte"];
+const STEP = 1.25;
+
+export class Viewer extends EventTarget {
+  // Events: "place" after each frame in which the picture lies elsewhere, "shown" when all tiles in sight are there,
+  // "failed" with the address of a tile that did not come, "kinds" when others of source, cutout and matte may be in sight,
+  // "swipe" with 1 or -1.
+  constructor(loader, { label, wipeLabel }) {
+    super();
+    this.loader = loader;
+    this.layers = new Map();
+    this.picture = null;
+    this.side = "after";
+    this.backdrop = "checker";
+    this.colour = "#b5b5b5";
+    this.wipe = null;
+    this.composes = false; // somebody else draws the cutout above the source
+    this.fits = true;
+    this.place = { scale: 1, x: 0, y: 0 };
+    this.viewport = { width: 1, height: 1 };
+    this.#build(label, wipeLabel);
+    this.hand = new Hand(this);
+    this.watcher = new ResizeObserver(() => this.#resized());
+    this.watcher.observe(this.element);
+  }
+
+  get ratio() {
+    return window.devicePixelRatio || 1;
+  }
+
+  get frame() {
+    const { frame, looks } = this.picture;
+    return frame ?? looks.source ?? looks.cutout;
+  }
+
+  // `picture` is `{looks: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `looks` that are not known yet may be
+  // missing. `sourceOnly`: there is no cutout to show. `frame` is the size of the picture where it is known before
+  // the source is. `stay` keeps place and scale: the same picture in a new version.
+  show(picture, { stay = false } = {}) {
+    for (const layer of this.layers.values()) layer.remove();
+    this.layers.clear();
+    this.picture = picture;
+    if (!stay || !this.#known) this.fits = true;
+    this.#arrange();
+    this.update();
+  }
+
+  clear() {
+    this.show(null);
+  }
+
+  // A look that came later than the picture.
+  add(kind, look) {
+    if (!this.picture) return;
+    this.picture.looks[kind] = look;
+    this.update();
+  }
+
+  setSide(side) {
+    this.side = side;
+    this.update();
+    this.dispatchEvent(new Event("kinds"));
+  }
+
+  setBackdrop(name, colour = null) {
+    this.backdrop = name;
+    this.colour = colour ?? this.colour;
+    this.paper.className = `paper backdrop-${name}`;
+    this.paper.style.backgroundColor = name === "colour" ? this.colour : "";
+    this.update();
+    this.dispatchEvent(new Event("kinds"));
+  }
+
+  // From 0 to 1 of the viewport's width; null without a wipe.
+  setWipe(at) {
+    const other = (at === null) !== (this.wipe === null);
+    this.wipe = at === null ? null : Math.min(1, Math.max(0, at));
+    this.update();
+    if (other) this.dispatchEvent(new Event("kinds"));
+  }
+
+  zoomTo(scale, at = this.middle) {
+    if (!this.#known) return;
+    this.fits = false;
+    this.#move(zoomed(this.place, at, scaleWithin(scale, this.frame, this.viewport, this.ratio)));
+  }
+
+  zoomBy(steps, at) {
+    this.zoomTo(this.place.scale * STEP ** steps, at);
+  }
+
+  // Between the whole picture and one device pixel a pixel.
+  toggleZoom(at) {
+    if (!this.fits) this.fit();
+    else this.zoomTo(1 / this.ratio, at);
+  }
+
+  fit() {
+    this.fits = true;
+    this.update();
+  }
+
+  pan(dx, dy) {
+    if (!this.#known) return;
+    this.fits = false;
+    this.#move({ ...this.place, x: this.place.x + dx, y: this.place.y + dy });
+  }
+
+  get middle() {
+    return { x: this.viewport.width / 2, y: this.viewport.height / 2 };
+  }
+
+  // Whether there is anything to pan to.
+  get overflows() {
+    if (!this.#known) return false;
+    const { width, height } = this.frame;
+    return width * this.place.scale > this.viewport.width + 1 || height * this.place.scale > this.viewport.height + 1;
+  }
+
+  // Device pixels for a pixel of the picture, in per cent.
+  get percent() {
+    return Math.round(this.place.scale * this.ratio * 100);
+  }
+
+  // Fetches what other pictures show first, in this order; with `kinds`, those of it.
+  ahead(pictures) {
+    const urls = [];
+    for (const { looks, address, sourceOnly, kinds, ...own } of pictures) {
+      const frame = own.frame ?? looks.source ?? looks.cutout;
+      if (!frame) continue;
+      const place = fitted(frame, this.viewport, this.ratio);
+      for (const kind of kinds ?? this.#kindsOf(sourceOnly)) {
+        const look = looks[kind];
+        if (!look) continue;
+        const layer = new Layer(this.loader, kind, look, (tile) => address(kind, tile));
+        urls.push(...layer.addresses(place, frame, this.viewport, this.ratio));
+      }
+    }
+    this.loader.ahead(urls);
+  }
+
+  // Kinds in sight, the lowest first.
+  get kinds() {
+    return this.#kindsOf(this.picture?.sourceOnly);
+  }
+
+  /** Those that a picture with a cutout needs now. */
+  get wantedKinds() {
+    return this.#kindsOf(false);
+  }
+
+  #kindsOf(sourceOnly) {
+    if (this.composes || sourceOnly) return ["source"];
+    const after = this.backdrop === "matte" ? "matte" : "cutout";
+    if (this.wipe !== null) return ["source", after];
+    return [this.side === "before" ? "source" : after];
+  }
+
+  // Draws before the next frame.
+  update() {
+    this.frameAsked ??= requestAnimationFrame(() => {
+      this.frameAsked = null;
+      this.#draw();
+    });
+  }
+
+  destroy() {
+    cancelAnimationFrame(this.frameAsked);
+    this.watcher.disconnect();
+    this.hand.destroy();
+    for (const layer of this.layers.values()) layer.remove();
+    this.element.remove();
+  }
+
+  get #known() {
+    return Boolean(this.picture && this.frame);
+  }
+
+  #build(label, wipeLabel) {
+    this.element = document.createElement("div");
+    this.element.className = "viewer";
+    this.element.tabIndex = 0;
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", label);
+    this.paper = document.createElement("div");
+    this.paper.className = `paper backdrop-${this.backdrop}`;
+    this.handle = document.createElement("div");
+    this.handle.className = "wipe";
+    this.handle.tabIndex = 0;
+    this.handle.hidden = true;
+    this.handle.setAttribute("role", "slider");
+    this.handle.setAttribute("aria-label", wipeLabel);
+    this.handle.setAttribute("aria-valuemin", "0");
+    this.handle.setAttribute("aria-valuemax", "100");
+    this.element.append(this.paper, this.handle);
+  }
+
+  #resized() {
+    const { clientWidth, clientHeight } = this.element;
+    const before = this.middle;
+    this.viewport = { width: Math.max(1, clientWidth), height: Math.max(1, clientHeight) };
+    if (!this.fits) {
+      this.place = { ...this.place, x: this.place.x + this.middle.x - before.x, y: this.place.y + this.middle.y - before.y };
+    }
+    this.update();
+  }
+
+  #move(place) {
+    this.place = place;
+    this.update();
+  }
+
+  // Layers for the kinds in sight, those that left removed.
+  #arrange() {
+    const kinds = this.picture ? this.kinds.filter((kind) => this.picture.looks[kind]) : [];
+    for (const [kind, layer] of this.layers) {
+      if (kinds.includes(kind)) continue;
+      layer.remove();
+      this.layers.delete(kind);
+    }
+    for (const kind of kinds) {
+      if (this.layers.has(kind)) continue;
+      const { looks, address } = this.picture;
+      const layer = new Layer(this.loader, kind, looks[kind], (tile) => address(kind, tile));
+      layer.onshown = () => this.#shown();
+      layer.onfailed = (url) => this.dispatchEvent(new CustomEvent("failed", { detail: url }));
+      this.layers.set(kind, layer);
+      if (kind === "source") this.paper.before(layer.element);
+      else this.paper.after(layer.element);
+    }
+  }
+
+  #draw() {
+    this.#arrange();
+    this.handle.hidden = this.wipe === null || !this.#known;
+    this.paper.hidden = !this.#known || this.composes || this.picture.sourceOnly || (this.wipe === null && this.side === "before");
+    if (!this.#known) return;
+    if (this.fits) this.place = fitted(this.frame, this.viewport, this.ratio);
+    this.place = held(this.place, this.frame, this.viewport);
+    for (const layer of this.layers.values()) layer.draw(this.place, this.frame, this.viewport, this.ratio);
+    this.#layPaper();
+    this.#clip();
+    this.dispatchEvent(new Event("place"));
+    this.#shown();
+  }
+
+  // Behind the cutout alone, on the same whole device pixels.
+  #layPaper() {
+    const after = this.layers.get("cutout") ?? this.layers.get("matte") ?? this.layers.get("source");
+    const look = after?.look ?? this.frame;
+    const own = after ? after.placeWithin(this.place, this.frame) : this.place;
+    const snapped = (value) => Math.round(value * this.ratio) / this.ratio;
+    this.paperBox = {
+      left: snapped(own.x),
+      top: snapped(own.y),
+      width: snapped(look.width * own.scale),
+      height: snapped(look.height * own.scale),
+    };
+    this.paper.style.transform = `translate(${this.paperBox.left}px, ${this.paperBox.top}px)`;
+    this.paper.style.width = `${this.paperBox.width}px`;
+    this.paper.style.height = `${this.paperBox.height}px`;
+  }
+
+  // The source is seen to the left of the wipe, the cutout to its right.
+  #clip() {
+    const at = this.wipe === null ? 0 : this.wipe * this.viewport.width;
+    for (const [kind, layer] of this.layers) {
+      const after = kind !== "source";
+      layer.element.style.clipPath = after && this.wipe !== null ? this.#rightOf(at, layer.origin) : "";
+    }
+    const { left, top } = this.paperBox;
+    this.paper.style.clipPath = this.wipe !== null ? this.#rightOf(at, { x: left, y: top }) : "";
+    if (this.wipe === null) return;
+    this.handle.style.transform = `translate(${at}px, 0)`;
+    this.handle.setAttribute("aria-valuenow", String(Math.round(this.wipe * 100)));
+  }
+
+  #rightOf(at, origin) {
+    const left = at - origin.x;
+    const right = this.viewport.width - origin.x;
+    const top = -origin.y;
+    const bottom = this.viewport.height - origin.y;
+    return `polygon(${left}px ${top}px, ${right}px ${top}px, ${right}px ${bottom}px, ${left}px ${bottom}px)`;
+  }
+
+  #shown() {
+    if (this.layers.size > 0 && [...this.layers.values()].every((layer) => layer.complete)) {
+      this.dispatchEvent(new Event("shown"));
+    }
+  }
+}
+
