@@ -206,7 +206,7 @@ def first_run(home: Home, page: Page, camera: Camera) -> None:
     page.get_by_role("button", name="Start cutting").click()
     page.get_by_text("Put a picture into this folder").wait_for()
     home.shoot(1)
-    page.locator(".first img").wait_for()
+    page.locator(".first-cutout img").wait_for()
     camera.take(page, "first-cutout")
 
 

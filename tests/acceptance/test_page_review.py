@@ -82,7 +82,7 @@ class ReviewSetup:
             visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", self.token)
             visitor.page.goto(f"{self.address}#/{view}")
             visitor.page.reload()
-            visitor.page.locator(".darkroom h1").wait_for(state="attached")
+            visitor.page.locator(".picture-view h1").wait_for(state="attached")
             yield visitor
 
     def state(self, name: str) -> str:
@@ -318,12 +318,12 @@ def test_before_and_after_are_compared_on_every_backdrop(review_setup: ReviewSet
         expect(page.locator(".layer-source")).to_have_count(0)
         page.keyboard.press(" ")
         page.locator(".layer-source .tile img").first.wait_for()
-        expect(page.locator(".paper")).to_be_hidden()
+        expect(page.locator(".backdrop")).to_be_hidden()
         page.keyboard.press(" ")
         seen = []
         for _ in range(6):
             page.keyboard.press("b")
-            seen.append(page.locator(".paper").get_attribute("class"))
+            seen.append(page.locator(".backdrop").get_attribute("class"))
         assert len(set(seen)) == len(seen)
         page.keyboard.press("z")
         expect(page.locator(".zoom")).to_have_text("100 %")

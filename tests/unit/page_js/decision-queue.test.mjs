@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Decisions, keptIn } from "../../../src/cutoutd/page/static/js/review/decision-queue.js";
+import { DecisionQueue, keptIn } from "../../../src/cutoutd/page/static/js/review/decision-queue.js";
 
 const items = (...jobs) => jobs.map((job) => ({ job, seen: `hash-${job}` }));
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -18,7 +18,7 @@ function backend(answer = () => ({})) {
 
 test("a decision carries what was seen, and its mark says when it was carried out", async () => {
   const { asked, write } = backend();
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   const sending = decisions.decide("accept", items(1, 2));
   assert.equal(decisions.mark(1).state, "sending");
   await sending;
@@ -34,7 +34,7 @@ test("a decision carries what was seen, and its mark says when it was carried ou
 
 test("a thousand decisions are taken back as one", async () => {
   const { asked, write } = backend();
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   await decisions.decide("accept", items(...Array.from({ length: 1000 }, (_, i) => i)));
   assert.equal(decisions.undo().length, 1000);
   await settled();
@@ -45,7 +45,7 @@ test("a thousand decisions are taken back as one", async () => {
 
 test("a conflict is marked with its words", async () => {
   const { write } = backend(() => ({ conflicts: [{ job: 2, code: "changed", text: "It is another one now." }] }));
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   let heard = null;
   decisions.addEventListener("conflicts", ({ detail }) => (heard = detail));
   await decisions.decide("accept", items(1, 2));
@@ -60,7 +60,7 @@ test("what nobody answers is kept, and sent once somebody does", async () => {
     if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
     return {};
   });
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   await decisions.decide("reject", items(7));
   await decisions.decide("accept", items(8));
   assert.equal(decisions.mark(7).state, "unsent");
@@ -75,7 +75,7 @@ test("an unsent decision is undone without a word to anybody", async () => {
   const { asked, write } = backend(() => {
     throw Object.assign(new Error("nobody"), { status: 0 });
   });
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   await decisions.decide("reject", items(7));
   decisions.decide("accept", items(8));
   await settled();
@@ -91,7 +91,7 @@ test("one that had no answer may have arrived, and is taken back once somebody a
     if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
     return {};
   });
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   await decisions.decide("reject", items(7));
   decisions.undo();
   await settled();
@@ -108,9 +108,9 @@ test("what is sent again goes under its name, also after a reload", async () => 
   const first = backend(() => {
     throw Object.assign(new Error("nobody"), { status: 0 });
   });
-  await new Decisions(first.write, kept).decide("accept", items(3));
+  await new DecisionQueue(first.write, kept).decide("accept", items(3));
   const second = backend();
-  const after = new Decisions(second.write, kept);
+  const after = new DecisionQueue(second.write, kept);
   await after.retry();
   assert.match(first.requests[0], /^[0-9a-f]{32}$/);
   assert.deepEqual(second.requests, first.requests);
@@ -126,12 +126,12 @@ test("an undo whose answer was lost is sent again, also after a reload", async (
     if (method === "undo") throw Object.assign(new Error("nobody"), { status: 0 });
     return {};
   });
-  const before = new Decisions(first.write, kept);
+  const before = new DecisionQueue(first.write, kept);
   await before.decide("accept", items(3));
   before.undo();
   await settled();
   const second = backend();
-  await new Decisions(second.write, kept).retry();
+  await new DecisionQueue(second.write, kept).retry();
   assert.deepEqual(second.asked, [{ method: "undo", body: { batch: "b1" } }]);
   assert.deepEqual(second.requests, first.requests.slice(1));
 });
@@ -140,7 +140,7 @@ test("a refused batch leaves no mark and cannot be undone", async () => {
   const { write } = backend(() => {
     throw Object.assign(new Error("no"), { status: 422, code: "bad" });
   });
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   let heard = null;
   decisions.addEventListener("refused", ({ detail }) => (heard = detail));
   await decisions.decide("accept", items(1));
@@ -151,7 +151,7 @@ test("a refused batch leaves no mark and cannot be undone", async () => {
 
 test("more than 50,000 go in several requests", async () => {
   const { asked, write } = backend();
-  await new Decisions(write).decide("accept", items(...Array.from({ length: 50001 }, (_, i) => i)));
+  await new DecisionQueue(write).decide("accept", items(...Array.from({ length: 50001 }, (_, i) => i)));
   assert.deepEqual(asked.map((one) => one.body.items.length), [50000, 1]);
 });
 
@@ -161,9 +161,9 @@ test("unsent decisions outlive a reload", async () => {
   const nobody = async () => {
     throw Object.assign(new Error("nobody"), { status: 0 });
   };
-  await new Decisions(nobody, kept).decide("accept", items(3));
+  await new DecisionQueue(nobody, kept).decide("accept", items(3));
   const { asked, write } = backend();
-  const after = new Decisions(write, kept);
+  const after = new DecisionQueue(write, kept);
   assert.equal(after.mark(3).state, "unsent");
   await after.retry();
   assert.deepEqual(asked[0].body.items, [[3, "hash-3"]]);
@@ -172,7 +172,7 @@ test("unsent decisions outlive a reload", async () => {
 
 test("a decision names the one that it replaces", async () => {
   const { asked, write } = backend();
-  await new Decisions(write).decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
+  await new DecisionQueue(write).decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
   assert.deepEqual(asked[0].body.items, [[1, "h", "accept"]]);
 });
 
@@ -180,7 +180,7 @@ test("one that is undone while it is on its way is kept over a reload as undone:
   const storage = new Map();
   const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
   let fails = null;
-  const decisions = new Decisions(() => new Promise((_, reject) => (fails = reject)), kept);
+  const decisions = new DecisionQueue(() => new Promise((_, reject) => (fails = reject)), kept);
   const sending = decisions.decide("reject", items(1));
   decisions.undo();
   decisions.decide("accept", items(2));
@@ -190,13 +190,13 @@ test("one that is undone while it is on its way is kept over a reload as undone:
   assert.deepEqual([undone.verb, typeof undone.undoing], ["reject", "string"]);
   assert.deepEqual([meant.verb, meant.items, meant.undoing], ["accept", items(2), undefined]);
   const { asked, write } = backend();
-  await new Decisions(write, kept).retry();
+  await new DecisionQueue(write, kept).retry();
   assert.deepEqual(asked.map(({ method, body }) => [method, body.verb]), [["decide", "reject"], ["undo", undefined], ["decide", "accept"]]);
 });
 
 test("after an undo the decision before it holds, until the picture itself says what does", async () => {
   const { write } = backend();
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   await decisions.decide("reject", [{ job: 1, seen: "h", over: "accept" }]);
   decisions.undo();
   assert.equal(decisions.over(1), "accept");
@@ -209,7 +209,7 @@ test("after an undo the decision before it holds, until the picture itself says 
 
 test("what is asked for after decisions is asked after they are sent", async () => {
   const { asked, write } = backend();
-  const decisions = new Decisions(write);
+  const decisions = new DecisionQueue(write);
   decisions.decide("accept", items(1));
   decisions.decide("reject", items(2));
   await decisions.inTurn(() => write("retry", { jobs: [2] }));
@@ -223,7 +223,7 @@ test("what has no answer is written down when the tab is left", async () => {
   const storage = new Map();
   const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
   const sent = [];
-  const decisions = new Decisions((method, body, options) => (sent.push(options), new Promise(() => {})), kept);
+  const decisions = new DecisionQueue((method, body, options) => (sent.push(options), new Promise(() => {})), kept);
   decisions.decide("accept", items(1));
   decisions.decide("reject", items(2));
   decisions.leave();
@@ -237,7 +237,7 @@ test("what is sent after a leaving that was undone is not sent again at the next
   const storage = new Map();
   const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
   const { write } = backend();
-  const decisions = new Decisions(write, kept);
+  const decisions = new DecisionQueue(write, kept);
   const sending = decisions.decide("accept", items(1));
   decisions.leave();
   assert.equal(kept.load().length, 1);

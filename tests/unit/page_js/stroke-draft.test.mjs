@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Draft } from "../../../src/cutoutd/page/static/js/fix/stroke-draft.js";
+import { StrokeDraft } from "../../../src/cutoutd/page/static/js/fix/stroke-draft.js";
 
 const stroke = (x) => ({ kind: "keep", points: [[x, x]], radius: 3 });
 
@@ -17,13 +17,13 @@ function storage({ full = false } = {}) {
 }
 
 test("strokes that were not saved are there again, after those that were", () => {
-  const draft = new Draft(storage(), 7);
+  const draft = new StrokeDraft(storage(), 7);
   draft.keep("hash", [stroke(1), stroke(2)]);
   assert.deepEqual(draft.after("hash", [stroke(1)]), [stroke(2)]);
 });
 
 test("strokes over another cutout, or after other strokes, are not used", () => {
-  const draft = new Draft(storage(), 7);
+  const draft = new StrokeDraft(storage(), 7);
   draft.keep("hash", [stroke(1), stroke(2)]);
   assert.deepEqual(draft.after("other", []), []);
   assert.deepEqual(draft.after("hash", [stroke(9)]), []);
@@ -31,12 +31,12 @@ test("strokes over another cutout, or after other strokes, are not used", () => 
 
 test("what is dropped, belongs to another picture or does not fit is not there, and no error", () => {
   const place = storage();
-  const draft = new Draft(place, 7);
+  const draft = new StrokeDraft(place, 7);
   draft.keep("hash", [stroke(1)]);
-  assert.deepEqual(new Draft(place, 8).after("hash", []), []);
+  assert.deepEqual(new StrokeDraft(place, 8).after("hash", []), []);
   draft.drop();
   assert.deepEqual(draft.after("hash", []), []);
-  const full = new Draft(storage({ full: true }), 7);
+  const full = new StrokeDraft(storage({ full: true }), 7);
   full.keep("hash", [stroke(1)]);
   assert.deepEqual(full.after("hash", []), []);
 });

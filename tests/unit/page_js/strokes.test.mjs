@@ -31,7 +31,7 @@ test("one click stays one point", () => {
 });
 
 test("undo goes stroke by stroke to the start, redo comes back", () => {
-  const history = new strokes.History();
+  const history = new strokes.StrokeHistory();
   history.add(stroke(1));
   history.add(stroke(2));
   assert.ok(history.changed);
@@ -46,7 +46,7 @@ test("undo goes stroke by stroke to the start, redo comes back", () => {
 });
 
 test("a new stroke after an undo ends the redo", () => {
-  const history = new strokes.History();
+  const history = new strokes.StrokeHistory();
   history.add(stroke(1));
   history.undo();
   history.add(stroke(2));
@@ -55,7 +55,7 @@ test("a new stroke after an undo ends the redo", () => {
 });
 
 test("all strokes are removed in one step, which can be undone", () => {
-  const history = new strokes.History();
+  const history = new strokes.StrokeHistory();
   history.add(stroke(1));
   history.add(stroke(2));
   history.clear();
@@ -65,7 +65,7 @@ test("all strokes are removed in one step, which can be undone", () => {
 });
 
 test("strokes of an earlier correction are undone one by one as well", () => {
-  const history = new strokes.History([stroke(1), stroke(2)]);
+  const history = new strokes.StrokeHistory([stroke(1), stroke(2)]);
   assert.ok(!history.changed);
   history.undo();
   assert.deepEqual(history.strokes, [stroke(1)]);
@@ -84,7 +84,7 @@ test("a stroke that leaves the picture ends at its border", () => {
 });
 
 test("what is drawn while other strokes are saved is not saved with them", () => {
-  const history = new strokes.History();
+  const history = new strokes.StrokeHistory();
   history.add(stroke(1));
   const sent = history.strokes;
   history.add(stroke(2));

@@ -20,7 +20,7 @@ let timer = 0;
 let up = null;
 
 /** A request that was refused or that found nobody. `status` 0: no answer. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, { code = "unknown", text = "", named = {} } = {}) {
     super(text || code);
     Object.assign(this, { status, code, text, named });

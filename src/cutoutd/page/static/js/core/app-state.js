@@ -5,7 +5,7 @@
  *   onOverview(draw, signal)       now, if there is one, and at every change
  */
 
-import { isUp, on, read } from "./api.js";
+import { on, read } from "./api.js";
 
 const bus = new EventTarget();
 let session = {};
@@ -53,5 +53,3 @@ export function startState() {
   on("connection", ({ up }) => up && refresh());
   refresh();
 }
-
-export { isUp };

@@ -12,7 +12,7 @@ import { showModal } from "./messages.js";
 import { t } from "./text.js";
 
 /** Group, action, keys (the first is shown; "mod" is Ctrl, or Cmd on a Mac; "[" is hard to type on some keyboards). The words are `key.ACTION` and `keys.GROUP` in the catalogue. */
-export const TABLE = [
+const SHORTCUTS = [
   ["everywhere", "inbox", "1"],
   ["everywhere", "review", "2"],
   ["everywhere", "failures", "3"],
@@ -81,7 +81,7 @@ function ofControl(event) {
   return false;
 }
 
-export function lettersOff() {
+function lettersOff() {
   return localStorage.getItem(OFF) === "1";
 }
 
@@ -89,7 +89,7 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.altKey || event.isComposing || (MAC ? event.ctrlKey : event.metaKey)) return;
   if (!(event.target instanceof Element) || document.querySelector("dialog[open]")) return;
   const key = pressed(event);
-  const found = TABLE.find((one) => one.keys.includes(key));
+  const found = SHORTCUTS.find((one) => one.keys.includes(key));
   if (!found) return;
   if (typing(event.target) && found.action !== "escape") return;
   if (lettersOff() && key.length === 1 && found.action !== "help") return;
@@ -102,7 +102,7 @@ const SIGNS = { ArrowRight: "→", ArrowLeft: "←", Enter: "↵", mod: MAC ? "�
 
 /** The key of an action as people read it, for a hint beside a button: "Ctrl+Z". */
 export function keyOf(action) {
-  const found = TABLE.find((one) => one.action === action);
+  const found = SHORTCUTS.find((one) => one.action === action);
   return found ? found.keys[0].split("+").map(sign).join("+") : "";
 }
 
@@ -113,7 +113,7 @@ function sign(part) {
 
 /** Shows all keys; those that do something in this view stand out. */
 export function showHelp() {
-  const groups = [...new Set(TABLE.map((one) => one.group))];
+  const groups = [...new Set(SHORTCUTS.map((one) => one.group))];
   const dialog = el(
     "dialog",
     { class: "dialog dialog-wide", "aria-labelledby": "keys-title", on: { close: () => dialog.remove() } },
@@ -136,7 +136,7 @@ export function showHelp() {
 }
 
 function helpGroup(group) {
-  const rows = TABLE.filter((one) => one.group === group).map(({ action }) =>
+  const rows = SHORTCUTS.filter((one) => one.group === group).map(({ action }) =>
     el(
       "div",
       { class: bound.some((one) => one[action]) ? "key-row" : "key-row elsewhere" },

@@ -32,7 +32,7 @@ export async function show(place, { query, signal }) {
     el("div", {}, el("label", { class: "label", for: "failures-folder" }, t("failures.folder")), folder),
     el("div", {}, el("label", { class: "label", for: "failures-q" }, t("failures.search")), search),
   );
-  put(place, el("div", { class: "head" }, el("div", {}, el("h1", {}, t(title)), count), all), filters, none, rows, resting);
+  put(place, el("div", { class: "view-head" }, el("div", {}, el("h1", {}, t(title)), count), all), filters, none, rows, resting);
 
   const list = pagedList({
     place: rows,

@@ -33,7 +33,7 @@ export class Brush extends EventTarget {
     this.lines = el("canvas", { class: "overlay", "aria-hidden": "true" });
     this.ring = el("div", { class: "brush-ring", hidden: true, "aria-hidden": "true" });
     viewer.element.append(this.composed, this.lines, this.ring);
-    viewer.hand.tool = this;
+    viewer.pointerInput.tool = this;
     this.stop = new AbortController();
     const { signal } = this.stop;
     viewer.addEventListener("place", () => this.#place(), { signal });
@@ -45,7 +45,7 @@ export class Brush extends EventTarget {
   destroy() {
     this.stop.abort();
     cancelAnimationFrame(this.asked);
-    this.viewer.hand.tool = null;
+    this.viewer.pointerInput.tool = null;
     for (const one of [this.composed, this.lines, this.ring]) one.remove();
   }
 
@@ -107,7 +107,7 @@ export class Brush extends EventTarget {
     });
   }
 
-  // What a Hand asks of its tool.
+  // What a PointerInput asks of its tool.
 
   wants(event) {
     return this.enabled && event.isPrimary && event.button === 0;
@@ -239,12 +239,12 @@ export class Brush extends EventTarget {
 
   #compose() {
     this.isStale = false;
-    if (!this.viewer.paperBox) return;
+    if (!this.viewer.backdropBox) return;
     const context = this.#clear(this.composed);
     const { side, wipe, viewport, backdrop, colour } = this.viewer;
     if (side !== "before" || wipe !== null) {
       const from = wipe === null ? 0 : wipe * viewport.width;
-      this.preview.draw(context, this.viewer.paperBox, { backdrop, colour, from });
+      this.preview.draw(context, this.viewer.backdropBox, { backdrop, colour, from });
     }
   }
 

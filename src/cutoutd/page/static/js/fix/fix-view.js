@@ -12,16 +12,16 @@ import { newRequest } from "../core/request-id.js";
 import { go } from "../core/router.js";
 import { errorText, has, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
-import { Looks } from "../viewer/pyramid-cache.js";
+import { PyramidCache } from "../viewer/pyramid-cache.js";
 import { TileLoader } from "../viewer/tile-loader.js";
-import { fillHeight, LookTools } from "../viewer/view-toolbar.js";
+import { fillHeight, ViewToolbar } from "../viewer/view-toolbar.js";
 import { Viewer } from "../viewer/viewer.js";
 import { BrushControls } from "./brush-controls.js";
 import { Brush } from "./brush.js";
 import { FixPanel } from "./fix-panel.js";
 import { FixSession } from "./fix-session.js";
-import { Draft } from "./stroke-draft.js";
-import { hasRoom, History } from "./strokes.js";
+import { StrokeDraft } from "./stroke-draft.js";
+import { hasRoom, StrokeHistory } from "./strokes.js";
 
 export const title = "fix.title";
 
@@ -38,10 +38,10 @@ class Fix {
     this.number = number;
     this.signal = signal;
     this.loader = new TileLoader();
-    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.pyramids = new PyramidCache();
     this.session = new FixSession({ write, writeForBlob }, number);
-    this.history = new History();
-    this.draft = new Draft(sessionStorage, number);
+    this.history = new StrokeHistory();
+    this.draft = new StrokeDraft(sessionStorage, number);
     this.suggestion = 0;
     this.sent = []; // the strokes that were saved last, or are being saved
     this.unanswered = null; // the name of a saving that had no answer: it may have arrived
@@ -62,9 +62,9 @@ class Fix {
       this.job = await read("job", { job: this.number }, { signal: this.signal });
       put(this.heading, t("fix.of"), " ", name(this.job.name));
       this.viewer.element.setAttribute("aria-label", t("fix.picture", { name: plain(this.job.name) }));
-      const entry = await this.looks.need(this.job, ["source"]);
+      const entry = await this.pyramids.need(this.job, ["source"]);
       if (this.signal.aborted) return;
-      if (!entry.looks.source) throw entry.failed.source;
+      if (!entry.pyramids.source) throw entry.failed.source;
       this.viewer.show(entry);
       await this.#begin();
     } catch (error) {
@@ -81,7 +81,7 @@ class Fix {
     this.brush.start({ width, height });
     this.earlier = strokes;
     this.suggestion = suggestion;
-    this.history = new History(strokes);
+    this.history = new StrokeHistory(strokes);
     for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
     this.state = "drawing";
     this.panel.say(t("fix.start"));
@@ -91,13 +91,13 @@ class Fix {
 
   #build() {
     const { place, signal } = this;
-    place.classList.add("view-full", "darkroom", "darkroom-fix");
+    place.classList.add("view-full", "picture-view");
     this.viewer = new Viewer(this.loader, { label: t("fix.title"), wipeLabel: t("look.wipeHandle") });
     this.viewer.composes = true;
     this.viewer.element.setAttribute("role", "application");
     this.viewer.element.setAttribute("aria-describedby", "fix-how");
     this.viewer.element.dataset.ownTab = "";
-    this.tools = new LookTools(this.viewer);
+    this.toolbar = new ViewToolbar(this.viewer);
     this.brush = new Brush(this.viewer);
     this.panel = new FixPanel((action, value) => this.#act(action, value));
     this.controls = new BrushControls(this.brush, this.panel, signal);
@@ -106,14 +106,14 @@ class Fix {
     append(place, [
       el(
         "div",
-        { class: "darkroom-bar" },
+        { class: "picture-view-bar" },
         el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back")),
         this.heading,
         this.busy,
-        this.tools.element,
+        this.toolbar.element,
       ),
       el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
-      el("div", { class: "darkroom-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element),
+      el("div", { class: "picture-view-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element),
     ]);
     fillHeight(place, signal);
     signal.addEventListener("abort", () => {
@@ -142,7 +142,7 @@ class Fix {
     const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
     bind(
       {
-        ...this.tools.actions,
+        ...this.toolbar.actions,
         ...Object.fromEntries(actions.map((one) => [one, () => this.#act(one)])),
         smaller: () => this.brush.resize(-1),
         larger: () => this.brush.resize(1),
@@ -184,7 +184,7 @@ class Fix {
     this.#draws(); // it may have begun before the others were saved
     this.history.add(stroke);
     this.suggestion = 0;
-    this.tools.after();
+    this.toolbar.after();
     this.#changed();
   }
 
@@ -345,17 +345,17 @@ class Fix {
     this.undoing = "";
     this.job = { ...this.job, ...job };
     if (undone) {
-      this.history = History.before(this.earlier, this.history.strokes);
+      this.history = StrokeHistory.before(this.earlier, this.history.strokes);
       this.sent = this.history.strokes;
     }
     this.#markSaved();
     this.state = this.history.changed ? "drawing" : "saved";
     this.#draw();
-    const entry = await this.looks.need(this.job, ["source", "cutout"]);
+    const entry = await this.pyramids.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
     this.viewer.composes = this.state === "drawing"; // on with what was drawn meanwhile
     this.viewer.show(entry, { stay: true });
-    this.tools.after();
+    this.toolbar.after();
     if (this.state !== "saved") return;
     await this.#whenShown();
     if (this.state !== "saved") return;

@@ -4,7 +4,7 @@
  */
 
 const SQUARE = 10; // of the checkerboard, CSS pixels
-const PAPERS = { white: "#fff", black: "#000", grey: "#808080" };
+const BACKDROP_COLOURS = { white: "#fff", black: "#000", grey: "#808080" };
 
 export class MattePreview {
   constructor() {
@@ -70,7 +70,7 @@ export class MattePreview {
     return this.scratch;
   }
 
-  /** Makes what was painted the ground for the next stroke. */
+  /** Makes what was painted the base of the next stroke. */
   settle() {
     this.base = this.matte;
   }
@@ -96,7 +96,7 @@ export class MattePreview {
   }
 
   #fill(context, { left, top, width, height }, backdrop, colour) {
-    context.fillStyle = backdrop === "matte" ? "#000" : backdrop === "colour" ? colour : (PAPERS[backdrop] ?? this.#checker(context));
+    context.fillStyle = backdrop === "matte" ? "#000" : backdrop === "colour" ? colour : (BACKDROP_COLOURS[backdrop] ?? this.#checker(context));
     context.fillRect(left, top, width + 1, height + 1);
   }
 

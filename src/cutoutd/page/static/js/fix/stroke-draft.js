@@ -1,6 +1,6 @@
 /** Strokes that are not saved, kept for as long as the tab lives, over a reload as well. Pure but for the storage that it is given. */
 
-export class Draft {
+export class StrokeDraft {
   constructor(storage, job) {
     this.storage = storage;
     this.key = `cutoutd-strokes-${job}`;

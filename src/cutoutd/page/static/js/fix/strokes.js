@@ -5,7 +5,7 @@
  * paints. A click is a stroke of one point.
  */
 
-export const MOST_STROKES = 500;
+const MOST_STROKES = 500;
 export const MOST_POINTS = 20000; // of all strokes together
 
 // Leaves out points that the line through their neighbours shows as well, to within `tolerance` pixels (Douglas and
@@ -48,7 +48,7 @@ export function within([x, y], { width, height }) {
   return [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
 }
 
-export function countPoints(strokes) {
+function countPoints(strokes) {
   return strokes.reduce((sum, stroke) => sum + stroke.points.length, 0);
 }
 
@@ -71,7 +71,7 @@ export function firstRadius({ width, height }) {
 }
 
 // Strokes with undo and redo. Earlier strokes, of a former correction, are undone one by one as well.
-export class History {
+export class StrokeHistory {
   constructor(earlier = []) {
     this.past = earlier.map((_, i) => earlier.slice(0, i));
     this.strokes = [...earlier];
@@ -81,7 +81,7 @@ export class History {
 
   /** What it is after a saved correction was taken back: its strokes can be redone. */
   static before(earlier, strokes) {
-    const history = new History(earlier);
+    const history = new StrokeHistory(earlier);
     if (JSON.stringify(earlier) !== JSON.stringify(strokes)) history.future = [strokes];
     return history;
   }

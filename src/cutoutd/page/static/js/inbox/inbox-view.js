@@ -25,7 +25,7 @@ export async function show(place, { signal }) {
   const none = el("div", { class: "newest-none", hidden: true });
   put(
     place,
-    el("div", { class: "head" }, el("h1", {}, t(title)), getSession().changeable === false ? null : el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))),
+    el("div", { class: "view-head" }, el("h1", {}, t(title)), getSession().changeable === false ? null : el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))),
     el(
       "div",
       { class: "inbox" },
@@ -92,7 +92,7 @@ function figure([key, value, link]) {
 function folderCard(folder, overview) {
   const watching = overview.running ? (folder.watching ?? "unheard").replace(" ", "-") : "off";
   const away = overview.running && isAway(folder);
-  const lamp = watching === "off" ? "off" : away ? "bad" : overview.paused || watching === "starting" ? "paused" : "";
+  const indicator = watching === "off" ? "off" : away ? "bad" : overview.paused || watching === "starting" ? "paused" : "";
   const state = overview.running && overview.paused && !away ? "folder.pausedAll" : `folder.${watching}`;
   return el(
     "li",
@@ -100,7 +100,7 @@ function folderCard(folder, overview) {
     el(
       "div",
       { class: "folder-head" },
-      el("span", { class: `lamp ${lamp}` }),
+      el("span", { class: `indicator ${indicator}` }),
       el("div", { class: "folder-name" }, el("h3", {}, name(folder.name)), el("p", { class: away ? "folder-state strong small" : "folder-state small" }, away ? coded("trouble", folder.trouble, t(state)) : t(state))),
       folder.tagged ? el("span", { class: "chip warn" }, t("inbox.tagged")) : null,
       el("a", { class: "button quiet icon-only", href: href(`/settings/${encodeURIComponent(folder.name)}`), data: { keep: `set ${folder.name}` }, "aria-label": t("inbox.settingsOf", { name: plain(folder.name) }) }, icon("settings")),
@@ -116,7 +116,7 @@ function folderCard(folder, overview) {
 function said(folder, away) {
   const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, plain(one)));
   const advice = folder.advice ? el("p", { class: "advice" }, coded("advice", folder.trouble, folder.advice)) : null;
-  return lines.length || advice ? el("div", { class: away ? "said bad" : "said" }, lines, advice) : null;
+  return lines.length || advice ? el("div", { class: away ? "callout bad" : "callout" }, lines, advice) : null;
 }
 
 function countsOf(folder) {
@@ -146,7 +146,7 @@ function heldUp(folder) {
   if (!files.length) return null;
   return el(
     "details",
-    { class: "held" },
+    { class: "held-up" },
     el("summary", { data: { keep: `held ${folder.name}` } }, t("inbox.held", { count: files.length })),
     el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", plain(file.why)))),
   );
@@ -163,7 +163,7 @@ function drawNone(none, newest, overview) {
   }
   const busy = first.waiting + first.working > 0;
   redraw(none, [first.input, busy], () =>
-    el("div", { class: "empty" }, icon(busy ? "again" : "inbox"), el("p", { class: "empty-title" }, t(busy ? "inbox.firstSoon" : "inbox.empty")), busy ? null : el("p", {}, t("inbox.emptyHow")), busy ? null : el("p", {}, name(first.input, { class: "place" }))),
+    el("div", { class: "empty" }, icon(busy ? "again" : "inbox"), el("p", { class: "empty-title" }, t(busy ? "inbox.firstSoon" : "inbox.empty")), busy ? null : el("p", {}, t("inbox.emptyHow")), busy ? null : el("p", {}, name(first.input, { class: "path" }))),
   );
 }
 

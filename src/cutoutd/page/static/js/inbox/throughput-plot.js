@@ -7,7 +7,7 @@ const WIDTH = 600;
 const HEIGHT = 96;
 
 /** The next number that an axis may end at: 1, 2 or 5 times a power of ten, or 10. */
-export function axisEnd(most) {
+function axisEnd(most) {
   if (most <= 5) return 5;
   const power = 10 ** Math.floor(Math.log10(most));
   return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= most);

@@ -15,7 +15,7 @@ import { newRequest } from "../core/request-id.js";
 const MOST = 50000; // items in one request
 const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB. It is sent again all the same
 
-export class Decisions extends EventTarget {
+export class DecisionQueue extends EventTarget {
   // Events: "change" with the jobs, "conflicts" with those, "refused" with an error, "undone" with the jobs, "waiting" while nobody answers.
   #marks = new Map();
   #restored = new Map(); // the decision that an undo brings back, until the picture itself says so

@@ -7,7 +7,7 @@ import { decisionOf, stateOf } from "./picture-labels.js";
 
 const CHIPS = { review: "warn", doubtful: "warn", done: "good", rejected: "bad", failed: "bad" };
 
-export class ReviewSide {
+export class DetailsPanel {
   // `act(action)` does what a button says.
   constructor(act) {
     this.act = act;

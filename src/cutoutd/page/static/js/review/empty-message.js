@@ -4,7 +4,7 @@ import { el, icon, put } from "../core/dom.js";
 import { t } from "../core/text.js";
 
 /** `kind` is "never", "nothing", "noMatch" or "trouble"; `done` how many cutouts there are; `act(action)` does what a button says. */
-export function drawEmpty(place, kind, { done, detail = "", act }) {
+export function drawEmptyMessage(place, kind, { done, detail = "", act }) {
   const button = (action, text) => el("button", { class: "button primary", on: { click: () => act(action) } }, text);
   const next = {
     never: () => el("a", { class: "button primary", href: "#/inbox" }, t("inbox.title")),

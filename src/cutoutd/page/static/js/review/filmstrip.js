@@ -9,7 +9,7 @@ import { el, icon, put } from "../core/dom.js";
 const SPARE = 6; // entries to each side of the sight
 
 export class Filmstrip extends EventTarget {
-  // Events: "pick" with {index, event}, "sight" with {first, last}.
+  // Events: "pick" with {index, event}, "visible" with {first, last}.
   constructor({ label, describe }) {
     super();
     this.describe = describe;
@@ -78,7 +78,7 @@ export class Filmstrip extends EventTarget {
     });
   }
 
-  get sight() {
+  get visibleRange() {
     const pitch = this.pitch || 1;
     const first = Math.floor(this.element.scrollLeft / pitch);
     return { first, last: Math.min(this.count - 1, Math.ceil((this.element.scrollLeft + this.element.clientWidth) / pitch)) };
@@ -95,7 +95,7 @@ export class Filmstrip extends EventTarget {
   }
 
   #draw() {
-    const { first, last } = this.sight;
+    const { first, last } = this.visibleRange;
     const [from, to] = [Math.max(0, first - SPARE), Math.min(this.count - 1, last + SPARE)];
     for (const [index, entry] of this.entries) {
       if (index >= from && index <= to) continue;
@@ -111,7 +111,7 @@ export class Filmstrip extends EventTarget {
       this.long.append(entry);
     }
     this.refresh();
-    this.dispatchEvent(new CustomEvent("sight", { detail: { first: from, last: to } }));
+    this.dispatchEvent(new CustomEvent("visible", { detail: { first: from, last: to } }));
   }
 
   #fill(index, entry) {

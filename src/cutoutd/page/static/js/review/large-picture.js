@@ -6,7 +6,7 @@
 import { picture, read } from "../core/api.js";
 import { el } from "../core/dom.js";
 import { errorText, t } from "../core/text.js";
-import { Looks } from "../viewer/pyramid-cache.js";
+import { PyramidCache } from "../viewer/pyramid-cache.js";
 import { TileLoader } from "../viewer/tile-loader.js";
 import { Viewer } from "../viewer/viewer.js";
 
@@ -18,11 +18,11 @@ export function thumbOf(job) {
 export class LargePicture {
   constructor() {
     this.loader = new TileLoader();
-    this.looks = new Looks((job, kind) => read("look", { job, kind }));
+    this.pyramids = new PyramidCache();
     this.viewer = new Viewer(this.loader, { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
     this.poster = el("img", { class: "poster", alt: "", hidden: true });
     this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
-    this.viewer.paper.before(this.poster);
+    this.viewer.backdropElement.before(this.poster);
     this.viewer.element.append(this.message);
     this.viewer.addEventListener("failed", () => this.say(t("review.tileFailed")));
     this.viewer.addEventListener("kinds", () => this.#missing());
@@ -42,9 +42,9 @@ export class LargePicture {
     const kinds = this.#kinds(job);
     const entry = this.#entry(job);
     this.say("");
-    if (!kinds.every((kind) => entry.looks[kind])) {
+    if (!kinds.every((kind) => entry.pyramids[kind])) {
       if (!same) this.#showPoster(job);
-      await this.looks.need(job, kinds);
+      await this.pyramids.need(job, kinds);
       if (turn !== this.turn) return;
       await this.#failedLook(job, entry, kinds);
       if (turn !== this.turn) return;
@@ -66,13 +66,13 @@ export class LargePicture {
     const { turn, job } = this;
     const entries = [];
     for (const one of jobs) {
-      await this.looks.need(one, this.#kinds(one));
+      await this.pyramids.need(one, this.#kinds(one));
       if (turn !== this.turn) return;
       entries.push(this.#entry(one));
       this.viewer.ahead(entries);
     }
-    const { looks, address, frame } = await this.looks.need(job, ["source"]);
-    if (turn === this.turn) this.viewer.ahead([...entries, { looks, address, frame, kinds: ["source"] }]);
+    const { pyramids, address, frame } = await this.pyramids.need(job, ["source"]);
+    if (turn === this.turn) this.viewer.ahead([...entries, { pyramids, address, frame, kinds: ["source"] }]);
   }
 
   say(text) {
@@ -99,7 +99,7 @@ export class LargePicture {
 
   // What a Viewer shows. Its size is known from the list, before anything was decoded.
   #entry(job) {
-    const entry = this.looks.of(job);
+    const entry = this.pyramids.of(job);
     if (job.width && job.height) entry.frame = { width: job.width, height: job.height };
     entry.sourceOnly = !job.seen;
     return entry;
@@ -110,7 +110,7 @@ export class LargePicture {
     const { job, turn } = this;
     if (!job) return;
     const kinds = this.#kinds(job);
-    await this.looks.need(job, kinds);
+    await this.pyramids.need(job, kinds);
     if (turn !== this.turn) return;
     const entry = this.#entry(job);
     this.say("");
@@ -125,6 +125,6 @@ export class LargePicture {
     this.say(errorText(entry.failed[failed]));
     if (failed !== "cutout") return;
     entry.sourceOnly = true;
-    await this.looks.need(job, ["source"]);
+    await this.pyramids.need(job, ["source"]);
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Pictures that Review asks for anew: those that it decided about, until that is carried out, and those in sight when somebody else
- * decided. Answers come one after the other. Shows nothing; `told(job)` hears of each.
+ * decided. Answers come one after the other. Shows nothing; `onRenewed(job)` hears of each.
  */
 
 const NEWS_MS = 300;
@@ -8,9 +8,9 @@ const FOLLOWED = 8; // pictures at a time
 const FOLLOW_MS = 60_000;
 const IN_SIGHT = 24;
 
-export class ReviewNews {
-  constructor({ list, decisions, told, signal }) {
-    Object.assign(this, { list, decisions, told, signal });
+export class PictureRefresher {
+  constructor({ list, decisions, onRenewed, signal }) {
+    Object.assign(this, { list, decisions, onRenewed, signal });
     this.followed = new Map(); // until when each is asked for
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
@@ -29,12 +29,12 @@ export class ReviewNews {
     this.asking = false;
   }
 
-  /** Somebody decided; only the last of several questions counts. `sight()` gives the first and the last index. */
-  decided(batch, sight) {
+  /** Somebody decided; only the last of several questions counts. `visibleRange()` gives the first and the last index. */
+  decided(batch, visibleRange) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       if (this.decisions.has(batch)) return;
-      const { first, last } = sight();
+      const { first, last } = visibleRange();
       const jobs = this.list.ids.slice(first, last + 1).filter((job) => this.decisions.mark(job)?.state !== "sending");
       this.renew(jobs.slice(0, IN_SIGHT));
     }, NEWS_MS);
@@ -45,7 +45,7 @@ export class ReviewNews {
       if (this.signal.aborted) return;
       await this.list
         .renew(job)
-        .then((one) => this.told(one))
+        .then((one) => this.onRenewed(one))
         .catch(() => {});
     }
   }

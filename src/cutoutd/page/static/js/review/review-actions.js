@@ -12,7 +12,7 @@ import { decisionInForce } from "./picture-labels.js";
 
 const RENEWED = 24; // pictures that are asked for anew at once
 
-export class ReviewDecisions {
+export class ReviewActions {
   constructor({ decisions, list, selection, view }) {
     Object.assign(this, { decisions, list, selection, view });
   }

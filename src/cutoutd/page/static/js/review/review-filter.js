@@ -5,7 +5,7 @@ import { keyOf } from "../core/keyboard-shortcuts.js";
 import { percent, t } from "../core/text.js";
 
 /** Lists that people ask for, and the words that the backend has for them. */
-export const LISTS = {
+const LISTS = {
   look: ["doubtful", "review"],
   all: ["doubtful", "done", "review", "rejected"],
   review: ["review"],
@@ -13,7 +13,7 @@ export const LISTS = {
   done: ["done"],
   rejected: ["rejected"],
 };
-export const REASONS = ["missing", "kept", "equals", "veil", "page", "unsure", "touching_border", "small", "no_subject"];
+const REASONS = ["missing", "kept", "equals", "veil", "page", "unsure", "touching_border", "small", "no_subject"];
 const SCORES = [0.3, 0.5, 0.7, 0.9];
 const TYPING_MS = 250;
 

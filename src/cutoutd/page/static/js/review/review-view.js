@@ -11,16 +11,16 @@ import { announce, fail, toast } from "../core/messages.js";
 import { go, setQuery } from "../core/router.js";
 import { errorText, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
-import { fillHeight, LookTools } from "../viewer/view-toolbar.js";
-import { Decisions, keptIn } from "./decision-queue.js";
-import { ReviewSide } from "./details-panel.js";
-import { drawEmpty } from "./empty-message.js";
+import { fillHeight, ViewToolbar } from "../viewer/view-toolbar.js";
+import { DecisionQueue, keptIn } from "./decision-queue.js";
+import { DetailsPanel } from "./details-panel.js";
+import { drawEmptyMessage } from "./empty-message.js";
 import { Filmstrip } from "./filmstrip.js";
 import { LargePicture } from "./large-picture.js";
 import { entryOf, labelOf } from "./picture-labels.js";
 import { PictureList } from "./picture-list.js";
-import { ReviewNews } from "./picture-refresh.js";
-import { ReviewDecisions } from "./review-actions.js";
+import { PictureRefresher } from "./picture-refresh.js";
+import { ReviewActions } from "./review-actions.js";
 import { filterOf, matches, paramsOf, queryOf, ReviewFilter } from "./review-filter.js";
 import { Selection } from "./selection.js";
 
@@ -31,7 +31,7 @@ const DETAILS_MS = 250; // a picture that one only passes is not asked about
 const AGAIN_MS = 5000; // between two tries to send a decision
 
 /* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
-const decisions = new Decisions(write, keptIn(sessionStorage, "cutoutd-decisions"));
+const decisions = new DecisionQueue(write, keptIn(sessionStorage, "cutoutd-decisions"));
 let kept = null;
 
 keepUnsaved(() => decisions.canUndo, { asks: false }); // Ctrl+Z would find nothing
@@ -57,9 +57,9 @@ class Review {
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
     const { list, selection } = this;
-    this.news = new ReviewNews({ list, decisions, told: (one) => this.#renewed(one), signal });
-    const view = { show: () => this.#show(), go: (index) => this.#go(index), label: () => this.#label(), follow: (jobs) => this.news.follow(jobs), renew: (jobs) => this.news.renew(jobs) };
-    this.deciding = new ReviewDecisions({ decisions, list, selection, view });
+    this.refresher = new PictureRefresher({ list, decisions, onRenewed: (one) => this.#renewed(one), signal });
+    const view = { show: () => this.#show(), go: (index) => this.#go(index), label: () => this.#label(), follow: (jobs) => this.refresher.follow(jobs), renew: (jobs) => this.refresher.renew(jobs) };
+    this.actions = new ReviewActions({ decisions, list, selection, view });
     this.#build();
     this.#listen();
   }
@@ -80,31 +80,31 @@ class Review {
 
   #build() {
     const { place, signal } = this;
-    place.classList.add("view-full", "darkroom");
+    place.classList.add("view-full", "picture-view");
     this.large = new LargePicture();
     this.viewer = this.large.viewer;
-    this.tools = new LookTools(this.viewer);
+    this.toolbar = new ViewToolbar(this.viewer);
     this.filters = new ReviewFilter(this.filter);
     this.count = el("span", { class: "review-count", role: "status" });
     this.reload = el("button", { class: "button quiet", hidden: true, on: { click: () => this.#load(this.#current?.job) } }, icon("again"), t("review.more"));
-    this.side = new ReviewSide((action, event) => this.#act(action, event));
+    this.panel = new DetailsPanel((action, event) => this.#act(action, event));
     this.strip = new Filmstrip({ label: t("review.strip"), describe: (index) => this.#describe(index) });
     this.empty = el("div", { class: "review-empty", hidden: true });
     append(place, [
       el(
         "div",
-        { class: "darkroom-bar" },
+        { class: "picture-view-bar" },
         el("h1", { class: "visually-hidden" }, t(title)),
         this.filters.button,
         this.count,
         this.reload,
-        this.tools.element,
+        this.toolbar.element,
       ),
       this.filters.panel,
-      el("div", { class: "darkroom-body" }, el("div", { class: "stage" }, this.viewer.element), this.side.element, this.strip.element),
+      el("div", { class: "picture-view-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element, this.strip.element),
       this.empty,
     ]);
-    this.body = place.querySelector(".darkroom-body");
+    this.body = place.querySelector(".picture-view-body");
     fillHeight(place, signal);
     signal.addEventListener("abort", () => this.#leave());
   }
@@ -121,22 +121,22 @@ class Review {
     const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
     hear(this.filters, "change", (filter) => this.#refilter(filter));
     hear(this.strip, "pick", ({ index, event }) => this.#pick(index, event));
-    hear(this.strip, "sight", ({ first, last }) => this.list.need(first, last).catch(() => {}));
+    hear(this.strip, "visible", ({ first, last }) => this.list.need(first, last).catch(() => {}));
     hear(this.list, "loaded", () => this.#loaded());
     hear(this.list, "details", () => this.#details());
     hear(this.list, "others", (jobs) => this.#others(jobs));
     hear(decisions, "change", () => this.#marked());
-    hear(decisions, "conflicts", (conflicts) => this.deciding.conflicts(conflicts));
+    hear(decisions, "conflicts", (conflicts) => this.actions.conflicts(conflicts));
     hear(decisions, "refused", (error) => fail(error));
     hear(decisions, "undone", (jobs) => this.#follow(jobs[0]));
     hear(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps));
     on("jobs", (news) => this.#ended(news), signal);
-    on("decided", ({ batch }) => this.news.decided(batch, () => this.strip.sight), signal);
+    on("decided", ({ batch }) => this.refresher.decided(batch, () => this.strip.visibleRange), signal);
     onOverview((now) => this.#overview(now), signal);
     this.viewer.element.addEventListener("keydown", (event) => this.#panKey(event), { signal });
     bind(
       {
-        ...this.tools.actions,
+        ...this.toolbar.actions,
         next: () => this.#go(this.selection.current + 1),
         previous: () => this.#go(this.selection.current - 1),
         first: () => this.#go(0),
@@ -153,13 +153,13 @@ class Review {
   #act(action, event) {
     if (event?.currentTarget?.getAttribute("aria-disabled") === "true") return;
     const doing = {
-      accept: () => this.deciding.decide("accept"),
-      reject: () => this.deciding.decide("reject"),
-      undecided: () => this.deciding.decide("undecided"),
-      again: () => this.deciding.again(false),
-      againWith: () => this.deciding.again(true),
+      accept: () => this.actions.decide("accept"),
+      reject: () => this.actions.decide("reject"),
+      undecided: () => this.actions.decide("undecided"),
+      again: () => this.actions.again(false),
+      againWith: () => this.actions.again(true),
       fix: () => this.#fix(),
-      undo: () => this.deciding.undo(),
+      undo: () => this.actions.undo(),
       all: () => this.#all(),
       escape: () => this.#escape(),
     };
@@ -259,19 +259,19 @@ class Review {
   }
 
   #follow(job) {
-    this.news.follow([job]);
-    this.news.renew([job]);
+    this.refresher.follow([job]);
+    this.refresher.renew([job]);
   }
 
   #renewed(one) {
     decisions.settle(one);
-    if (one.job === this.#current?.job && this.selection.size === 0) this.side.drawDetails(one);
+    if (one.job === this.#current?.job && this.selection.size === 0) this.panel.drawDetails(one);
   }
 
   #overview(now) {
     this.filters.setFolders((now?.folders ?? []).map((one) => one.name));
     this.#drawSide();
-    this.news.askFollowed();
+    this.refresher.askFollowed();
   }
 
   // One picture.
@@ -307,7 +307,7 @@ class Review {
     this.list.need(current - 3, current + 4).catch(() => {});
     const job = this.#current;
     clearTimeout(this.detailsTimer);
-    this.side.drawDetails(null);
+    this.panel.drawDetails(null);
     this.#drawSide();
     if (!job) return this.#waitsForWanted ? undefined : this.large.blank();
     this.large.show(job, this.#label()).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
@@ -317,17 +317,17 @@ class Review {
   async #askDetails(job) {
     try {
       const all = await read("job", { job: job.job }, { signal: this.signal });
-      if (this.#current?.job === all.job && this.selection.size === 0) this.side.drawDetails(all);
+      if (this.#current?.job === all.job && this.selection.size === 0) this.panel.drawDetails(all);
     } catch (error) {
-      if (error.name !== "AbortError") this.side.drawDetails(null);
+      if (error.name !== "AbortError") this.panel.drawDetails(null);
     }
   }
 
   #drawSide() {
     if (this.signal.aborted) return;
     const job = this.#current;
-    if (this.selection.size > 1) this.side.drawMany(this.selection.size, this.list.count);
-    else this.side.draw(job, job && decisions.mark(job.job), { running: overview()?.running ?? true });
+    if (this.selection.size > 1) this.panel.drawMany(this.selection.size, this.list.count);
+    else this.panel.draw(job, job && decisions.mark(job.job), { running: overview()?.running ?? true });
   }
 
   #drawCount() {
@@ -383,18 +383,18 @@ class Review {
 
   #panKey(event) {
     const asked = event.ctrlKey || (event.target === this.viewer.element && !event.shiftKey && (event.key === "ArrowUp" || event.key === "ArrowDown"));
-    if (asked && !event.altKey && this.tools.pan(event)) event.preventDefault();
+    if (asked && !event.altKey && this.toolbar.pan(event)) event.preventDefault();
   }
 
   #showEmpty(what, detail = "") {
     this.empty.hidden = what === null;
-    this.body.hidden = this.tools.element.hidden = what !== null;
+    this.body.hidden = this.toolbar.element.hidden = what !== null;
     if (what === null) return;
     this.#drawCount();
     const folders = overview()?.folders ?? [];
     const done = folders.reduce((sum, folder) => sum + (folder.done ?? 0), 0);
     const kind = what === "nothing" && done === 0 ? "never" : what;
     const doing = { showAll: () => this.filters.set({ list: "all" }), reset: () => this.filters.reset(), again: () => this.#load() };
-    drawEmpty(this.empty, kind, { done, detail, act: (action) => doing[action]() });
+    drawEmptyMessage(this.empty, kind, { done, detail, act: (action) => doing[action]() });
   }
 }

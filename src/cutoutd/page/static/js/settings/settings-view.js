@@ -25,10 +25,10 @@ export async function show(place, { args, signal }) {
   const tabs = el("nav", { class: "tabs", "aria-label": t("settings.folders") });
   const body = el("div", { class: "settings-body" });
   if (getSession().changeable === false) {
-    put(place, el("div", { class: "head" }, el("h1", {}, t(title))), el("div", { class: "empty" }, icon("settings"), el("p", { class: "empty-title" }, t("settings.noConfig")), el("p", {}, t("settings.noConfigHow"))));
+    put(place, el("div", { class: "view-head" }, el("h1", {}, t(title))), el("div", { class: "empty" }, icon("settings"), el("p", { class: "empty-title" }, t("settings.noConfig")), el("p", {}, t("settings.noConfigHow"))));
     return;
   }
-  put(place, el("div", { class: "head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))), tabs, body);
+  put(place, el("div", { class: "view-head" }, el("h1", {}, t(title)), el("a", { class: "button", href: "#/welcome" }, icon("folder"), t("inbox.add"))), tabs, body);
   const { folders } = await read("overview", {}, { signal });
   if (!folders.length) {
     put(body, el("div", { class: "empty" }, icon("folder"), el("p", { class: "empty-title" }, t("settings.none")), el("a", { class: "button primary", href: "#/welcome" }, t("inbox.add"))));
@@ -118,7 +118,7 @@ class Form {
         { class: "settings", novalidate: true, on: { submit: (event) => this.save(event) } },
         el("h2", { tabindex: "-1", class: "visually-hidden", ref: (one) => (this.heading = one) }, name(this.folder.name)),
         el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
-        this.locked ? el("p", { class: "said" }, errorText(this.locked)) : null,
+        this.locked ? el("p", { class: "callout" }, errorText(this.locked)) : null,
         groups.map((group) => el("fieldset", {}, el("legend", {}, legendOf(group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
         el("div", { class: "savebar" }, this.status, this.undoer, this.saver),
       ),

@@ -98,7 +98,7 @@ function drawRunning(overview, up) {
   const focused = place.contains(document.activeElement);
   put(
     place,
-    el("span", { class: `lamp ${kind}` }),
+    el("span", { class: `indicator ${kind}` }),
     el("span", { class: "running-text" }, t(`app.${kind}`)),
     kind === "running" || paused
       ? el("button", { class: "button quiet pause", "aria-label": t(paused ? "app.resume" : "app.pause"), title: t(paused ? "app.resume" : "app.pause"), on: { click: () => setPaused(!paused) } }, icon(paused ? "play" : "pause"))
@@ -108,7 +108,7 @@ function drawRunning(overview, up) {
 }
 
 /** Stops or goes on with cutting, in all folders. The daemon obeys in a moment: until then the overview is asked for again. */
-export async function setPaused(paused) {
+async function setPaused(paused) {
   try {
     await write("pause", { paused });
     for (let tries = 0; tries < 20 && state.overview?.paused !== paused; tries++) {

@@ -6,7 +6,7 @@
 const SWIPE = 60; // CSS pixels
 const WHEEL_STEP = 100; // of deltaY: a notch of most mice
 
-export class Hand {
+export class PointerInput {
   // A tool is `{wants(event), begin(at), move(points), end(), cancel(), hover(at), wheel(steps)}`, points in CSS pixels of
   // the viewport. It is given what it wants of the first pointer; a second finger takes over for pan and zoom.
   constructor(viewer) {

@@ -1,13 +1,14 @@
 /**
- * Sizes and tiles of pictures as the backend tells them, kept for as long as their version is the same. `ask(job, kind)` is the request.
+ * Image pyramids: the size of a picture, of its tiles and the number of its levels, as the backend tells them, for the source, the cutout
+ * and the matte of a job; kept for as long as their version is the same.
  */
 
-import { picture } from "../core/api.js";
+import { picture, read } from "../core/api.js";
 
 const KEPT = 400;
 
-export class Looks {
-  constructor(ask) {
+export class PyramidCache {
+  constructor(ask = (job, kind) => read("look", { job, kind })) {
     this.ask = ask;
     this.known = new Map();
     this.asked = new Map();
@@ -18,9 +19,9 @@ export class Looks {
     const key = `${job} ${seen}`;
     let entry = this.known.get(key);
     if (entry) return entry;
-    const looks = {};
-    const address = (kind, { level, x, y }) => picture.tile(job, kind, level, x, y, looks[kind].version);
-    entry = { key, looks, address, failed: {} };
+    const pyramids = {};
+    const address = (kind, { level, x, y }) => picture.tile(job, kind, level, x, y, pyramids[kind].version);
+    entry = { key, pyramids, address, failed: {} };
     this.known.set(key, entry);
     if (this.known.size > KEPT) this.known.delete(this.known.keys().next().value);
     return entry;
@@ -34,13 +35,13 @@ export class Looks {
   }
 
   #one(job, kind, entry) {
-    if (entry.looks[kind]) return null;
+    if (entry.pyramids[kind]) return null;
     const key = `${entry.key} ${kind}`;
     let asking = this.asked.get(key);
     if (!asking) {
       asking = this.ask(job, kind)
-        .then((look) => {
-          entry.looks[kind] = look;
+        .then((pyramid) => {
+          entry.pyramids[kind] = pyramid;
           delete entry.failed[kind];
         })
         .catch((error) => {

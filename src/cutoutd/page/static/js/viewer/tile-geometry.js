@@ -6,7 +6,7 @@
  * the picture's left upper corner is in the viewport, in CSS pixels.
  */
 
-export const MAXIMUM_ZOOM = 16; // device pixels for a pixel of the picture
+const MAXIMUM_ZOOM = 16; // device pixels for a pixel of the picture
 const SMALLEST_PART = 0.5; // of the size that fits; further out there is nothing to see
 
 // The place that shows the whole picture. Small pictures are not enlarged beyond one device pixel a pixel.
@@ -19,7 +19,7 @@ export function fitted(picture, viewport, ratio = 1) {
   return centred(picture, viewport, scale);
 }
 
-export function centred(picture, viewport, scale) {
+function centred(picture, viewport, scale) {
   return {
     scale,
     x: (viewport.width - picture.width * scale) / 2,

@@ -7,12 +7,12 @@ import { areaOf, boxOf, coarser, levelFor, tilesInView } from "./tile-geometry.j
 
 const MARGIN = 128; // CSS pixels around the viewport where tiles are placed before they come into sight
 
-export class Layer {
-  // `look` is `{width, height, tile, levels, version}`; `address(tile)` its address.
-  constructor(loader, kind, look, address) {
+export class TileLayer {
+  // `pyramid` is `{width, height, tile, levels, version}`; `address(tile)` its address.
+  constructor(loader, kind, pyramid, address) {
     this.loader = loader;
     this.kind = kind;
-    this.look = look;
+    this.pyramid = pyramid;
     this.address = address;
     this.cells = new Map();
     this.element = document.createElement("div");
@@ -24,7 +24,7 @@ export class Layer {
   // `frame` is the size that a place is for: that of the source. A cutout of another form lies in its middle.
   draw(place, frame, viewport, ratio) {
     const own = this.placeWithin(place, frame);
-    const level = levelFor(own.scale, ratio, this.look.levels);
+    const level = levelFor(own.scale, ratio, this.pyramid.levels);
     const x = Math.round(own.x * ratio) / ratio;
     const y = Math.round(own.y * ratio) / ratio;
     this.element.style.transform = `translate(${x}px, ${y}px)`;
@@ -32,46 +32,46 @@ export class Layer {
     const moved = own.scale !== this.scale || ratio !== this.ratio;
     [this.scale, this.ratio] = [own.scale, ratio];
     const wanted = new Map();
-    for (const tile of tilesInView(this.look, own, viewport, level, MARGIN)) {
+    for (const tile of tilesInView(this.pyramid, own, viewport, level, MARGIN)) {
       wanted.set(`${tile.level}/${tile.x}/${tile.y}`, tile);
     }
     for (const [key, cell] of this.cells) if (!wanted.has(key)) this.#remove(key, cell);
-    this.#loadGround();
+    this.#loadCoarsest();
     for (const [key, tile] of wanted) {
       const cell = this.cells.get(key);
       if (!cell) this.#add(key, tile);
-      else if (moved) this.#lay(cell);
+      else if (moved) this.#position(cell);
     }
   }
 
   // The whole picture as one small tile, which stands in for all that have not come.
-  #loadGround() {
-    if (this.ground) return;
-    this.ground = this.address({ level: this.look.levels - 1, x: 0, y: 0 });
-    this.loader.load(this.ground, () => {
+  #loadCoarsest() {
+    if (this.coarsest) return;
+    this.coarsest = this.address({ level: this.pyramid.levels - 1, x: 0, y: 0 });
+    this.loader.load(this.coarsest, () => {
       for (const cell of this.cells.values()) {
-        if (cell.image || cell.stand) continue;
-        this.#standIn(cell);
-        this.#lay(cell);
+        if (cell.image || cell.placeholder) continue;
+        this.#showPlaceholder(cell);
+        this.#position(cell);
       }
     });
   }
 
   placeWithin(place, frame) {
-    const factor = Math.min(frame.width / this.look.width, frame.height / this.look.height);
+    const factor = Math.min(frame.width / this.pyramid.width, frame.height / this.pyramid.height);
     return {
       scale: place.scale * factor,
-      x: place.x + ((frame.width - this.look.width * factor) / 2) * place.scale,
-      y: place.y + ((frame.height - this.look.height * factor) / 2) * place.scale,
+      x: place.x + ((frame.width - this.pyramid.width * factor) / 2) * place.scale,
+      y: place.y + ((frame.height - this.pyramid.height * factor) / 2) * place.scale,
     };
   }
 
   // Addresses of what `place` shows, the coarsest level first.
   addresses(place, frame, viewport, ratio) {
     const own = this.placeWithin(place, frame);
-    const level = levelFor(own.scale, ratio, this.look.levels);
-    const tiles = tilesInView(this.look, own, viewport, level);
-    return [{ level: this.look.levels - 1, x: 0, y: 0 }, ...tiles].map(this.address);
+    const level = levelFor(own.scale, ratio, this.pyramid.levels);
+    const tiles = tilesInView(this.pyramid, own, viewport, level);
+    return [{ level: this.pyramid.levels - 1, x: 0, y: 0 }, ...tiles].map(this.address);
   }
 
   get complete() {
@@ -79,7 +79,7 @@ export class Layer {
   }
 
   remove() {
-    if (this.ground) this.loader.drop(this.ground);
+    if (this.coarsest) this.loader.drop(this.coarsest);
     for (const [key, cell] of this.cells) this.#remove(key, cell);
     this.element.remove();
   }
@@ -90,15 +90,15 @@ export class Layer {
     this.cells.set(key, cell);
     const there = this.loader.ready(cell.url);
     if (there) this.#fill(cell, there);
-    else this.#standIn(cell);
-    this.#lay(cell);
+    else this.#showPlaceholder(cell);
+    this.#position(cell);
     this.element.append(cell.element);
     this.loader.load(
       cell.url,
       (image) => {
         if (this.cells.get(key) !== cell) return;
         if (!cell.image) this.#fill(cell, image);
-        this.#lay(cell);
+        this.#position(cell);
         this.onshown(this);
       },
       () => this.onfailed(cell.url),
@@ -107,29 +107,29 @@ export class Layer {
 
   #fill(cell, image) {
     cell.image = image.isConnected ? copyOf(image) : image;
-    cell.stand = null;
+    cell.placeholder = null;
     cell.element.replaceChildren(cell.image);
   }
 
   // Until a tile is there, its part of a coarser one that is. A cell shows one of the two and never both: edges that are
   // half transparent would be laid over themselves.
-  #standIn(cell) {
-    for (let tile = coarser(cell.tile); tile.level < this.look.levels; tile = coarser(tile)) {
+  #showPlaceholder(cell) {
+    for (let tile = coarser(cell.tile); tile.level < this.pyramid.levels; tile = coarser(tile)) {
       const image = this.loader.ready(this.address(tile));
       if (!image) continue;
-      cell.stand = { tile, image: copyOf(image) };
-      cell.element.append(cell.stand.image);
+      cell.placeholder = { tile, image: copyOf(image) };
+      cell.element.append(cell.placeholder.image);
       return;
     }
   }
 
-  #lay(cell) {
-    const box = boxOf(areaOf(this.look, cell.tile), this.scale, this.ratio);
+  #position(cell) {
+    const box = boxOf(areaOf(this.pyramid, cell.tile), this.scale, this.ratio);
     put(cell.element, box);
     if (cell.image) put(cell.image, { left: 0, top: 0, width: box.width, height: box.height });
-    if (cell.stand) {
-      const from = boxOf(areaOf(this.look, cell.stand.tile), this.scale, this.ratio);
-      put(cell.stand.image, { ...from, left: from.left - box.left, top: from.top - box.top });
+    if (cell.placeholder) {
+      const from = boxOf(areaOf(this.pyramid, cell.placeholder.tile), this.scale, this.ratio);
+      put(cell.placeholder.image, { ...from, left: from.left - box.left, top: from.top - box.top });
     }
   }
 

@@ -9,7 +9,7 @@ import { BACKDROPS } from "./viewer.js";
 const KEPT = "cutoutd-backdrop";
 const STEP = 80; // CSS pixels of an arrow key
 
-export class LookTools {
+export class ViewToolbar {
   constructor(viewer, { backdrops = BACKDROPS } = {}) {
     this.viewer = viewer;
     this.backdrops = backdrops;
@@ -23,7 +23,7 @@ export class LookTools {
     );
     this.colour = el("input", { class: "colour", type: "color", value: kept.colour, "aria-label": t("look.colour"), on: { input: () => this.setBackdrop("colour") } });
     this.zoom = el("button", { class: "button zoom", title: `${t("key.zoom")} (${keyOf("zoom")})`, on: { click: (event) => this.#clicked(event, "zoom") } });
-    this.element = el("div", { class: "look-tools", role: "toolbar", "aria-label": t("look.tools"), "data-own-arrows": false }, this.before, this.wipe, this.select, this.colour, this.zoom);
+    this.element = el("div", { class: "view-toolbar", role: "toolbar", "aria-label": t("look.tools"), "data-own-arrows": false }, this.before, this.wipe, this.select, this.colour, this.zoom);
     viewer.addEventListener("place", () => this.#say());
     this.setBackdrop(backdrops.includes(kept.name) ? kept.name : backdrops[0]);
     this.#press();

@@ -3,9 +3,9 @@
  * once a frame, and asks the backend for nothing but tiles. It knows no jobs, no decisions and no texts.
  */
 
-import { Hand } from "./pointer-input.js";
+import { PointerInput } from "./pointer-input.js";
 import { fitted, held, scaleWithin, zoomed } from "./tile-geometry.js";
-import { Layer } from "./tile-layer.js";
+import { TileLayer } from "./tile-layer.js";
 
 export const BACKDROPS = ["checker", "white", "black", "grey", "colour", "matte"];
 const STEP = 1.25;
@@ -28,7 +28,7 @@ export class Viewer extends EventTarget {
     this.place = { scale: 1, x: 0, y: 0 };
     this.viewport = { width: 1, height: 1 };
     this.#build(label, wipeLabel);
-    this.hand = new Hand(this);
+    this.pointerInput = new PointerInput(this);
     this.watcher = new ResizeObserver(() => this.#resized());
     this.watcher.observe(this.element);
   }
@@ -38,11 +38,11 @@ export class Viewer extends EventTarget {
   }
 
   get frame() {
-    const { frame, looks } = this.picture;
-    return frame ?? looks.source ?? looks.cutout;
+    const { frame, pyramids } = this.picture;
+    return frame ?? pyramids.source ?? pyramids.cutout;
   }
 
-  // `picture` is `{looks: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `looks` that are not known yet may be
+  // `picture` is `{pyramids: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `pyramids` that are not known yet may be
   // missing. `sourceOnly`: there is no cutout to show. `frame` is the size of the picture where it is known before
   // the source is. `stay` keeps place and scale: the same picture in a new version.
   show(picture, { stay = false } = {}) {
@@ -58,13 +58,6 @@ export class Viewer extends EventTarget {
     this.show(null);
   }
 
-  // A look that came later than the picture.
-  add(kind, look) {
-    if (!this.picture) return;
-    this.picture.looks[kind] = look;
-    this.update();
-  }
-
   setSide(side) {
     this.side = side;
     this.update();
@@ -74,8 +67,8 @@ export class Viewer extends EventTarget {
   setBackdrop(name, colour = null) {
     this.backdrop = name;
     this.colour = colour ?? this.colour;
-    this.paper.className = `paper backdrop-${name}`;
-    this.paper.style.backgroundColor = name === "colour" ? this.colour : "";
+    this.backdropElement.className = `backdrop backdrop-${name}`;
+    this.backdropElement.style.backgroundColor = name === "colour" ? this.colour : "";
     this.update();
     this.dispatchEvent(new Event("kinds"));
   }
@@ -134,14 +127,14 @@ export class Viewer extends EventTarget {
   // Fetches what other pictures show first, in this order; with `kinds`, those of it.
   ahead(pictures) {
     const urls = [];
-    for (const { looks, address, sourceOnly, kinds, ...own } of pictures) {
-      const frame = own.frame ?? looks.source ?? looks.cutout;
+    for (const { pyramids, address, sourceOnly, kinds, ...own } of pictures) {
+      const frame = own.frame ?? pyramids.source ?? pyramids.cutout;
       if (!frame) continue;
       const place = fitted(frame, this.viewport, this.ratio);
       for (const kind of kinds ?? this.#kindsOf(sourceOnly)) {
-        const look = looks[kind];
-        if (!look) continue;
-        const layer = new Layer(this.loader, kind, look, (tile) => address(kind, tile));
+        const pyramid = pyramids[kind];
+        if (!pyramid) continue;
+        const layer = new TileLayer(this.loader, kind, pyramid, (tile) => address(kind, tile));
         urls.push(...layer.addresses(place, frame, this.viewport, this.ratio));
       }
     }
@@ -176,7 +169,7 @@ export class Viewer extends EventTarget {
   destroy() {
     cancelAnimationFrame(this.frameAsked);
     this.watcher.disconnect();
-    this.hand.destroy();
+    this.pointerInput.destroy();
     for (const layer of this.layers.values()) layer.remove();
     this.element.remove();
   }
@@ -191,8 +184,8 @@ export class Viewer extends EventTarget {
     this.element.tabIndex = 0;
     this.element.setAttribute("role", "group");
     this.element.setAttribute("aria-label", label);
-    this.paper = document.createElement("div");
-    this.paper.className = `paper backdrop-${this.backdrop}`;
+    this.backdropElement = document.createElement("div");
+    this.backdropElement.className = `backdrop backdrop-${this.backdrop}`;
     this.handle = document.createElement("div");
     this.handle.className = "wipe";
     this.handle.tabIndex = 0;
@@ -201,7 +194,7 @@ export class Viewer extends EventTarget {
     this.handle.setAttribute("aria-label", wipeLabel);
     this.handle.setAttribute("aria-valuemin", "0");
     this.handle.setAttribute("aria-valuemax", "100");
-    this.element.append(this.paper, this.handle);
+    this.element.append(this.backdropElement, this.handle);
   }
 
   #resized() {
@@ -221,7 +214,7 @@ export class Viewer extends EventTarget {
 
   // Layers for the kinds in sight, those that left removed.
   #arrange() {
-    const kinds = this.picture ? this.kinds.filter((kind) => this.picture.looks[kind]) : [];
+    const kinds = this.picture ? this.kinds.filter((kind) => this.picture.pyramids[kind]) : [];
     for (const [kind, layer] of this.layers) {
       if (kinds.includes(kind)) continue;
       layer.remove();
@@ -229,45 +222,45 @@ export class Viewer extends EventTarget {
     }
     for (const kind of kinds) {
       if (this.layers.has(kind)) continue;
-      const { looks, address } = this.picture;
-      const layer = new Layer(this.loader, kind, looks[kind], (tile) => address(kind, tile));
+      const { pyramids, address } = this.picture;
+      const layer = new TileLayer(this.loader, kind, pyramids[kind], (tile) => address(kind, tile));
       layer.onshown = () => this.#shown();
       layer.onfailed = (url) => this.dispatchEvent(new CustomEvent("failed", { detail: url }));
       this.layers.set(kind, layer);
-      if (kind === "source") this.paper.before(layer.element);
-      else this.paper.after(layer.element);
+      if (kind === "source") this.backdropElement.before(layer.element);
+      else this.backdropElement.after(layer.element);
     }
   }
 
   #draw() {
     this.#arrange();
     this.handle.hidden = this.wipe === null || !this.#known;
-    this.paper.hidden = !this.#known || this.composes || this.picture.sourceOnly || (this.wipe === null && this.side === "before");
+    this.backdropElement.hidden = !this.#known || this.composes || this.picture.sourceOnly || (this.wipe === null && this.side === "before");
     if (!this.#known) return;
     if (this.fits) this.place = fitted(this.frame, this.viewport, this.ratio);
     this.place = held(this.place, this.frame, this.viewport);
     for (const layer of this.layers.values()) layer.draw(this.place, this.frame, this.viewport, this.ratio);
-    this.#layPaper();
+    this.#positionBackdrop();
     this.#clip();
     this.dispatchEvent(new Event("place"));
     this.#shown();
   }
 
   // Behind the cutout alone, on the same whole device pixels.
-  #layPaper() {
+  #positionBackdrop() {
     const after = this.layers.get("cutout") ?? this.layers.get("matte") ?? this.layers.get("source");
-    const look = after?.look ?? this.frame;
+    const pyramid = after?.pyramid ?? this.frame;
     const own = after ? after.placeWithin(this.place, this.frame) : this.place;
     const snapped = (value) => Math.round(value * this.ratio) / this.ratio;
-    this.paperBox = {
+    this.backdropBox = {
       left: snapped(own.x),
       top: snapped(own.y),
-      width: snapped(look.width * own.scale),
-      height: snapped(look.height * own.scale),
+      width: snapped(pyramid.width * own.scale),
+      height: snapped(pyramid.height * own.scale),
     };
-    this.paper.style.transform = `translate(${this.paperBox.left}px, ${this.paperBox.top}px)`;
-    this.paper.style.width = `${this.paperBox.width}px`;
-    this.paper.style.height = `${this.paperBox.height}px`;
+    this.backdropElement.style.transform = `translate(${this.backdropBox.left}px, ${this.backdropBox.top}px)`;
+    this.backdropElement.style.width = `${this.backdropBox.width}px`;
+    this.backdropElement.style.height = `${this.backdropBox.height}px`;
   }
 
   // The source is seen to the left of the wipe, the cutout to its right.
@@ -277,8 +270,8 @@ export class Viewer extends EventTarget {
       const after = kind !== "source";
       layer.element.style.clipPath = after && this.wipe !== null ? this.#rightOf(at, layer.origin) : "";
     }
-    const { left, top } = this.paperBox;
-    this.paper.style.clipPath = this.wipe !== null ? this.#rightOf(at, { x: left, y: top }) : "";
+    const { left, top } = this.backdropBox;
+    this.backdropElement.style.clipPath = this.wipe !== null ? this.#rightOf(at, { x: left, y: top }) : "";
     if (this.wipe === null) return;
     this.handle.style.transform = `translate(${at}px, 0)`;
     this.handle.setAttribute("aria-valuenow", String(Math.round(this.wipe * 100)));

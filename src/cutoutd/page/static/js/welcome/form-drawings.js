@@ -12,21 +12,21 @@ function checks() {
 }
 
 const vase = (d = VASE) => svg("path", { class: "draw-subject", d });
-const ground = (kind) => svg("rect", { class: `draw-${kind}`, width: 120, height: 100 });
+const background = (kind) => svg("rect", { class: `draw-${kind}`, width: 120, height: 100 });
 
 const DRAWINGS = {
-  transparent: () => [ground("paper"), checks(), vase()],
-  "shop-white": () => [ground("grey"), svg("rect", { class: "draw-white", x: 22, y: 8, width: 76, height: 84 }), vase()],
+  transparent: () => [background("light"), checks(), vase()],
+  "shop-white": () => [background("grey"), svg("rect", { class: "draw-white", x: 22, y: 8, width: 76, height: 84 }), vase()],
   marketplace: () => [
-    ground("grey"),
+    background("grey"),
     svg("rect", { class: "draw-white", x: 15, y: 5, width: 90, height: 90 }),
     svg("rect", { class: "draw-frame", x: 22, y: 12, width: 76, height: 76 }),
     vase(),
   ],
   designer: () => [
-    ground("grey"),
+    background("grey"),
     svg("g", { transform: "translate(-22 -6)" }, svg("rect", { class: "draw-black", x: 30, y: 22, width: 60, height: 70 }), svg("path", { class: "draw-matte", d: SMALL })),
-    svg("g", { transform: "translate(20 4)" }, svg("rect", { class: "draw-paper draw-edge", x: 30, y: 22, width: 60, height: 70 }), vase(SMALL)),
+    svg("g", { transform: "translate(20 4)" }, svg("rect", { class: "draw-light draw-edge", x: 30, y: 22, width: 60, height: 70 }), vase(SMALL)),
   ],
 };
 

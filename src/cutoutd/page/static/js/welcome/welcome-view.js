@@ -15,7 +15,7 @@ const STARTS_MS = 20_000; // a first run begins by itself once there is a folder
 
 export async function show(place, { signal }) {
   const first = !getSession().configured;
-  const stage = el("div", { class: "stage" });
+  const stage = el("div", { class: "welcome-step" });
   const steps = el("ol", { class: "steps" });
   const chosen = { input: "", output: "", form: "", places: null };
   put(
@@ -42,8 +42,8 @@ export async function show(place, { signal }) {
 /* Step 1. Live: what is in the folder, whether it can be read and written. */
 function chooseFolder(stage, chosen, done, signal) {
   const facts = el("div", { class: "facts", role: "status" });
-  const list = el("ul", { class: "browse" });
-  const where = el("div", { class: "where" });
+  const list = el("ul", { class: "folder-list" });
+  const where = el("div", { class: "current-folder" });
   const next = el("button", { class: "button primary", disabled: true, on: { click: done } }, t("welcome.use"));
   const fresh = el("input", { id: "new-folder", class: "field", placeholder: "to-cut", autocomplete: "off", spellcheck: "false" });
   const make = (event) => {
@@ -55,9 +55,9 @@ function chooseFolder(stage, chosen, done, signal) {
     stage,
     el("h2", {}, t("welcome.folderTitle")),
     el("p", { class: "secondary" }, t("welcome.folderHow")),
-    el("div", { class: "browser card" }, where, list),
+    el("div", { class: "folder-browser card" }, where, list),
     facts,
-    el("div", { class: "choose" }, next),
+    el("div", { class: "step-actions" }, next),
     el("details", { class: "new-folder" }, el("summary", {}, t("welcome.newFolder")), el("form", { class: "inline-form", on: { submit: make } }, el("label", { class: "label", for: "new-folder" }, t("welcome.newName")), el("div", { class: "toolbar" }, fresh, el("button", { class: "button", type: "submit" }, t("welcome.make"))))),
   );
   let timer = 0;
@@ -80,7 +80,7 @@ function chooseFolder(stage, chosen, done, signal) {
   const drawPlaces = (found) => {
     redraw(where, [found.path, found.parent], () => [
       found.parent ? el("button", { class: "button quiet icon-only", "aria-label": t("welcome.up"), on: { click: () => enter(found.parent) } }, icon("up")) : null,
-      el("p", { class: "where-path" }, name(found.path)),
+      el("p", { class: "current-folder-path" }, name(found.path)),
     ]);
     redraw(list, found.folders, () =>
       found.folders.length
@@ -145,10 +145,10 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
       "form",
       { on: { submit } },
       el("fieldset", { class: "forms" }, el("legend", { class: "visually-hidden" }, t("welcome.formTitle")), forms.map((one) => formChoice(one, chosen))),
-      el("div", { class: "output" }, el("label", { class: "label", for: "output" }, t("welcome.output")), output, el("p", { id: "output-help", class: "secondary small" }, t("welcome.outputHow"))),
+      el("div", { class: "output-folder" }, el("label", { class: "label", for: "output" }, t("welcome.output")), output, el("p", { id: "output-help", class: "secondary small" }, t("welcome.outputHow"))),
       there ? el("label", { class: "check" }, existing, el("span", { class: "label" }, t(chosen.places.pictures_more ? "welcome.existingMore" : "welcome.existing", { count: there }))) : null,
       problem,
-      el("div", { class: "choose" }, el("button", { class: "button", type: "button", on: { click: back } }, t("welcome.back")), start),
+      el("div", { class: "step-actions" }, el("button", { class: "button", type: "button", on: { click: back } }, t("welcome.back")), start),
     ),
   );
 }
@@ -166,10 +166,10 @@ function formChoice(form, chosen) {
 
 /* Step 3. The first picture that ends, however it ends. */
 function watchFirst(stage, added, chosen, signal) {
-  const screen = el("div", { class: "first checker" });
-  const line = el("p", { class: "first-line", role: "status" });
+  const screen = el("div", { class: "first-cutout checker" });
+  const line = el("p", { class: "first-cutout-line", role: "status" });
   const next = el("a", { class: "button primary", href: "#/inbox", hidden: true }, t("welcome.toInbox"));
-  put(stage, el("h2", {}, t("welcome.watchTitle")), line, screen, el("div", { class: "choose" }, next));
+  put(stage, el("h2", {}, t("welcome.watchTitle")), line, screen, el("div", { class: "step-actions" }, next));
   let ended = "";
   const begun = performance.now();
   const end = (job) => {
@@ -177,7 +177,7 @@ function watchFirst(stage, added, chosen, signal) {
     if (ended === "good" || (ended && !good)) return;
     ended = good ? "good" : "failed";
     line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(job.why) });
-    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-failed" }, icon("failures"), plain(job.advice ?? "")));
+    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-cutout-failed" }, icon("failures"), plain(job.advice ?? "")));
     next.hidden = false;
   };
   const draw = (now) => {
@@ -185,7 +185,7 @@ function watchFirst(stage, added, chosen, signal) {
     if (ended) return;
     const busy = folder && folder.waiting + folder.working > 0;
     line.textContent = !now.running ? t(performance.now() - begun < STARTS_MS ? "welcome.starting" : "welcome.notRunning") : now.paused ? t("welcome.paused") : busy ? t("welcome.cutting") : t("welcome.drop");
-    redraw(screen, [busy, chosen.input], () => el("div", { class: busy ? "first-wait busy" : "first-wait" }, icon(busy ? "again" : "inbox"), name(chosen.input, { class: "place" })));
+    redraw(screen, [busy, chosen.input], () => el("div", { class: busy ? "first-cutout-wait busy" : "first-cutout-wait" }, icon(busy ? "again" : "inbox"), name(chosen.input, { class: "path" })));
     next.hidden = false;
   };
   const look = async () => {
