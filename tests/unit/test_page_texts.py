@@ -88,7 +88,7 @@ def test_each_text_that_a_script_asks_for_is_there() -> None:
     asked = {
         (name, key)
         for name, script in scripts()
-        for key in re.findall(r"\b(?:t|nodes)\(\s*\"([\w.-]+)\"", script)
+        for key in re.findall(r"\bt\(\s*\"([\w.-]+)\"", script)
         if not key.endswith(".")
     }
 

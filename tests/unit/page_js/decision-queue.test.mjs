@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DecisionQueue, keptIn } from "../../../src/cutoutd/page/static/js/review/decision-queue.js";
+import { StoredValue } from "../../../src/cutoutd/page/static/js/core/stored-value.js";
+import { DecisionQueue } from "../../../src/cutoutd/page/static/js/review/decision-queue.js";
 
 const items = (...jobs) => jobs.map((job) => ({ job, seen: `hash-${job}` }));
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -104,7 +105,7 @@ test("one that had no answer may have arrived, and is taken back once somebody a
 
 test("what is sent again goes under its name, also after a reload", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   const first = backend(() => {
     throw Object.assign(new Error("nobody"), { status: 0 });
   });
@@ -121,7 +122,7 @@ test("what is sent again goes under its name, also after a reload", async () => 
 
 test("an undo whose answer was lost is sent again, also after a reload", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   const first = backend((method) => {
     if (method === "undo") throw Object.assign(new Error("nobody"), { status: 0 });
     return {};
@@ -157,7 +158,7 @@ test("more than 50,000 go in several requests", async () => {
 
 test("unsent decisions outlive a reload", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   const nobody = async () => {
     throw Object.assign(new Error("nobody"), { status: 0 });
   };
@@ -178,7 +179,7 @@ test("a decision names the one that it replaces", async () => {
 
 test("one that is undone while it is on its way is kept over a reload as undone: it may have arrived", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   let fails = null;
   const decisions = new DecisionQueue(() => new Promise((_, reject) => (fails = reject)), kept);
   const sending = decisions.decide("reject", items(1));
@@ -221,7 +222,7 @@ test("what is asked for after decisions is asked after they are sent", async () 
 
 test("what has no answer is written down when the tab is left", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   const sent = [];
   const decisions = new DecisionQueue((method, body, options) => (sent.push(options), new Promise(() => {})), kept);
   decisions.decide("accept", items(1));
@@ -235,7 +236,7 @@ test("what has no answer is written down when the tab is left", async () => {
 
 test("what is sent after a leaving that was undone is not sent again at the next reload", async () => {
   const storage = new Map();
-  const kept = keptIn({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out");
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
   const { write } = backend();
   const decisions = new DecisionQueue(write, kept);
   const sending = decisions.decide("accept", items(1));
@@ -243,4 +244,18 @@ test("what is sent after a leaving that was undone is not sent again at the next
   assert.equal(kept.load().length, 1);
   await sending;
   assert.deepEqual(kept.load(), []);
+});
+
+test("one that is undone after a reload, before anybody has answered, may have arrived and is taken back", async () => {
+  const storage = new Map();
+  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const nobody = async () => {
+    throw Object.assign(new Error("nobody"), { status: 0 });
+  };
+  await new DecisionQueue(nobody, kept).decide("accept", items(3));
+  const { asked, write } = backend();
+  const after = new DecisionQueue(write, kept);
+  after.undo();
+  await settled();
+  assert.deepEqual(asked.map(({ method }) => method), ["decide", "undo"]);
 });

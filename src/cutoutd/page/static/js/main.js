@@ -4,10 +4,11 @@
  * A view is the module `NAME/NAME-view.js`, named in VIEWS, with
  *
  *   export const title = "inbox.title";                   a key of the catalogue, for the window's title
- *   export async function show(place, { args, query, signal }) { ... }
+ *   export async function show(place, { args, query, signal, prepare }) { ... }
  *
  * It fills `place` (an empty element in <main>), with one <h1>. `signal` is aborted when the view is left: give it to read(), on(), bind()
- * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full").
+ * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full"). `prepare(VIEW)` fetches the modules of
+ * another view, which is likely to be shown next.
  */
 
 import { retryImages } from "./components/image-retry.js";
@@ -19,7 +20,8 @@ import { announce, fail } from "./core/messages.js";
 import { go, route } from "./core/router.js";
 import { errorText, loadTexts, t } from "./core/text.js";
 import { hasUnsaved } from "./core/unsaved-work.js";
-import { drawFrame, markView, showLocked } from "./shell/page-frame.js";
+import { showLocked } from "./shell/locked-screen.js";
+import { drawFrame, markView } from "./shell/page-frame.js";
 
 const VIEWS = {
   welcome: () => import("./welcome/welcome-view.js"),
@@ -39,6 +41,10 @@ let leaving = new AbortController();
 let first = true;
 let newVersion = null; // of cutoutd, where it was updated since
 
+async function modulesOf(view) {
+  return VIEWS[view]?.();
+}
+
 async function showRoute() {
   if (reloadOnce()) return;
   leaving.abort();
@@ -51,11 +57,11 @@ async function showRoute() {
   const place = el("div", { class: `view view-${view}` });
   markView(view);
   try {
-    const module = await VIEWS[view]();
+    const module = await modulesOf(view);
     if (signal.aborted) return;
     put(document.getElementById("main"), place);
     document.title = `${t(module.title)} · cutoutd`;
-    await module.show(place, { ...where, signal });
+    await module.show(place, { ...where, signal, prepare: modulesOf });
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (error.status !== 401) showTrouble(place, error, signal);
@@ -91,6 +97,7 @@ function showTrouble(place, error, signal) {
 }
 
 async function start() {
+  modulesOf(route().view).catch(() => {}); // they come meanwhile; showRoute() says where they do not
   const code = location.hash.startsWith("#/") ? "" : location.hash.slice(1);
   if (code) history.replaceState(null, "", "#/inbox");
   await loadTexts();

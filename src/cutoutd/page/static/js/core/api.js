@@ -3,11 +3,11 @@
  * this address and port, and is handed to other tabs of the same address by a BroadcastChannel, never put into an address or a cookie.
  *
  *   await read("jobs", { folder: ["shop"], state: ["review"], limit: 200 }, { signal })
- *   await write("decide", { verb: "accept", items }, { signal, request })      `request`: a newRequest(), the same for what is sent again
+ *   await write("decide", { verb: "accept", items }, { signal, request })      `request`: an id by which it is carried out once; see idempotent-request.js
  *   on("jobs", ({ ended }) => ..., signal)      jobs, overview, decided, settings, trouble, hello; and of our own: connection {up}, updated {version}
  */
 
-import { newRequest } from "./request-id.js";
+import { newRequestId } from "./idempotent-request.js";
 
 const TOKEN = "cutoutd-token";
 const EVENTS = ["jobs", "overview", "decided", "settings", "trouble", "hello"];
@@ -32,7 +32,7 @@ export function hadNoAnswer({ status, code }) {
   return status === 0 || code === "backend";
 }
 
-export function token() {
+function token() {
   return sessionStorage.getItem(TOKEN);
 }
 
@@ -90,7 +90,7 @@ export async function writeForBlob(method, body = {}, options = {}) {
   return { blob: await answer.blob(), headers: answer.headers };
 }
 
-async function post(method, body, { request = newRequest(), signal, keepalive = false } = {}) {
+async function post(method, body, { request = newRequestId(), signal, keepalive = false } = {}) {
   if (!mayWrite()) throw new ApiError(403, { code: "read_only" });
   const headers = { "Content-Type": "application/json", "X-Cutoutd-Token": token(), "X-Cutoutd-Request": request };
   return send(`/api/${method}`, { method: "POST", body: JSON.stringify(body), headers, signal, keepalive });

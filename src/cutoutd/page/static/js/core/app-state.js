@@ -6,6 +6,10 @@
  */
 
 import { on, read } from "./api.js";
+import { StoredValue } from "./stored-value.js";
+
+/** The filter of Review, to which Fix leads back. */
+export const reviewFilter = new StoredValue(sessionStorage, "cutoutd-review", {});
 
 const bus = new EventTarget();
 let session = {};

@@ -126,3 +126,8 @@ export function redraw(place, key, build) {
   put(place, build());
   if (kept) [...place.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === kept)?.focus({ preventScroll: true });
 }
+
+/** Hears of an event of an object that says more in its `detail`, until `signal` is aborted. */
+export function listen(target, event, run, signal) {
+  target.addEventListener(event, ({ detail }) => run(detail), { signal });
+}

@@ -7,8 +7,8 @@
  * Single letters can be switched off in the help (some people's software types them); arrows, Escape and Ctrl go on.
  */
 
+import { showInformation } from "./dialogs.js";
 import { el } from "./dom.js";
-import { showModal } from "./messages.js";
 import { t } from "./text.js";
 
 /** Group, action, keys (the first is shown; "mod" is Ctrl, or Cmd on a Mac; "[" is hard to type on some keyboards). The words are `key.ACTION` and `keys.GROUP` in the catalogue. */
@@ -114,25 +114,12 @@ function sign(part) {
 /** Shows all keys; those that do something in this view stand out. */
 export function showHelp() {
   const groups = [...new Set(SHORTCUTS.map((one) => one.group))];
-  const dialog = el(
-    "dialog",
-    { class: "dialog dialog-wide", "aria-labelledby": "keys-title", on: { close: () => dialog.remove() } },
-    el("h2", { id: "keys-title", tabindex: "-1", autofocus: true }, t("keys.title")),
+  const letters = el("input", { type: "checkbox", checked: !lettersOff(), on: { change: ({ target }) => localStorage.setItem(OFF, target.checked ? "0" : "1") } });
+  showInformation(t("keys.title"), [
     el("p", { class: "secondary keys-how" }, t("keys.how")),
     el("div", { class: "keys" }, groups.map(helpGroup)),
-    el(
-      "label",
-      { class: "check" },
-      el("input", {
-        type: "checkbox",
-        checked: !lettersOff(),
-        on: { change: ({ target }) => localStorage.setItem(OFF, target.checked ? "0" : "1") },
-      }),
-      t("keys.letters"),
-    ),
-    el("div", { class: "dialog-actions" }, el("button", { class: "button primary", on: { click: () => dialog.close() } }, t("app.close"))),
-  );
-  showModal(dialog);
+    el("label", { class: "check" }, letters, t("keys.letters")),
+  ]);
 }
 
 function helpGroup(group) {

@@ -1,5 +1,5 @@
 /**
- * What is said to the person beside the view: announcements for screen readers, short messages with an undo, questions.
+ * What is said to the person beside the view: announcements for screen readers, and short messages with an undo.
  */
 
 import { el, icon, put } from "./dom.js";
@@ -49,32 +49,4 @@ export function fail(error) {
   if (error?.name === "AbortError") return;
   if (!error?.code) console.error(error);
   toast(errorText(error), { kind: "bad", seconds: 12 });
-}
-
-/** Asks; true if the person says yes. */
-export function ask(question, { yes = t("app.yes"), detail = "", danger = false } = {}) {
-  return new Promise((resolve) => {
-    const dialog = el(
-      "dialog",
-      { class: "dialog", "aria-labelledby": "ask-title", on: { close: () => (dialog.remove(), resolve(dialog.returnValue === "yes")) } },
-      el("h2", { id: "ask-title" }, question),
-      detail ? el("p", {}, detail) : null,
-      el(
-        "div",
-        { class: "dialog-actions" },
-        el("button", { class: "button", on: { click: () => dialog.close("no") } }, t("app.cancel")),
-        el("button", { class: danger ? "button danger" : "button primary", on: { click: () => dialog.close("yes") } }, yes),
-      ),
-    );
-    showModal(dialog);
-  });
-}
-
-/** Shows a dialog, which is closed without an answer when its view is left. */
-export function showModal(dialog) {
-  const leave = () => dialog.close("");
-  window.addEventListener("hashchange", leave);
-  dialog.addEventListener("close", () => window.removeEventListener("hashchange", leave));
-  document.body.append(dialog);
-  dialog.showModal();
 }

@@ -2,7 +2,6 @@
  * All words of the page come from here: `lang/en.json`, and another language over it where the browser asks for one.
  *
  *   t("inbox.waiting", { count: 3 })            "3 waiting": an entry may have plural forms, chosen by `count`
- *   nodes("inbox.gone", { name: name(path) })   the same as a list of texts and elements
  *
  * To add a text: a key in `lang/en.json` under its view's prefix, and the same key in every other language (a test compares).
  */
@@ -42,14 +41,6 @@ export function has(key) {
 /** The text of a key; the key itself where there is none, so that a gap is seen. */
 export function t(key, named = {}) {
   return (entry(key, named) ?? key).replace(/\{(\w+)\}/g, (whole, one) => (one in named ? shown(named[one]) : whole));
-}
-
-/** The same in parts, so that elements can stand in a sentence. */
-export function nodes(key, named = {}) {
-  return (entry(key, named) ?? key).split(/(\{\w+\})/).map((part) => {
-    const found = /^\{(\w+)\}$/.exec(part);
-    return found && found[1] in named ? shown(named[found[1]]) : part;
-  });
 }
 
 function shown(value) {

@@ -3,6 +3,7 @@
  * strokes.
  */
 
+import { listen } from "../core/dom.js";
 import { announce } from "../core/messages.js";
 import { t } from "../core/text.js";
 
@@ -11,9 +12,8 @@ const SAY_MS = 600; // the keyboard's cursor is said when it rests
 export class BrushControls {
   constructor(brush, panel, signal) {
     Object.assign(this, { brush, panel });
-    const hear = (event, run) => brush.addEventListener(event, ({ detail }) => run(detail), { signal });
-    hear("radius", () => this.draw());
-    hear("cursor", (at) => this.#sayCursor(at));
+    listen(brush, "radius", () => this.draw(), signal);
+    listen(brush, "cursor", (at) => this.#sayCursor(at), signal);
     signal.addEventListener("abort", () => clearTimeout(this.saying));
   }
 

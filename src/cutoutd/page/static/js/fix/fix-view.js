@@ -4,20 +4,23 @@
  */
 
 import { hadNoAnswer, on, read, write, writeForBlob } from "../core/api.js";
-import { overview } from "../core/app-state.js";
-import { append, el, icon, name, plain, put } from "../core/dom.js";
+import { overview, reviewFilter } from "../core/app-state.js";
+import { ask } from "../core/dialogs.js";
+import { el, icon, listen, name, plain, put } from "../core/dom.js";
 import { bind } from "../core/keyboard-shortcuts.js";
-import { announce, ask, toast } from "../core/messages.js";
-import { newRequest } from "../core/request-id.js";
+import { announce, toast } from "../core/messages.js";
 import { go } from "../core/router.js";
+import { StoredValue } from "../core/stored-value.js";
 import { errorText, has, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
+import { drawPictureView } from "../viewer/picture-view.js";
 import { PyramidCache } from "../viewer/pyramid-cache.js";
 import { TileLoader } from "../viewer/tile-loader.js";
-import { fillHeight, ViewToolbar } from "../viewer/view-toolbar.js";
+import { ViewToolbar } from "../viewer/view-toolbar.js";
 import { Viewer } from "../viewer/viewer.js";
 import { BrushControls } from "./brush-controls.js";
 import { Brush } from "./brush.js";
+import { CorrectionSaver } from "./correction-saver.js";
 import { FixPanel } from "./fix-panel.js";
 import { FixSession } from "./fix-session.js";
 import { StrokeDraft } from "./stroke-draft.js";
@@ -42,24 +45,24 @@ class Fix {
     this.session = new FixSession({ write, writeForBlob }, number);
     this.history = new StrokeHistory();
     this.draft = new StrokeDraft(sessionStorage, number);
+    const stored = new StoredValue(sessionStorage, `cutoutd-requests-${number}`);
+    this.saver = new CorrectionSaver({ number, session: this.session, api: { read, write }, stored, signal });
     this.suggestion = 0;
     this.sent = []; // the strokes that were saved last, or are being saved
-    this.unanswered = null; // the name of a saving that had no answer: it may have arrived
-    this.heard = null; // news of the picture that came while a request of ours had no answer
-    this.isAsking = false;
-    this.undoing = ""; // "asked", or "unanswered": the undo may have arrived
-    this.undoName = "";
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
     this.#listen();
   }
 
+  get job() {
+    return this.saver.job;
+  }
+
   async start() {
-    this.state = "starting";
+    this.#become("starting");
     this.panel.say(t("fix.starting"));
-    this.#draw();
     try {
-      this.job = await read("job", { job: this.number }, { signal: this.signal });
+      this.saver.job = await read("job", { job: this.number }, { signal: this.signal });
       put(this.heading, t("fix.of"), " ", name(this.job.name));
       this.viewer.element.setAttribute("aria-label", t("fix.picture", { name: plain(this.job.name) }));
       const entry = await this.pyramids.need(this.job, ["source"]);
@@ -69,9 +72,8 @@ class Fix {
       await this.#begin();
     } catch (error) {
       if (error.name === "AbortError" || this.signal.aborted) return;
-      this.state = "lost";
+      this.#become("lost");
       this.panel.say(errorText(error), "bad", error.status === 0 || error.status === 503 ? () => this.start() : null);
-      this.#draw();
     }
   }
 
@@ -83,15 +85,14 @@ class Fix {
     this.suggestion = suggestion;
     this.history = new StrokeHistory(strokes);
     for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
-    this.state = "drawing";
+    this.#become("drawing");
     this.panel.say(t("fix.start"));
-    this.#changed({ keep: false });
+    this.#showStrokes();
     this.viewer.element.focus({ preventScroll: true });
   }
 
   #build() {
     const { place, signal } = this;
-    place.classList.add("view-full", "picture-view");
     this.viewer = new Viewer(this.loader, { label: t("fix.title"), wipeLabel: t("look.wipeHandle") });
     this.viewer.composes = true;
     this.viewer.element.setAttribute("role", "application");
@@ -103,19 +104,14 @@ class Fix {
     this.controls = new BrushControls(this.brush, this.panel, signal);
     this.heading = el("h1", { class: "fix-heading ellipsis" }, t(title));
     this.busy = el("span", { class: "fix-busy", hidden: true }, icon("clock"), t("fix.working"));
-    append(place, [
-      el(
-        "div",
-        { class: "picture-view-bar" },
-        el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back")),
-        this.heading,
-        this.busy,
-        this.toolbar.element,
-      ),
-      el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
-      el("div", { class: "picture-view-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element),
-    ]);
-    fillHeight(place, signal);
+    const leave = el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back"));
+    drawPictureView(place, {
+      bar: [leave, this.heading, this.busy, this.toolbar.element],
+      above: el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
+      viewer: this.viewer,
+      side: this.panel.element,
+      signal,
+    });
     signal.addEventListener("abort", () => {
       clearTimeout(this.later);
       this.session.end();
@@ -127,15 +123,14 @@ class Fix {
 
   #listen() {
     const { signal } = this;
-    const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
-    hear(this.brush, "begin", () => this.#draws());
-    hear(this.brush, "stroke", (stroke) => this.#stroke(stroke));
-    hear(this.session, "preview", (preview) => this.#preview(preview));
-    hear(this.session, "trouble", (error) => this.#trouble(error));
-    hear(this.session, "busy", () => {
-      this.busy.hidden = !this.session.busy;
-    });
-    on("jobs", ({ ended = [] }) => this.#news(ended.find((one) => one.job === this.number)), signal);
+    listen(this.brush, "begin", () => this.#draws(), signal);
+    listen(this.brush, "stroke", (stroke) => this.#stroke(stroke), signal);
+    listen(this.session, "preview", (preview) => this.#preview(preview), signal);
+    listen(this.session, "trouble", (error) => this.#trouble(error), signal);
+    listen(this.session, "busy", () => (this.busy.hidden = !this.session.busy), signal);
+    listen(this.saver, "published", ({ undone }) => this.#published(undone), signal);
+    listen(this.saver, "refused", (text) => this.#refused(text), signal);
+    on("jobs", ({ ended = [] }) => this.saver.take(ended.find((one) => one.job === this.number)), signal);
     on("connection", ({ up }) => up && this.#back(), signal);
     keepUnsaved(() => this.history.changed && this.state !== "saved", { signal });
     window.addEventListener("pagehide", () => this.session.end(), { signal }); // a window that is closed holds no worker
@@ -188,15 +183,17 @@ class Fix {
     this.#changed();
   }
 
-  // After every change of the strokes: they are drawn and kept, and a preview is asked for.
-  #changed({ keep = true } = {}) {
+  // After every change of the strokes: they are kept and shown.
+  #changed() {
+    this.saver.strokesChanged();
+    this.draft.keep(this.job.seen, this.history.strokes);
+    this.#showStrokes();
+  }
+
+  // The strokes themselves at once, and the cutout that they make as soon as the preview is there.
+  #showStrokes() {
     const { strokes } = this.history;
-    if (this.unanswered) {
-      this.unanswered = null;
-      this.#renew();
-    }
     this.brush.setStrokes(strokes, false);
-    if (keep) this.draft.keep(this.job.seen, strokes);
     this.session.preview(strokes, this.suggestion);
     this.#draw();
   }
@@ -247,18 +244,15 @@ class Fix {
       clearTimeout(this.later);
       this.later = setTimeout(() => this.#back(), AGAIN_MS);
     } else this.panel.say(has(`error.${error.code}`) || error.text ? errorText(error) : t("fix.failed"), "bad");
-    if (error.code === "source_changed") {
-      this.state = "lost";
-      this.#draw();
-    }
+    if (error.code === "source_changed") this.#become("lost");
   }
 
   // Somebody answers again: what had no answer is asked anew, and what was saved may be there.
   #back() {
-    if (this.state === "drawing" && this.unanswered) return this.#save();
+    if (this.state === "drawing" && this.saver.isSaveUnanswered) return this.#save();
     if (this.state === "drawing" && this.session.behind) this.session.retry();
-    if (this.state === "saved" && this.undoing === "unanswered") return this.#undoSaved();
-    if (this.state === "saving" || this.state === "saved") this.#renew();
+    if (this.state === "saved" && this.saver.isUndoUnanswered) return this.#undoSaved();
+    if (this.saver.follows) this.saver.renew();
   }
 
   // Saving.
@@ -266,91 +260,42 @@ class Fix {
   async #save() {
     if (this.state !== "drawing") return;
     if (!this.history.changed) return announce(t("fix.nothingToSave"));
-    const { strokes } = this.history;
-    this.sent = strokes;
-    const again = this.unanswered !== null;
-    const request = this.unanswered ?? newRequest();
-    this.undoing = "";
-    this.state = "saving";
+    this.sent = this.history.strokes;
+    this.#become("saving");
     this.panel.say(t("fix.saving"));
-    this.#draw();
     try {
-      await this.#asked(() => this.session.save(strokes, this.suggestion, this.job.seen, request));
-      this.unanswered = null;
-      await this.#hear();
-      if (again) await this.#renew(); // it may be published already
-      if (this.signal.aborted || this.state !== "saving") return;
-      if (overview()?.running === false) {
-        this.#markSaved();
-        toast(t("fix.later"));
-        if (!this.history.changed) return this.#toReview();
-        this.state = "drawing";
-        this.#draw();
-      } else this.panel.say(t("fix.cutting"));
+      await this.saver.save(this.sent, this.suggestion);
     } catch (error) {
-      if (this.state !== "saving") return; // published although the answer was lost
-      this.state = "drawing";
-      this.unanswered = hadNoAnswer(error) && this.history.strokes === strokes ? request : null; // other strokes are another saving
+      this.#become("drawing");
       this.#trouble(error);
-      this.#draw();
-      await this.#hear();
+      this.saver.takeHeldBack();
     }
+    if (this.state !== "saving" || this.signal.aborted) return;
+    if (overview()?.running === false) this.#savedForLater();
+    else this.panel.say(t("fix.cutting"));
   }
 
-  // Until the answer is there, nobody knows whether news are of this change or of another one before it.
-  async #asked(ask) {
-    this.isAsking = true;
-    try {
-      await ask();
-    } finally {
-      this.isAsking = false;
-    }
+  // Nobody cuts the picture now.
+  #savedForLater() {
+    this.#markSaved();
+    toast(t("fix.later"));
+    if (this.history.changed) this.#become("drawing");
+    else this.#toReview();
   }
 
-  async #hear() {
-    const { heard } = this;
-    this.heard = null;
-    await this.#news(heard);
-  }
-
-  async #news(job) {
-    if (!job || this.signal.aborted) return;
-    if (this.isAsking) {
-      this.heard = job;
-      return;
-    }
-    if (this.state !== "saving" && this.state !== "saved") {
-      if (this.job && job.seen !== this.job.seen && !this.unanswered) Object.assign(this.job, { seen: job.seen, at: job.at });
-      return;
-    }
-    if (job.refused) {
-      this.state = "drawing";
-      this.panel.say(job.refused, "bad");
-      this.#draw();
-      return;
-    }
-    // Strokes may leave the cutout as it was, such as paint where it is solid already: then its time alone is another.
-    const isCutAgain = ["done", "review"].includes(job.state) && job.decision !== "fix" && job.at !== this.job.at;
-    if (job.seen && (job.seen !== this.job.seen || isCutAgain)) await this.#published(job);
-  }
-
-  async #renew() {
-    const job = await read("job", { job: this.number }, { signal: this.signal }).catch(() => null);
-    await this.#news(job);
+  #refused(text) {
+    this.#become("drawing");
+    this.panel.say(text, "bad");
   }
 
   // The cutout as it was written, in place of the preview.
-  async #published(job) {
-    const undone = this.undoing !== "";
-    this.undoing = "";
-    this.job = { ...this.job, ...job };
+  async #published(undone) {
     if (undone) {
       this.history = StrokeHistory.before(this.earlier, this.history.strokes);
       this.sent = this.history.strokes;
     }
     this.#markSaved();
-    this.state = this.history.changed ? "drawing" : "saved";
-    this.#draw();
+    this.#become(this.history.changed ? "drawing" : "saved");
     const entry = await this.pyramids.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
     this.viewer.composes = this.state === "drawing"; // on with what was drawn meanwhile
@@ -381,31 +326,24 @@ class Fix {
   }
 
   async #undoSaved() {
-    if (this.undoing === "asked") return;
-    const again = this.undoing === "unanswered";
-    if (!again) this.undoName = newRequest();
-    this.undoing = "asked";
+    if (this.saver.undoing && !this.saver.isUndoUnanswered) return;
     this.panel.say(t("fix.undoing"));
     try {
-      await this.#asked(() => write("fix_undo", { job: this.number }, { request: this.undoName }));
-      await this.#hear();
-      if (again) await this.#renew(); // it may be restored already
+      await this.saver.undo();
     } catch (error) {
-      this.undoing = hadNoAnswer(error) ? "unanswered" : "";
       this.#trouble(error);
-      await this.#hear();
+      this.saver.takeHeldBack();
     }
   }
 
   // Drawing goes on after a result was shown.
   #draws() {
     if (this.state !== "saved") return;
-    this.state = "drawing";
     this.viewer.composes = true;
     this.brush.setShown(true);
     this.viewer.update();
     this.panel.say(t("fix.start"));
-    this.#draw();
+    this.#become("drawing");
   }
 
   // Leaving.
@@ -423,8 +361,13 @@ class Fix {
   }
 
   #toReview() {
-    const query = Object.fromEntries(new URLSearchParams(sessionStorage.getItem("cutoutd-review") ?? ""));
-    go("/review", { ...query, job: this.number });
+    go("/review", { ...reviewFilter.load(), job: this.number });
+  }
+
+  #become(state) {
+    this.state = state;
+    this.saver.follows = state === "saving" || state === "saved";
+    this.#draw();
   }
 
   #draw() {

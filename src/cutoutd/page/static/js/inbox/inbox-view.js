@@ -17,7 +17,7 @@ const NEWEST = 48;
 const SHOWN = ["done", "review"];
 const PREPARED_MS = 30_000; // what makes tiles ends a minute after it was needed
 
-export async function show(place, { signal }) {
+export async function show(place, { signal, prepare }) {
   const figures = el("dl", { class: "figures" });
   const plot = el("div", { class: "card plot-card" });
   const folders = el("ul", { class: "folders" });
@@ -42,19 +42,19 @@ export async function show(place, { signal }) {
   }, signal);
   keepPlot(plot, signal);
   await keepNewest(newest, signal, () => drawNone(none, newest, seen));
-  prepareReview(newest, signal);
+  keepReviewPrepared(newest, prepare, signal);
 }
 
 /* Review's scripts are fetched, and what makes tiles is started, before a picture is chosen: now, and again when somebody is about to. */
-function prepareReview(list, signal) {
+function keepReviewPrepared(list, prepare, signal) {
   let last = -Infinity;
-  const prepare = () => {
+  const again = () => {
     if (performance.now() < last + PREPARED_MS) return;
     last = performance.now();
-    Promise.all([import("../review/review-view.js"), read("prepare")]).catch(() => {});
+    Promise.all([prepare("review"), read("prepare")]).catch(() => {});
   };
-  for (const event of ["pointerover", "focusin"]) list.addEventListener(event, prepare, { signal });
-  prepare();
+  for (const event of ["pointerover", "focusin"]) list.addEventListener(event, again, { signal });
+  again();
 }
 
 /* What needs somebody comes first. */

@@ -1,8 +1,9 @@
 /** Cutting pictures again, also by another model, which is asked for. */
 
 import { read, write } from "../core/api.js";
+import { ask, choose } from "../core/dialogs.js";
 import { el, plain } from "../core/dom.js";
-import { ask, fail, showModal, toast } from "../core/messages.js";
+import { fail, toast } from "../core/messages.js";
 import { t } from "../core/text.js";
 
 const MANY = 20; // from here on it is asked whether it is meant
@@ -34,21 +35,7 @@ async function chooseModel() {
     toast(t("review.noOtherModel"));
     return null;
   }
-  return new Promise((resolve) => {
-    const select = el("select", { class: "select", id: "model" }, others.map((one) => el("option", { value: one }, plain(one))));
-    const dialog = el(
-      "dialog",
-      { class: "dialog", "aria-labelledby": "model-title", on: { close: () => (dialog.remove(), resolve(dialog.returnValue === "yes" ? select.value : null)) } },
-      el("h2", { id: "model-title" }, t("key.againWith")),
-      el("label", { class: "label", for: "model" }, t("review.model")),
-      select,
-      el(
-        "div",
-        { class: "dialog-actions" },
-        el("button", { class: "button", on: { click: () => dialog.close("no") } }, t("app.cancel")),
-        el("button", { class: "button primary", on: { click: () => dialog.close("yes") } }, t("review.do.again")),
-      ),
-    );
-    showModal(dialog);
-  });
+  const select = el("select", { class: "select", id: "model" }, others.map((one) => el("option", { value: one }, plain(one))));
+  const answer = await choose(t("key.againWith"), [el("label", { class: "label", for: "model" }, t("review.model")), select], { yes: t("review.do.again") });
+  return answer === "yes" ? select.value : null;
 }

@@ -1,7 +1,7 @@
 /**
- * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. What had no answer is sent again
- * under its name, also after the tab was loaded anew: it is decided once. Pure but for what it is given: `write(method, body, { request })`
- * rejects with `{status: 0}` where there is no answer.
+ * Decisions of this tab: sent one batch after the other, kept while nobody answers, undone as a whole. What had no answer is sent again as
+ * the same request, also after the tab was loaded anew: it is decided once. Pure but for what it is given: `write(method, body, { request })`
+ * rejects with `{status: 0}` where there is no answer; `stored` is a StoredValue.
  *
  *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
  *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
@@ -10,7 +10,7 @@
  *   decisions.inTurn(run)   runs what is asked once all before it are sent; a promise of its value
  */
 
-import { newRequest } from "../core/request-id.js";
+import { IdempotentRequest } from "../core/idempotent-request.js";
 
 const MOST = 50000; // items in one request
 const MOST_ON_LEAVING = 400; // of a request that goes on when the tab is closed: browsers allow 64 KiB. It is sent again all the same
@@ -24,22 +24,15 @@ export class DecisionQueue extends EventTarget {
   #queue = [];
   #busy = false;
   #waits = false; // for somebody who answers
-  #hasKept = false;
+  #hasStored = false;
 
-  constructor(write, kept = null) {
+  constructor(write, stored = null) {
     super();
     this.write = write;
-    this.kept = kept;
-    const before = kept?.load() ?? [];
-    this.#waits = this.#hasKept = before.length > 0;
-    for (const { verb, items, request, undoing, id = null } of before) {
-      if (id !== null) {
-        this.#queue.push({ what: "undo", batch: { verb, items, id, undoing, isUndone: true } });
-        continue;
-      }
-      this.#add(verb, items, "unsent", request);
-      if (undoing) this.#undone(Object.assign(this.#batches.at(-1), { undoing, mayHaveArrived: true }));
-    }
+    this.stored = stored;
+    const before = stored?.load() ?? [];
+    this.#waits = this.#hasStored = before.length > 0;
+    for (const one of before) this.#restore(one);
   }
 
   mark(job) {
@@ -83,11 +76,11 @@ export class DecisionQueue extends EventTarget {
       this.#marks.delete(job);
       this.#restored.set(job, { over, batch });
     }
-    const waiting = this.#queue.findIndex((one) => one.batch === batch && !one.running);
-    if (waiting >= 0 && !batch.mayHaveArrived) {
-      this.#queue.splice(waiting, 1);
+    if (batch.id !== null || batch.request.mayHaveArrived) this.#queue.push({ what: "undo", batch });
+    else {
+      this.#queue = this.#queue.filter((one) => one.batch !== batch);
       batch.isTakenBack = true;
-    } else this.#queue.push({ what: "undo", batch });
+    }
   }
 
   inTurn(run) {
@@ -106,8 +99,8 @@ export class DecisionQueue extends EventTarget {
   leave() {
     const left = this.#left();
     if (left.length === 0) return;
-    this.kept?.save(left);
-    this.#hasKept = true; // the tab may go on all the same
+    this.stored?.save(left);
+    this.#hasStored = true; // the tab may go on all the same
   }
 
   /** Whether a batch is of this tab. */
@@ -129,8 +122,17 @@ export class DecisionQueue extends EventTarget {
     for (const [job, { state }] of this.#marks) if (state === "done") this.#marks.delete(job);
   }
 
-  #add(verb, items, state, request = newRequest()) {
-    const batch = { verb, items, id: null, request, undoing: newRequest() };
+  #restore({ verb, items, request, undoing, id = null }) {
+    const sent = (name) => new IdempotentRequest({ id: name, mayHaveArrived: true });
+    if (id !== null) this.#queue.push({ what: "undo", batch: { verb, items, id, undoing: sent(undoing), isUndone: true } });
+    else {
+      this.#add(verb, items, "unsent", sent(request));
+      if (undoing) this.#undone(Object.assign(this.#batches.at(-1), { undoing: sent(undoing) }));
+    }
+  }
+
+  #add(verb, items, state, request = new IdempotentRequest()) {
+    const batch = { verb, items, id: null, request, undoing: new IdempotentRequest() };
     for (const { job } of items) {
       this.#marks.set(job, { verb, state, batch });
       this.#restored.delete(job);
@@ -145,15 +147,12 @@ export class DecisionQueue extends EventTarget {
     this.#busy = true;
     while (this.#queue.length > 0) {
       const [first] = this.#queue;
-      first.running = true;
       try {
         await this.#do(first);
       } catch (error) {
-        first.running = false;
         if (first.what === "other") first.reject(error);
         else if (error.status === 0 || error.status === 503) {
           this.#waits = true;
-          if (first.what === "decide") first.batch.mayHaveArrived = true;
           for (const { what, batch } of this.#queue) if (what === "decide") this.#state(batch, "unsent");
           this.#keep();
           this.dispatchEvent(new Event("waiting"));
@@ -176,7 +175,7 @@ export class DecisionQueue extends EventTarget {
   async #send(batch) {
     const items = batch.items.map(({ job, seen, over }) => (over ? [job, seen, over] : [job, seen]));
     const keepalive = items.length <= MOST_ON_LEAVING;
-    const { batch: id, conflicts = [] } = await this.write("decide", { verb: batch.verb, items }, { request: batch.request, keepalive });
+    const { batch: id, conflicts = [] } = await batch.request.send((request) => this.write("decide", { verb: batch.verb, items }, { request, keepalive }));
     batch.id = id;
     this.#ids.add(id);
     const refused = new Map(conflicts.map((one) => [one.job, one]));
@@ -192,7 +191,7 @@ export class DecisionQueue extends EventTarget {
   async #takeBack(batch) {
     batch.isTakenBack = batch.id === null; // refused as a whole: nothing was decided
     if (batch.isTakenBack) return;
-    const { conflicts = [] } = await this.write("undo", { batch: batch.id }, { request: batch.undoing, keepalive: true });
+    const { conflicts = [] } = await batch.undoing.send((request) => this.write("undo", { batch: batch.id }, { request, keepalive: true }));
     batch.isTakenBack = true;
     this.dispatchEvent(new CustomEvent("undone", { detail: batch.items.map((one) => one.job) }));
     if (conflicts.length > 0) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
@@ -217,15 +216,23 @@ export class DecisionQueue extends EventTarget {
 
   // Only what had no answer: to write 30,000 decisions down takes longer than to send them.
   #keep() {
-    if (this.#waits || this.#hasKept) this.kept?.save(this.#left());
-    this.#hasKept = this.#waits;
+    if (this.#waits || this.#hasStored) {
+      const left = this.#left();
+      if (left.length > 0) this.stored?.save(left);
+      else this.stored?.remove();
+    }
+    this.#hasStored = this.#waits;
   }
 
-  // What is still to be sent, or had no answer; of what is undone right after, only what may have arrived.
+  // What is still to be sent, or had no answer.
   #left() {
-    const mayHaveArrived = ({ running, batch }) => running || batch.mayHaveArrived;
-    const isLeft = (one) => (one.what === "decide" ? !one.batch.isUndone || mayHaveArrived(one) : one.what === "undo" && one.batch.id !== null);
-    return this.#queue.filter(isLeft).map(({ what, batch: { verb, items, request, undoing, isUndone, id } }) => ({ verb, items, ...(what === "undo" ? { id, undoing } : { request, ...(isUndone ? { undoing } : {}) }) }));
+    const left = [];
+    for (const { what, batch } of this.#queue) {
+      const { verb, items, id, request, undoing, isUndone } = batch;
+      if (what === "decide") left.push({ verb, items, request: request.id, ...(isUndone ? { undoing: undoing.id } : {}) });
+      if (what === "undo" && id !== null) left.push({ verb, items, id, undoing: undoing.id });
+    }
+    return left;
   }
 
   #changed(items) {
@@ -237,25 +244,4 @@ function isAsDecided({ state, doubtful }, verb) {
   if (verb === "accept") return state === "done" && !doubtful;
   if (verb === "reject") return state === "rejected";
   return state === "review" || (verb === "undecided" ? state === "done" : Boolean(doubtful));
-}
-
-/** Keeps what was not sent for as long as the tab lives, also over a reload. */
-export function keptIn(storage, key) {
-  return {
-    load() {
-      try {
-        return JSON.parse(storage.getItem(key)) ?? [];
-      } catch {
-        return [];
-      }
-    },
-    save(batches) {
-      try {
-        if (batches.length > 0) storage.setItem(key, JSON.stringify(batches));
-        else storage.removeItem(key);
-      } catch {
-        // Too much for the storage: it is kept in this page alone.
-      }
-    },
-  };
 }

@@ -7,8 +7,6 @@ import { picture, read } from "../core/api.js";
 import { el } from "../core/dom.js";
 import { errorText, t } from "../core/text.js";
 import { PyramidCache } from "../viewer/pyramid-cache.js";
-import { TileLoader } from "../viewer/tile-loader.js";
-import { Viewer } from "../viewer/viewer.js";
 
 /** The small picture of a job: of its cutout, or of its source where there is none. */
 export function thumbOf(job) {
@@ -16,10 +14,9 @@ export function thumbOf(job) {
 }
 
 export class LargePicture {
-  constructor() {
-    this.loader = new TileLoader();
+  constructor(viewer) {
+    this.viewer = viewer;
     this.pyramids = new PyramidCache();
-    this.viewer = new Viewer(this.loader, { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
     this.poster = el("img", { class: "poster", alt: "", hidden: true });
     this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
     this.viewer.backdropElement.before(this.poster);
@@ -83,7 +80,7 @@ export class LargePicture {
   destroy() {
     this.turn++;
     this.viewer.destroy();
-    this.loader.clear();
+    this.viewer.loader.clear();
   }
 
   // Before its size is known, the small picture is there at once: the strip has it.

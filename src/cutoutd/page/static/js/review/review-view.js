@@ -3,16 +3,17 @@
  * place until the list is loaded again, and the next picture is fetched before it is asked for.
  */
 
-import { isUp, on, read, write } from "../core/api.js";
-import { onOverview, overview } from "../core/app-state.js";
-import { append, el, icon, put } from "../core/dom.js";
+import { on, read } from "../core/api.js";
+import { onOverview, overview, reviewFilter } from "../core/app-state.js";
+import { append, el, icon, listen, put } from "../core/dom.js";
 import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { go, setQuery } from "../core/router.js";
 import { errorText, t } from "../core/text.js";
-import { keepUnsaved } from "../core/unsaved-work.js";
-import { fillHeight, ViewToolbar } from "../viewer/view-toolbar.js";
-import { DecisionQueue, keptIn } from "./decision-queue.js";
+import { drawPictureView } from "../viewer/picture-view.js";
+import { TileLoader } from "../viewer/tile-loader.js";
+import { ViewToolbar } from "../viewer/view-toolbar.js";
+import { Viewer } from "../viewer/viewer.js";
 import { DetailsPanel } from "./details-panel.js";
 import { drawEmptyMessage } from "./empty-message.js";
 import { Filmstrip } from "./filmstrip.js";
@@ -23,22 +24,14 @@ import { PictureRefresher } from "./picture-refresh.js";
 import { ReviewActions } from "./review-actions.js";
 import { filterOf, matches, paramsOf, queryOf, ReviewFilter } from "./review-filter.js";
 import { Selection } from "./selection.js";
+import { decisions } from "./tab-decisions.js";
 
 export const title = "review.title";
 
 const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
 const DETAILS_MS = 250; // a picture that one only passes is not asked about
-const AGAIN_MS = 5000; // between two tries to send a decision
 
-/* Kept while the tab lives: coming back from Fix finds the list, its place and what can be undone. */
-const decisions = new DecisionQueue(write, keptIn(sessionStorage, "cutoutd-decisions"));
-let kept = null;
-
-keepUnsaved(() => decisions.canUndo, { asks: false }); // Ctrl+Z would find nothing
-addEventListener("pagehide", () => decisions.leave());
-on("connection", ({ up }) => up && decisions.retry());
-if (isUp()) decisions.retry(); // what was kept over a reload: the connection may have been there before this script
-decisions.addEventListener("waiting", () => setTimeout(() => decisions.retry(), AGAIN_MS));
+let kept = null; // the list that Fix leads back to
 
 export async function show(place, { query, signal }) {
   const review = new Review(place, query, signal);
@@ -80,9 +73,8 @@ class Review {
 
   #build() {
     const { place, signal } = this;
-    place.classList.add("view-full", "picture-view");
-    this.large = new LargePicture();
-    this.viewer = this.large.viewer;
+    this.viewer = new Viewer(new TileLoader(), { label: t("review.picture"), wipeLabel: t("look.wipeHandle") });
+    this.large = new LargePicture(this.viewer);
     this.toolbar = new ViewToolbar(this.viewer);
     this.filters = new ReviewFilter(this.filter);
     this.count = el("span", { class: "review-count", role: "status" });
@@ -90,22 +82,15 @@ class Review {
     this.panel = new DetailsPanel((action, event) => this.#act(action, event));
     this.strip = new Filmstrip({ label: t("review.strip"), describe: (index) => this.#describe(index) });
     this.empty = el("div", { class: "review-empty", hidden: true });
-    append(place, [
-      el(
-        "div",
-        { class: "picture-view-bar" },
-        el("h1", { class: "visually-hidden" }, t(title)),
-        this.filters.button,
-        this.count,
-        this.reload,
-        this.toolbar.element,
-      ),
-      this.filters.panel,
-      el("div", { class: "picture-view-body" }, el("div", { class: "stage" }, this.viewer.element), this.panel.element, this.strip.element),
-      this.empty,
-    ]);
-    this.body = place.querySelector(".picture-view-body");
-    fillHeight(place, signal);
+    this.body = drawPictureView(place, {
+      bar: [el("h1", { class: "visually-hidden" }, t(title)), this.filters.button, this.count, this.reload, this.toolbar.element],
+      above: this.filters.panel,
+      viewer: this.viewer,
+      side: this.panel.element,
+      strip: this.strip.element,
+      instead: this.empty,
+      signal,
+    });
     signal.addEventListener("abort", () => this.#leave());
   }
 
@@ -118,18 +103,17 @@ class Review {
 
   #listen() {
     const { signal } = this;
-    const hear = (target, event, run) => target.addEventListener(event, (one) => run(one.detail), { signal });
-    hear(this.filters, "change", (filter) => this.#refilter(filter));
-    hear(this.strip, "pick", ({ index, event }) => this.#pick(index, event));
-    hear(this.strip, "visible", ({ first, last }) => this.list.need(first, last).catch(() => {}));
-    hear(this.list, "loaded", () => this.#loaded());
-    hear(this.list, "details", () => this.#details());
-    hear(this.list, "others", (jobs) => this.#others(jobs));
-    hear(decisions, "change", () => this.#marked());
-    hear(decisions, "conflicts", (conflicts) => this.actions.conflicts(conflicts));
-    hear(decisions, "refused", (error) => fail(error));
-    hear(decisions, "undone", (jobs) => this.#follow(jobs[0]));
-    hear(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps));
+    listen(this.filters, "change", (filter) => this.#refilter(filter), signal);
+    listen(this.strip, "pick", ({ index, event }) => this.#pick(index, event), signal);
+    listen(this.strip, "visible", ({ first, last }) => this.list.need(first, last).catch(() => {}), signal);
+    listen(this.list, "loaded", () => this.#loaded(), signal);
+    listen(this.list, "details", () => this.#details(), signal);
+    listen(this.list, "others", (jobs) => this.#others(jobs), signal);
+    listen(decisions, "change", () => this.#marked(), signal);
+    listen(decisions, "conflicts", (conflicts) => this.actions.conflicts(conflicts), signal);
+    listen(decisions, "refused", (error) => fail(error), signal);
+    listen(decisions, "undone", (jobs) => this.#follow(jobs[0]), signal);
+    listen(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps), signal);
     on("jobs", (news) => this.#ended(news), signal);
     on("decided", ({ batch }) => this.refresher.decided(batch, () => this.strip.visibleRange), signal);
     onOverview((now) => this.#overview(now), signal);
@@ -361,7 +345,7 @@ class Review {
     if (!job) return;
     if (!job.fixable) toast(t("review.notFixable"));
     else {
-      sessionStorage.setItem("cutoutd-review", new URLSearchParams(queryOf(this.filter)).toString());
+      reviewFilter.save(queryOf(this.filter));
       go(`/fix/${job.job}`);
     }
   }

@@ -2,7 +2,7 @@
  * The frame around every view: navigation with counts, whether cutoutd runs, pause, help; what must be said above all views.
  */
 
-import { mayWrite, on, pair, read, write } from "../core/api.js";
+import { mayWrite, on, read, write } from "../core/api.js";
 import { getSession, onOverview, refresh } from "../core/app-state.js";
 import { el, icon, put, redraw } from "../core/dom.js";
 import { keyOf, showHelp } from "../core/keyboard-shortcuts.js";
@@ -139,34 +139,4 @@ const DOES = { reload: () => location.reload(), understood: () => write("pause",
 function notice({ kind, text, does = "" }) {
   const button = does ? el("button", { class: "button", data: { keep: does }, on: { click: DOES[does] } }, t(`app.${does}`)) : null;
   return el("div", { class: `notice ${kind}` }, el("p", {}, text), button);
-}
-
-/** Nobody is let in without having been paired: how that is done, and a field for a code or a password. */
-export function showLocked(error, enter) {
-  const field = el("input", { id: "code", class: "field", type: "password", autocomplete: "current-password", required: true, "aria-describedby": "code-error" });
-  const problem = el("p", { id: "code-error", class: "field-error", role: "alert" }, error?.status && error.status !== 401 ? errorText(error) : "");
-  const submit = async (event) => {
-    event.preventDefault();
-    try {
-      await pair({ code: field.value.trim() });
-      await enter();
-    } catch (again) {
-      problem.textContent = errorText(again);
-      field.select();
-    }
-  };
-  document.title = "cutoutd";
-  put(
-    document.getElementById("app"),
-    el(
-      "main",
-      { id: "main", class: "locked" },
-      el("img", { src: "/static/icon.svg", alt: "", width: 56, height: 56 }),
-      el("h1", {}, t(error?.status === 0 ? "locked.nobody" : "locked.title")),
-      el("p", {}, t(error?.status === 0 ? "locked.nobodyHow" : "locked.how")),
-      error?.status === 0
-        ? el("button", { class: "button primary", on: { click: () => location.reload() } }, t("app.tryAgain"))
-        : el("form", { class: "locked-form", on: { submit } }, el("label", { for: "code" }, t("locked.code")), field, problem, el("button", { class: "button primary", type: "submit" }, t("locked.open"))),
-    ),
-  );
 }

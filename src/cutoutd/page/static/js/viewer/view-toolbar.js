@@ -3,29 +3,30 @@
 import { el, icon } from "../core/dom.js";
 import { keyOf } from "../core/keyboard-shortcuts.js";
 import { announce } from "../core/messages.js";
+import { StoredValue } from "../core/stored-value.js";
 import { t } from "../core/text.js";
 import { BACKDROPS } from "./viewer.js";
 
-const KEPT = "cutoutd-backdrop";
+const CHOSEN = new StoredValue(localStorage, "cutoutd-backdrop", {});
+const DEFAULT = { name: "checker", colour: "#d8d2c8" };
 const STEP = 80; // CSS pixels of an arrow key
 
 export class ViewToolbar {
-  constructor(viewer, { backdrops = BACKDROPS } = {}) {
+  constructor(viewer) {
     this.viewer = viewer;
-    this.backdrops = backdrops;
-    const kept = read();
+    const kept = { ...DEFAULT, ...CHOSEN.load() };
     this.before = this.#button("compare", "compare");
     this.wipe = this.#button("wipe", "wipe");
     this.select = el(
       "select",
       { class: "select", "aria-label": t("look.backdrop"), title: `${t("look.backdrop")} (${keyOf("backdrop")})`, on: { change: () => this.setBackdrop(this.select.value) } },
-      backdrops.map((one) => el("option", { value: one }, t(`look.backdrop.${one}`))),
+      BACKDROPS.map((one) => el("option", { value: one }, t(`look.backdrop.${one}`))),
     );
     this.colour = el("input", { class: "colour", type: "color", value: kept.colour, "aria-label": t("look.colour"), on: { input: () => this.setBackdrop("colour") } });
     this.zoom = el("button", { class: "button zoom", title: `${t("key.zoom")} (${keyOf("zoom")})`, on: { click: (event) => this.#clicked(event, "zoom") } });
     this.element = el("div", { class: "view-toolbar", role: "toolbar", "aria-label": t("look.tools"), "data-own-arrows": false }, this.before, this.wipe, this.select, this.colour, this.zoom);
     viewer.addEventListener("place", () => this.#say());
-    this.setBackdrop(backdrops.includes(kept.name) ? kept.name : backdrops[0]);
+    this.setBackdrop(BACKDROPS.includes(kept.name) ? kept.name : BACKDROPS[0]);
     this.#press();
   }
 
@@ -59,8 +60,8 @@ export class ViewToolbar {
   }
 
   next() {
-    const at = this.backdrops.indexOf(this.viewer.backdrop);
-    this.setBackdrop(this.backdrops[(at + 1) % this.backdrops.length]);
+    const at = BACKDROPS.indexOf(this.viewer.backdrop);
+    this.setBackdrop(BACKDROPS[(at + 1) % BACKDROPS.length]);
     announce(t(`look.backdrop.${this.viewer.backdrop}`));
   }
 
@@ -68,7 +69,7 @@ export class ViewToolbar {
     this.viewer.setBackdrop(name, this.colour.value);
     this.select.value = name;
     this.colour.hidden = name !== "colour";
-    localStorage.setItem(KEPT, JSON.stringify({ name, colour: this.colour.value }));
+    CHOSEN.save({ name, colour: this.colour.value });
   }
 
   /** Moves a picture that is larger than the viewport by keys; true if it did. */
@@ -99,26 +100,4 @@ export class ViewToolbar {
     if (this.zoom.textContent !== text) this.zoom.textContent = text;
     this.zoom.setAttribute("aria-label", t("look.zoom", { percent: text }));
   }
-}
-
-function read() {
-  try {
-    return { name: "checker", colour: "#d8d2c8", ...JSON.parse(localStorage.getItem(KEPT)) };
-  } catch {
-    return { name: "checker", colour: "#d8d2c8" };
-  }
-}
-
-/** Gives a view the height that is left of the window, in a phone's hands as well; `signal` ends it. */
-export function fillHeight(element, signal) {
-  const set = () => {
-    const below = Number.parseFloat(getComputedStyle(document.body).paddingBottom) || 0;
-    element.style.height = `${Math.max(420, window.innerHeight - element.getBoundingClientRect().top - window.scrollY - below)}px`;
-  };
-  const watcher = new ResizeObserver(set);
-  const notices = document.getElementById("notices");
-  if (notices) watcher.observe(notices);
-  window.addEventListener("resize", set, { signal });
-  signal.addEventListener("abort", () => watcher.disconnect());
-  set();
 }

@@ -1,16 +1,16 @@
 /** First run, and adding a folder: choose a folder, choose what comes out, watch the first cutout appear. */
 
-import { mayWrite, on, picture, read, write } from "../core/api.js";
+import { on, picture, read, write } from "../core/api.js";
 import { getSession, onOverview, overview, refresh, setSession } from "../core/app-state.js";
 import { el, icon, name, plain, put, redraw } from "../core/dom.js";
 import { fail } from "../core/messages.js";
 import { href } from "../core/router.js";
 import { coded, errorText, t } from "../core/text.js";
+import { FolderChooser } from "./folder-chooser.js";
 import { formDrawing } from "./form-drawings.js";
 
 export const title = "welcome.title";
 
-const LOOK_MS = 3000;
 const STARTS_MS = 20_000; // a first run begins by itself once there is a folder
 
 export async function show(place, { signal }) {
@@ -30,79 +30,10 @@ export async function show(place, { signal }) {
     heading?.setAttribute("tabindex", "-1");
     if (number > 0) heading?.focus();
   };
-  const folder = () => (chooseFolder(stage, chosen, form, signal), at(0));
-  const form = async () => {
-    await chooseForm(stage, chosen, { back: folder, done: watch, signal });
-    at(1);
-  };
+  const folder = () => (new FolderChooser(stage, chosen, form, signal).start(), at(0));
+  const form = () => chooseForm(stage, chosen, { back: folder, done: watch, signal }).then(() => at(1), fail);
   const watch = (added) => (watchFirst(stage, added, chosen, signal), at(2));
   folder();
-}
-
-/* Step 1. Live: what is in the folder, whether it can be read and written. */
-function chooseFolder(stage, chosen, done, signal) {
-  const facts = el("div", { class: "facts", role: "status" });
-  const list = el("ul", { class: "folder-list" });
-  const where = el("div", { class: "current-folder" });
-  const next = el("button", { class: "button primary", disabled: true, on: { click: done } }, t("welcome.use"));
-  const fresh = el("input", { id: "new-folder", class: "field", placeholder: "to-cut", autocomplete: "off", spellcheck: "false" });
-  const make = (event) => {
-    event.preventDefault();
-    chosen.input = `${chosen.places.path.replace(/\/$/, "")}/${fresh.value.trim() || "to-cut"}`;
-    done();
-  };
-  put(
-    stage,
-    el("h2", {}, t("welcome.folderTitle")),
-    el("p", { class: "secondary" }, t("welcome.folderHow")),
-    el("div", { class: "folder-browser card" }, where, list),
-    facts,
-    el("div", { class: "step-actions" }, next),
-    el("details", { class: "new-folder" }, el("summary", {}, t("welcome.newFolder")), el("form", { class: "inline-form", on: { submit: make } }, el("label", { class: "label", for: "new-folder" }, t("welcome.newName")), el("div", { class: "toolbar" }, fresh, el("button", { class: "button", type: "submit" }, t("welcome.make"))))),
-  );
-  let timer = 0;
-  const look = async (path) => {
-    clearTimeout(timer);
-    try {
-      const found = await read("places", { path }, { signal });
-      if (!stage.contains(list)) return;
-      chosen.places = found;
-      chosen.input = found.path;
-      drawPlaces(found);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      put(facts, el("p", { class: "field-error" }, errorText(error)));
-    }
-    if (!signal.aborted && stage.contains(list)) timer = setTimeout(() => look(chosen.places?.path), LOOK_MS);
-  };
-  signal.addEventListener("abort", () => clearTimeout(timer));
-  const enter = (path) => look(path).then(() => list.querySelector("button")?.focus() ?? next.focus());
-  const drawPlaces = (found) => {
-    redraw(where, [found.path, found.parent], () => [
-      found.parent ? el("button", { class: "button quiet icon-only", "aria-label": t("welcome.up"), on: { click: () => enter(found.parent) } }, icon("up")) : null,
-      el("p", { class: "current-folder-path" }, name(found.path)),
-    ]);
-    redraw(list, found.folders, () =>
-      found.folders.length
-        ? found.folders.map((one) => el("li", {}, el("button", { class: "button quiet place-button", data: { keep: one.path }, on: { click: () => enter(one.path) } }, icon("folder"), name(one.name))))
-        : el("li", { class: "secondary none" }, t("welcome.noFolders")),
-    );
-    redraw(facts, [found.readable, found.writable, found.pictures, found.pictures_more, found.unnamed, found.folders_more], () => [
-      fact(found.readable, found.readable ? "welcome.readable" : "welcome.unreadable"),
-      fact(found.writable, found.writable ? "welcome.writable" : "welcome.unwritable"),
-      found.readable ? el("p", { class: "fact" }, icon("review"), t(found.pictures_more ? "welcome.picturesMore" : "welcome.pictures", { count: found.pictures })) : null,
-      found.unnamed ? el("p", { class: "fact" }, t("welcome.unnamed", { count: found.unnamed })) : null,
-      found.folders_more ? el("p", { class: "fact" }, t("welcome.foldersMore")) : null,
-    ]);
-    const isRoot = found.roots.includes(found.path);
-    next.disabled = !found.readable || isRoot || !mayWrite();
-    put(next, isRoot ? t("welcome.pick") : t("welcome.useThis", { name: plain(found.path.split("/").at(-1)) }));
-  };
-  look("");
-}
-
-function fact(good, key) {
-  return el("p", { class: good ? "fact good" : "fact bad" }, icon(good ? "check" : "cross"), t(key));
 }
 
 /* Where cutouts go by default: beside the input, never inside. */

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CorrectionSaver } from "../../../src/cutoutd/page/static/js/fix/correction-saver.js";
+
+const failure = (status, code = "") => Object.assign(new Error(code), { status, code });
+const first = { job: 7, seen: "v1", at: "1", state: "review", decision: "" };
+const second = { ...first, seen: "v2", at: "2", state: "done" };
+
+/* A saver on the first version, whose requests are answered one after the other; `now` is what the backend says of the picture. */
+function setUp({ answers = [], now = first } = {}) {
+  const asked = [];
+  const answer = async (method, request) => {
+    asked.push([method, request]);
+    const one = answers.shift() ?? {};
+    if (one instanceof Error) throw one;
+    return typeof one === "function" ? one() : one;
+  };
+  const session = { save: (strokes, suggestion, seen, request) => answer("save", request) };
+  const api = { read: async () => now, write: (method, body, { request }) => answer("undo", request) };
+  const saver = new CorrectionSaver({ number: 7, session, api, signal: new AbortController().signal });
+  saver.job = { ...first };
+  saver.follows = true;
+  const heard = [];
+  saver.addEventListener("published", ({ detail }) => heard.push(detail.undone ? "undone" : "published"));
+  saver.addEventListener("refused", ({ detail }) => heard.push(detail));
+  return { asked, heard, saver };
+}
+
+test("news that come before the answer are held back until it is there", async () => {
+  let release;
+  const { heard, saver } = setUp({ answers: [() => new Promise((resolve) => (release = resolve))] });
+  const saving = saver.save(["a"], 0);
+  saver.take(second);
+  assert.deepEqual(heard, []);
+  release({});
+  await saving;
+  assert.deepEqual(heard, ["published"]);
+  assert.equal(saver.job.seen, "v2");
+});
+
+test("a save whose answer was lost is sent again under its id, and what was published meanwhile is its result", async () => {
+  const { asked, heard, saver } = setUp({ answers: [failure(0)], now: second });
+  await assert.rejects(saver.save(["a"], 0));
+  assert.ok(saver.isSaveUnanswered);
+  saver.follows = false;
+  saver.take(second); // nobody knows yet whose result it is
+  assert.equal(saver.job.seen, "v1");
+  saver.follows = true;
+  await saver.save(["a"], 0);
+  assert.deepEqual(heard, ["published"]);
+  assert.equal(asked[0][1], asked[1][1]);
+});
+
+test("other strokes are another change, and the former one may be published", async () => {
+  const { asked, heard, saver } = setUp({ answers: [failure(0)], now: second });
+  await assert.rejects(saver.save(["a"], 0));
+  saver.strokesChanged();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(heard, ["published"]);
+  await saver.save(["a", "b"], 0);
+  assert.notEqual(asked[0][1], asked[1][1]);
+});
+
+test("what is published after an undo is the former version, also if its answer was lost", async () => {
+  const { asked, heard, saver } = setUp({ answers: [failure(0)], now: second });
+  await assert.rejects(saver.undo());
+  assert.ok(saver.isUndoUnanswered);
+  await saver.undo();
+  assert.deepEqual(heard, ["undone"]);
+  assert.equal(asked[0][1], asked[1][1]);
+  assert.ok(!saver.undoing);
+  await saver.undo();
+  assert.notEqual(asked[1][1], asked[2][1]);
+});
+
+test("a refusal ends what was asked for", async () => {
+  const { heard, saver } = setUp({ answers: [failure(409)] });
+  await assert.rejects(saver.save(["a"], 0));
+  assert.ok(!saver.isSaveUnanswered);
+  await saver.undo();
+  saver.take({ ...first, refused: "The disk is full." });
+  assert.deepEqual(heard, ["The disk is full."]);
+  assert.ok(!saver.undoing);
+});
+
+test("strokes that leave the cutout as it was are published all the same", async () => {
+  const { heard, saver } = setUp();
+  await saver.save(["a"], 0);
+  saver.take({ ...first, at: "2", decision: "fix" }); // asked for, and not cut yet
+  assert.deepEqual(heard, []);
+  saver.take({ ...first, at: "3" });
+  assert.deepEqual(heard, ["published"]);
+});
+
+test("while somebody draws, the next save is about the newest cutout", () => {
+  const { heard, saver } = setUp();
+  saver.follows = false;
+  saver.take(second);
+  assert.deepEqual([heard, saver.job.seen], [[], "v2"]);
+});

@@ -1,0 +1,151 @@
+"""The page's JavaScript modules: how they depend on each other, what is fetched with the page, and how long they are."""
+
+from __future__ import annotations
+
+import re
+from graphlib import TopologicalSorter
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+from typing import TYPE_CHECKING
+
+import cutoutd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATIC = Path(str(resources.files(cutoutd))) / "page" / "static"
+TESTS = Path(__file__).with_name("page_js")
+SOURCES = {
+    path.relative_to(STATIC / "js").as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((STATIC / "js").rglob("*.js"))
+}
+
+ABOVE: dict[str, set[str]] = {
+    "core": set(),
+    "components": {"core"},
+    "viewer": {"core", "components"},
+    "shell": {"core", "components"},
+    "screen": {"core", "components", "viewer"},
+}
+"""What the modules of a folder may import beside those of the folder itself. `main.js` may import all; no screen another one."""
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+ROUND_TRIPS = 3  # to fetch all modules of a screen, beyond those that come with the page
+
+_IMPORT = re.compile(r'^(?:import|export) (?:\{([^}]*)\} from )?"(\.[^"]+)"', re.MULTILINE)
+_DYNAMIC = re.compile(r'\bimport\("(\.[^"]+)"\)')
+_EXPORT = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
+_FUNCTION = re.compile(r"^( *)(?!if|for|while|switch|catch|else|\})\S.*(?:\)|=>) \{$")
+
+
+def _target(module: str, address: str) -> str:
+    return normpath(str(PurePosixPath(module).parent / address))
+
+
+def _imported(module: str) -> set[str]:
+    """Return the modules that the browser fetches before it runs this one."""
+    return {_target(module, address) for _, address in _IMPORT.findall(SOURCES[module])}
+
+
+def _folder(module: str) -> str:
+    return PurePosixPath(module).parent.name
+
+
+def _allowed(folder: str) -> set[str]:
+    return ABOVE.get(folder, ABOVE["screen"]) | {folder}
+
+
+def _on_demand(module: str) -> set[str]:
+    return {_target(module, address) for address in _DYNAMIC.findall(SOURCES[module])}
+
+
+def _with_imported(*modules: str) -> set[str]:
+    """Return modules and all that they import, directly or not."""
+    found, left = set(), list(modules)
+    while left:
+        if (one := left.pop()) not in found:
+            found.add(one)
+            left += _imported(one)
+    return found
+
+
+def _preloaded() -> list[str]:
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    return re.findall(r'<link rel="modulepreload" href="/static/js/([^"]+)">', page)
+
+
+def test_modules_depend_in_one_direction() -> None:
+    """A screen knows the viewer, which knows no screen; what is in `core` knows neither."""
+    arrows = [(module, other) for module in SOURCES for other in _imported(module) | _on_demand(module)]
+    assert len(arrows) > len(SOURCES)
+    wrong = [(module, other) for module, other in arrows if _folder(other) not in _allowed(_folder(module))]
+    assert [(module, other) for module, other in wrong if _folder(module)] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """In a circle, a module runs before what it imports."""
+    list(TopologicalSorter({module: _imported(module) for module in SOURCES}).static_order())
+
+
+def test_each_module_is_used() -> None:
+    """From `main.js`, by way of the screens that it fetches when they are shown."""
+    screens = _on_demand("main.js")
+    assert len(screens) > 1
+    assert _with_imported("main.js", *screens) == SOURCES.keys()
+
+
+def test_each_name_that_is_imported_is_exported_and_the_other_way_round() -> None:
+    """A name that nobody imports is dead, or needs no export; one that is not there ends the page."""
+    used, missing = set(), []
+    for module, text in SOURCES.items():
+        for names, address in _IMPORT.findall(text):
+            other = _target(module, address)
+            for name in (one.strip().partition(" as ")[0] for one in names.split(",") if one.strip()):
+                used.add((other, name))
+                if name not in _EXPORT.findall(SOURCES[other]):
+                    missing.append(f"{module} imports {name} of {other}")
+    assert missing == []
+    tested = "".join(path.read_text(encoding="utf-8") for path in TESTS.glob("*.test.mjs"))
+    contract = {(screen, name) for screen in _on_demand("main.js") for name in ("title", "show")}
+    exported = {(module, name) for module, text in SOURCES.items() for name in _EXPORT.findall(text)}
+    unused = exported - used - contract
+    assert {one for one in unused if not re.search(rf"\b{one[1]}\b", tested)} == set()
+
+
+def test_what_the_first_screen_needs_is_fetched_with_the_page() -> None:
+    """Else the browser learns of each module from another one, a round trip later each time."""
+    preloaded = _preloaded()
+    assert len(preloaded) == len(set(preloaded))
+    assert set(preloaded) == _with_imported("main.js", "inbox/inbox-view.js") - {"main.js"}
+
+
+def test_a_screen_is_fetched_in_few_round_trips() -> None:
+    """The browser asks for a module as soon as one that imports it has come."""
+    deepest = {}
+    for screen in _on_demand("main.js"):
+        there, asked, trips = {"main.js", *_preloaded()}, {screen}, 0
+        while asked := asked - there:
+            trips += 1
+            there |= asked
+            asked = {other for module in asked for other in _imported(module)}
+        deepest[screen] = trips
+    assert {screen: trips for screen, trips in deepest.items() if trips > ROUND_TRIPS} == {}
+
+
+def test_no_module_and_no_function_is_too_long() -> None:
+    """The limits of Python's modules and functions hold here as well."""
+    assert [module for module, text in SOURCES.items() if text.count("\n") > MODULE_LINES] == []
+    lengths = {f"{module}: {name}": length for module in SOURCES for name, length in _functions(module)}
+    assert len(lengths) > len(SOURCES)
+    assert {name: length for name, length in lengths.items() if length >= FUNCTION_LINES} == {}
+
+
+def _functions(module: str) -> Iterator[tuple[str, int]]:
+    """Yield the first line of each function, and how many lines there are to the brace that ends it."""
+    lines = SOURCES[module].split("\n")
+    for number, line in enumerate(lines):
+        if found := _FUNCTION.match(line):
+            end = f"{found[1]}}}"
+            yield line.strip(), next(i for i, one in enumerate(lines[number:]) if one.startswith(end))
