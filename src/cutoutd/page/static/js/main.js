@@ -69,7 +69,7 @@ async function showRoute() {
   if (!signal.aborted && wasAsked) arrive(place);
 }
 
-/* Scripts of a former version ask for what is not there any more. What is not saved goes before: the frame has a button. */
+/* Scripts of the previous version would ask for files that are not there any more. Where something is not saved, the frame has a button. */
 function reloadOnce() {
   if (newVersion === null || hasUnsaved() || sessionStorage.getItem(RELOADED) === newVersion) return false;
   sessionStorage.setItem(RELOADED, newVersion);
@@ -105,7 +105,7 @@ async function start() {
   try {
     if (code) await pair({ code });
   } catch (error) {
-    wrong = error; // over, as after a reload: a browser that was paired before may go on
+    wrong = error; // the code is spent, as after a reload; a browser that is paired already needs none
   }
   try {
     await askTabs();

@@ -1,6 +1,6 @@
 /**
  * Small pictures that do not come, as while the machine is busy cutting, are asked for again: each time later, up to
- * every half a minute. An <img> that `asksWhy` is told by the event "refused", and one that is gone is not asked for again then.
+ * every half a minute. An <img> with `asksWhy` gets the reason by the event "refused"; if its picture is gone, it is not asked for again.
  */
 
 import { whyNot } from "../core/api.js";

@@ -7,7 +7,7 @@
 
 import { el } from "../core/dom.js";
 
-const AT_ONCE = 4; // tiles of a large picture included; they go before
+const AT_ONCE = 4; // including the tiles of a large picture, which come first
 const waiting = new Set();
 let running = 0;
 let tiles = 0;
@@ -23,7 +23,7 @@ const near = new IntersectionObserver(
   { rootMargin: "500px" },
 );
 
-/** An <img> that loads when it may. Whoever takes it out of the document before has it forgotten. */
+/** An <img> that is loaded when it is its turn; one that has left the document by then is not loaded. */
 export function thumbnail(address, props = {}) {
   const image = el("img", { alt: "", decoding: "async", ...props });
   image.address = address;
@@ -33,7 +33,7 @@ export function thumbnail(address, props = {}) {
   return image;
 }
 
-/** A large picture's tiles say how many of them are on their way. */
+/** Counts the tiles of a large picture that are being loaded: `change` is 1 or -1. */
 export function countTiles(change) {
   tiles += change;
   if (change < 0) next();

@@ -1,5 +1,5 @@
 /**
- * What the page asks of cutoutd, and what it is told. Holds the token that a write needs; it is kept in sessionStorage, which belongs to
+ * Requests to cutoutd, and its events. Holds the token that a write needs; it is kept in sessionStorage, which belongs to
  * this address and port, and is handed to other tabs of the same address by a BroadcastChannel, never put into an address or a cookie.
  *
  *   await read("jobs", { folder: ["shop"], state: ["review"], limit: 200 }, { signal })
@@ -19,7 +19,7 @@ let pause = 250;
 let timer = 0;
 let up = null;
 
-/** A request that was refused or that found nobody. `status` 0: no answer. */
+/** A request that was refused, or had no answer: `status` 0. */
 class ApiError extends Error {
   constructor(status, { code = "unknown", text = "", named = {} } = {}) {
     super(text || code);
@@ -36,7 +36,7 @@ function token() {
   return sessionStorage.getItem(TOKEN);
 }
 
-/** May this tab change anything? */
+/** Whether this tab may change anything. */
 export function mayWrite() {
   return token() !== null;
 }
@@ -130,7 +130,7 @@ export async function whyNot(address) {
   }
 }
 
-/** Addresses of pictures; `v` is the version (JOB.seen, or look's version), by which a browser may keep them for ever. */
+/** Addresses of pictures; `v` is the version (JOB.seen, or that of a pyramid), by which a browser may keep them for ever. */
 export const picture = {
   thumb: (job, kind, v) => `/img/${job}/${kind}/thumb?v=${encodeURIComponent(v ?? "")}`,
   tile: (job, kind, level, x, y, v) => `/img/${job}/${kind}/${level}/${x}/${y}?v=${encodeURIComponent(v ?? "")}`,
@@ -151,7 +151,7 @@ function setUp(now) {
   tell("connection", { up });
 }
 
-/** Is anybody there? null before the first answer. */
+/** Whether cutoutd answers; null before the first answer. */
 export function isUp() {
   return up;
 }
@@ -174,7 +174,7 @@ function listen() {
   stream = new EventSource("/api/events");
   stream.addEventListener("open", () => {
     pause = 250;
-    up = null; // whatever was missed meanwhile is asked for
+    up = null; // views ask for what they missed
     share({ up: true });
   });
   stream.addEventListener("error", () => {

@@ -33,7 +33,7 @@ export function onOverview(draw, signal) {
   if (newest) draw(newest);
 }
 
-/** Asks anew, as after a write that an event may not tell. */
+/** Asks for the overview again, such as after a change that no event may tell of. */
 export async function refresh() {
   if (asking) return;
   asking = true;

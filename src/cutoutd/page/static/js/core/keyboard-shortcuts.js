@@ -1,5 +1,5 @@
 /**
- * The one table of keys. A key means the same in every view; a view says what it does for an action:
+ * All keyboard shortcuts, in one table. A key means the same in every view; a view says what it does for an action:
  *
  *   bind({ accept: () => ..., next: (event) => ... }, signal)
  *
@@ -54,7 +54,7 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 const OFF = "cutoutd-letters-off";
 const bound = [];
 
-/** Gives actions their doing until `signal` is aborted. One that returns false lets the browser have the key. */
+/** Binds functions to actions until `signal` is aborted. One that returns false leaves the key to the browser. */
 export function bind(actions, signal) {
   bound.unshift(actions);
   signal?.addEventListener("abort", () => bound.splice(bound.indexOf(actions), 1));
@@ -72,7 +72,7 @@ function typing(target) {
   return target.closest?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]") !== null;
 }
 
-/* Keys by which the browser works what has the focus: a button's Space, a link's Enter, a list's arrows. */
+/* Keys by which the browser operates what has the focus: a button's Space, a link's Enter, a list's arrows. */
 function ofControl(event) {
   if (event.key === " ") return event.target.closest("button, a, input, summary, [role=button]") !== null;
   if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") {

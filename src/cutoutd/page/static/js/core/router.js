@@ -1,5 +1,5 @@
 /**
- * Where we are: `#/VIEW/ARGUMENT?QUERY`. (A fragment without the slash is a one-time code, and no view.)
+ * The address: `#/VIEW/ARGUMENT?QUERY`. (A fragment without the slash is a one-time code, and no view.)
  *
  *   go("/fix/17")                       to another view; the way back leads here
  *   setQuery({ state: "review" })       writes the view's own state into the address, without showing it anew

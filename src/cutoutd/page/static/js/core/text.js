@@ -58,7 +58,7 @@ export function coded(prefix, code, otherwise = "", named = {}) {
   return has(`${prefix}.${code}`) ? t(`${prefix}.${code}`, named) : otherwise || String(code ?? "");
 }
 
-/* One of each kind is kept: to make one takes longer than all else that a number needs. */
+/* One of each kind is kept: making one takes longer than using it. */
 const formats = new Map();
 
 function format(options, kind = Intl.NumberFormat) {

@@ -12,7 +12,7 @@ export function keepUnsaved(isUnsaved, { signal, asks = true } = {}) {
   signal?.addEventListener("abort", () => holders.delete(isUnsaved));
 }
 
-/** Whether anything would be lost, also what somebody is just typing or being asked. */
+/** Whether anything would be lost, including what is being typed or asked just now. */
 export function hasUnsaved() {
   const types = document.activeElement?.matches("input:not([type=checkbox], [type=radio], [type=range], [type=search]), textarea");
   return Boolean(types) || document.querySelector("dialog[open]") !== null || [...holders.keys()].some((isUnsaved) => isUnsaved());

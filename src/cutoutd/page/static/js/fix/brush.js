@@ -10,7 +10,7 @@ import { firstRadius, simplified, stepRadius, within } from "./strokes.js";
 
 const COLOURS = { keep: "#1f7bff", remove: "#ff7a1a", paint: "#b04cff" };
 const SIGNS = { keep: "+", remove: "−", paint: "%" };
-const TOLERANCE = 0.75; // CSS pixels by which a simplified stroke may differ from the hand's
+const TOLERANCE = 0.75; // CSS pixels by which a simplified stroke may differ from what was drawn
 const STEP = 8; // CSS pixels of an arrow key
 const FAR = 40; // with Shift
 const EDGE = 24; // CSS pixels from the viewport's border where the picture follows the keyboard's cursor
@@ -171,7 +171,7 @@ export class Brush extends EventTarget {
     return within(toPicture(this.viewer.place, at), this.picture);
   }
 
-  // The matte is another: it is laid over the picture anew with the next frame.
+  // The matte has changed: it is laid over the picture anew with the next frame.
   #stale() {
     this.isStale = true;
     this.update();

@@ -18,7 +18,7 @@ export class FixPanel {
     this.sizeSaid = el("output", { for: "brush-size" });
     this.alphaSaid = el("output", { for: "brush-alpha" });
     this.alphaRow = slider("brush-alpha", t("fix.alpha"), this.alpha, this.alphaSaid);
-    this.alphaRow.hidden = true; // the exact brush has it
+    this.alphaRow.hidden = true; // only the exact brush has an opacity
     this.suggestion = this.#button("suggestion", "again", { class: "button", "aria-pressed": "false" });
     this.undo = this.#button("undo", "undo", { class: "button" });
     this.redo = this.#button("redo", "redo", { class: "button" });

@@ -221,7 +221,7 @@ class Fix {
     return true;
   }
 
-  // Strokes that were drawn after these: all, where some of these were taken back.
+  // The strokes that were drawn after these; none where some of these were taken back.
   #since(strokes) {
     const now = this.history.strokes;
     const goesOn = strokes.length <= now.length && strokes.every((stroke, i) => stroke === now[i]);
@@ -298,7 +298,7 @@ class Fix {
     this.#become(this.history.changed ? "drawing" : "saved");
     const entry = await this.pyramids.need(this.job, ["source", "cutout"]);
     if (this.signal.aborted) return;
-    this.viewer.composes = this.state === "drawing"; // on with what was drawn meanwhile
+    this.viewer.composes = this.state === "drawing"; // with the strokes that were drawn meanwhile
     this.viewer.show(entry, { stay: true });
     this.toolbar.after();
     if (this.state !== "saved") return;

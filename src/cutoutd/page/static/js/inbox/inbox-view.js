@@ -1,5 +1,5 @@
 /**
- * The inbox: how the folders stand and what to do, how fast it goes, the newest cutouts as they come.
+ * The inbox: the state of each folder and what to do, how fast cutting goes, the newest cutouts as they come.
  */
 
 import { waitingPicture } from "../components/thumbnail-status.js";
@@ -57,7 +57,7 @@ function keepReviewPrepared(list, prepare, signal) {
   again();
 }
 
-/* What needs somebody comes first. */
+/* Folders that need somebody come first. */
 function inOrder(folders) {
   return [...folders].sort((one, other) => isAway(other) - isAway(one));
 }

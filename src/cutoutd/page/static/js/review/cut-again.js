@@ -6,7 +6,7 @@ import { el, plain } from "../core/dom.js";
 import { fail, toast } from "../core/messages.js";
 import { t } from "../core/text.js";
 
-const MANY = 20; // from here on it is asked whether it is meant
+const MANY = 20; // for more than these, the person is asked first
 
 /**
  * Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for.
@@ -27,7 +27,7 @@ export async function cutAgain(jobs, other, inTurn) {
   }
 }
 
-/** The name of a model, null if the person turns back or there is no other one. */
+/** The name of a model, null if the person cancels or there is no other one. */
 async function chooseModel() {
   const { models = [], chosen = "" } = await read("models");
   const others = models.filter((one) => one !== chosen);

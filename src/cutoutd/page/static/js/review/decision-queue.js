@@ -5,7 +5,7 @@
  *
  *   decisions.decide("accept", [{job, seen, over}, ...])   `over`: the decision that was shown and is replaced, or ""
  *   decisions.mark(job)     {verb, state: "sending" | "unsent" | "sent" | "conflict", text} or undefined
- *   decisions.over(job)     the decision that holds since another one was undone, "" for none; undefined: ask the picture
+ *   decisions.over(job)     the decision that holds since another one was undone, "" for none; undefined: the picture itself says
  *   decisions.undo()        the jobs of the batch that is taken back, or null
  *   decisions.inTurn(run)   runs what is asked once all before it are sent; a promise of its value
  */
@@ -23,7 +23,7 @@ export class DecisionQueue extends EventTarget {
   #ids = new Set();
   #queue = [];
   #busy = false;
-  #waits = false; // for somebody who answers
+  #waits = false; // until somebody answers again
   #hasStored = false;
 
   constructor(write, stored = null) {
@@ -100,7 +100,7 @@ export class DecisionQueue extends EventTarget {
     const left = this.#left();
     if (left.length === 0) return;
     this.stored?.save(left);
-    this.#hasStored = true; // the tab may go on all the same
+    this.#hasStored = true; // the person may stay on the page
   }
 
   /** Whether a batch is of this tab. */
@@ -117,7 +117,7 @@ export class DecisionQueue extends EventTarget {
     else if (mark.state === "done") this.#marks.delete(job.job);
   }
 
-  /** Forgets what was carried out: a new list says it by itself. */
+  /** Forgets what was carried out: a list that is loaded anew shows it. */
   forget() {
     for (const [job, { state }] of this.#marks) if (state === "done") this.#marks.delete(job);
   }
@@ -214,7 +214,7 @@ export class DecisionQueue extends EventTarget {
     this.#changed(batch.items);
   }
 
-  // Only what had no answer: to write 30,000 decisions down takes longer than to send them.
+  // Only what had no answer: storing 30,000 decisions takes longer than sending them.
   #keep() {
     if (this.#waits || this.#hasStored) {
       const left = this.#left();

@@ -25,7 +25,7 @@ export class LargePicture {
     this.viewer.addEventListener("kinds", () => this.#missing());
     this.shown = null;
     this.turn = 0;
-    read("prepare").catch(() => {}); // whoever makes tiles starts while the list is fetched
+    read("prepare").catch(() => {}); // the processes that make tiles start while the list is fetched
   }
 
   /** Shows a job, with `label` for those who do not see it; nothing happens where it is shown already. */

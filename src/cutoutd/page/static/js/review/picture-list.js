@@ -75,7 +75,7 @@ export class PictureList extends EventTarget {
     if (this.complete) await this.#single(first, last, turn);
   }
 
-  /** News of pictures: from an event, or from a question of its own. */
+  /** New states of pictures, from an event or from a request. */
   update(jobs) {
     const ours = jobs.filter((one) => this.details.has(one.job) || this.ids.includes(one.job));
     for (const one of ours) this.#know([{ ...this.details.get(one.job), ...one }]);
@@ -84,7 +84,7 @@ export class PictureList extends EventTarget {
     if (others.length > 0) this.dispatchEvent(new CustomEvent("others", { detail: others }));
   }
 
-  /** Whether others match now: what was new while nobody listened was not heard. */
+  /** Whether other pictures match by now: events that came while no view listened were missed. */
   async isBehind() {
     const turn = this.turn;
     const { ids } = await this.read("job_ids", this.filter);

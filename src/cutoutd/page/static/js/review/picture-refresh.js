@@ -15,7 +15,7 @@ export class PictureRefresher {
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
-  /** Keeps asking for the last of these: that a published cutout is not doubtful any more comes by no news of pictures that ended. */
+  /** Keeps asking for the last of these: no event tells that a published cutout is no longer doubtful. */
   follow(jobs) {
     for (const job of jobs.slice(-FOLLOWED)) this.followed.set(job, performance.now() + FOLLOW_MS);
   }

@@ -29,7 +29,7 @@ import { decisions } from "./tab-decisions.js";
 export const title = "review.title";
 
 const AHEAD = [1, 2, -1, 3]; // neighbours that are fetched first, in this order
-const DETAILS_MS = 250; // a picture that one only passes is not asked about
+const DETAILS_MS = 250; // a picture that is only passed is not asked about
 
 let kept = null; // the list that Fix leads back to
 

@@ -187,7 +187,7 @@ export class SettingsForm {
   async save(event) {
     event.preventDefault();
     if (!this.check()) return;
-    const pressed = document.activeElement === this.saver; // it loses the focus, and is gone then
+    const pressed = document.activeElement === this.saver; // it is removed when the form is drawn anew
     this.saver.disabled = true;
     try {
       const said = await this.inTurn(() => this.send());

@@ -4,7 +4,7 @@ import { pair } from "../core/api.js";
 import { el, put } from "../core/dom.js";
 import { errorText, t } from "../core/text.js";
 
-/** Nobody is let in without having been paired: how that is done, and a field for a code or a password. */
+/** Shows how a browser is paired, and a field for a code or a password; `enter()` starts the page once it is. */
 export function showLocked(error, enter) {
   const field = el("input", { id: "code", class: "field", type: "password", autocomplete: "current-password", required: true, "aria-describedby": "code-error" });
   const problem = el("p", { id: "code-error", class: "field-error", role: "alert" }, error?.status && error.status !== 401 ? errorText(error) : "");

@@ -1,5 +1,5 @@
 /**
- * The frame around every view: navigation with counts, whether cutoutd runs, pause, help; what must be said above all views.
+ * The frame around every view: navigation with counts, whether cutoutd runs, pause, help, and the notices that concern all views.
  */
 
 import { mayWrite, on, read, write } from "../core/api.js";
@@ -43,7 +43,7 @@ export function drawFrame() {
   update({ trouble: getSession().trouble });
 }
 
-/* cutoutd tells of a trouble's end only where it told of the trouble: not once it has been started again meanwhile. */
+/* The end of a trouble is told by the process that told of the trouble alone: one that was started since knows nothing of it. */
 async function renewTrouble() {
   const session = await read("session").catch(() => null);
   if (session) update({ trouble: session.trouble });
@@ -107,7 +107,7 @@ function drawRunning(overview, up) {
   if (focused) place.querySelector("button")?.focus();
 }
 
-/** Stops or goes on with cutting, in all folders. The daemon obeys in a moment: until then the overview is asked for again. */
+/** Stops or goes on with cutting, in all folders. It takes the daemon a moment: until then the overview is asked for again. */
 async function setPaused(paused) {
   try {
     await write("pause", { paused });

@@ -1,4 +1,4 @@
-/** Buttons and keys for looking, the same in Review and in Fix: before and after, wipe, backdrop, zoom. */
+/** Buttons and keys for how the picture is shown, the same in Review and in Fix: before and after, wipe, backdrop, zoom. */
 
 import { el, icon } from "../core/dom.js";
 import { keyOf } from "../core/keyboard-shortcuts.js";

@@ -23,7 +23,7 @@ export class Viewer extends EventTarget {
     this.backdrop = "checker";
     this.colour = "#b5b5b5";
     this.wipe = null;
-    this.composes = false; // somebody else draws the cutout above the source
+    this.composes = false; // the cutout is drawn above the source by other code, such as a brush
     this.fits = true;
     this.place = { scale: 1, x: 0, y: 0 };
     this.viewport = { width: 1, height: 1 };

@@ -95,7 +95,7 @@ function formChoice(form, chosen) {
   );
 }
 
-/* Step 3. The first picture that ends, however it ends. */
+/* Step 3. Waits for the first picture that is cut, or fails. */
 function watchFirst(stage, added, chosen, signal) {
   const screen = el("div", { class: "first-cutout checker" });
   const line = el("p", { class: "first-cutout-line", role: "status" });
