@@ -199,6 +199,25 @@ print(json.dumps([sorted(seen.path for seen in scan), [(path, error.errno) for p
     assert json.loads(run) == [["open/x.jpg", "x.jpg"], [["closed", errno.EACCES]]]
 
 
+def test_a_sub_directory_that_may_be_listed_and_not_entered_is_unreadable(tmp_path: Path) -> None:
+    """Whether it holds a marker is not known, so no advice is given to remove one."""
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "x.jpg").touch()
+    (tmp_path / "listed").chmod(0o444)
+    script = """
+import json, sys
+from cutoutd.intake.rules import Rules
+from cutoutd.intake.scan import FolderBoundary, Scan
+scan = Scan(sys.argv[1], Rules(), FolderBoundary(uuid="11111111-1111-4111-8111-111111111111"))
+found = [seen.path for seen in scan]
+print(json.dumps([found, [(path, error.errno) for path, error in scan.errors], scan.apart]))
+"""
+    # In a user namespace of its own even root has to keep to the permissions.
+    run = in_namespace("-U", sys.executable, "-c", script, str(tmp_path))
+    (tmp_path / "listed").chmod(0o700)
+    assert json.loads(run) == [[], [["listed", errno.EACCES]], {}]
+
+
 def test_a_scan_costs_little(tmp_path: Path) -> None:
     """10,000 files in far less than a second, and only linear growth."""
     root = str(tmp_path)

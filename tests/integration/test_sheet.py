@@ -220,7 +220,7 @@ def test_a_sheet_shows_each_newest_picture_of_the_folder(
         with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as small:
             small.load()
     assert "it is cut short" in read.text
-    assert "done, score 0.88: 1.2 s" in read.text
+    assert "done, score 0.88: cut in 1.2 s" in read.text
     assert "waits.jpg" not in read.text
     assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
 

@@ -194,6 +194,9 @@ def test_a_line_says_whether_a_cutout_is_held_back_doubtful_or_tried_again(
     try:
         live(result(JobState.REVIEW, "no subject"))
         live(replace(result(JobState.DONE, "a part may be missing"), doubtful=True))
+        live(
+            replace(result(JobState.DONE, "doubtful, score 0.57; two things of equal weight"), doubtful=True)
+        )
         live(result(JobState.RETRY, "it is not whole yet"))
         live(result(JobState.FAILED, "no picture"))
     finally:
@@ -201,5 +204,6 @@ def test_a_line_says_whether_a_cutout_is_held_back_doubtful_or_tried_again(
     printed = capsys.readouterr().out
     assert "(no subject; held back for review)" in printed
     assert "(a part may be missing; doubtful)" in printed
+    assert "(doubtful, score 0.57; two things of equal weight)" in printed
     assert "(it is not whole yet; it is tried again)" in printed
     assert "(no picture)" in printed

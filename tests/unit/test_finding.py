@@ -16,7 +16,7 @@ from cutoutd.cli.registry import Invocation, entries, registered
 from cutoutd.cli.requests import find_jobs
 from cutoutd.cli.selection import find_folder
 from cutoutd.errors import UsageError
-from cutoutd.jobs import JobState, Version
+from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.settings import loader, places
@@ -240,6 +240,24 @@ def test_of_two_pictures_with_one_name_the_one_awaiting_a_decision_is_meant(
     journal.queue.finish(1, JobState.REVIEW, detail={})
     with pytest.raises(UsageError, match="2 pictures can be meant"):
         find_jobs(["wall.jpg"], asked, chosen, listed_by="x", first=JobState.REVIEW)
+    journal.close()
+
+
+def test_a_picture_is_known_by_the_path_of_its_cutout_while_it_is_cut_again(
+    home: Path, clock: FakeClock
+) -> None:
+    """The cutout is there all that time, whatever the job does now."""
+    journal = Journal(None, session="r", clock=clock)
+    journal.sources.accept(
+        "in", [Version(path="x/a.jpg", size=1, mtime_ns=1), Version(path="b.jpg", size=1, mtime_ns=2)]
+    )
+    cutout = Published(rendition=0, path="x/a.png", sha256="0" * 64, review=False)
+    journal.reservations.record_within("in", "x/a.jpg", source_sha256="1" * 64, published=[cutout])
+    chosen = loader.for_pair(home / "in", home / "out", os.environ)
+    (job,) = find_jobs([str(home / "out/x/a.png")], Reader(journal.store), chosen, listed_by="cutoutd jobs")
+    assert (job.path, job.state) == ("x/a.jpg", JobState.QUEUED)
+    with pytest.raises(UsageError, match="there is no picture"):
+        find_jobs([str(home / "out/x/c.png")], Reader(journal.store), chosen, listed_by="cutoutd jobs")
     journal.close()
 
 

@@ -242,6 +242,16 @@ def test_a_wrong_option_is_reported_by_its_name(here: Path, given: dict[str, Any
         form_of({**dict.fromkeys(("format", "crop")), **given}, Target(directory=here), Settings())
 
 
+@pytest.mark.parametrize("background", ["gone.jpg", "notes.txt"])
+def test_advice_about_a_background_names_no_configuration(here: Path, background: str) -> None:
+    """`cutoutd check` looks at a configuration, and knows nothing of the options of `cut`."""
+    (here / "notes.txt").write_text("no picture")
+    with pytest.raises(UsageError) as raised:
+        form_of({"format": "png", "crop": None, "background": background}, Target(directory=here), Settings())
+    assert 'a colour such as "white"' in raised.value.advice
+    assert "check" not in raised.value.advice
+
+
 def test_the_name_of_a_file_decides_its_format() -> None:
     """A different format option is an error; the same is allowed."""
     target = Target(directory=PLACE.directory, name="x.webp", format=Format.WEBP)

@@ -174,8 +174,10 @@ class Live:
         if result.note:
             line += f" [dim]({escape(printable(result.note))})[/]"
         if result.state is not JobState.DONE or result.why:
-            what = _WHAT_NOW.get(result.state, "; doubtful" if result.doubtful else "")
-            line += f" [dim]({escape(printable(result.why or result.state.value))}{what})[/]"
+            why = result.why or result.state.value
+            says_so = why.startswith("doubtful")
+            what = _WHAT_NOW.get(result.state, "; doubtful" if result.doubtful and not says_so else "")
+            line += f" [dim]({escape(printable(why))}{what})[/]"
         if result.advice:
             line += f" [dim]{escape(printable(result.advice.removeprefix(_KNOWN_ANYHOW)))}[/]"
         self._print(line)

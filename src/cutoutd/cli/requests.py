@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cutoutd.journal.reader import Reader
     from cutoutd.settings.schema import Settings
 
+    _Matcher = Callable[[Job], bool]
+
 _MOST_DIGITS: Final = 18
 """Digits of a job number: longer ones do not fit into the journal."""
 
@@ -64,8 +66,9 @@ def find_jobs(
             if newest is None:
                 newest = list(reader.newest_jobs())
                 cut = [job for job in newest if job.state is not JobState.SKIPPED]
-            job = _find_named(word, cut, chosen, first) or (
-                _find_named(word, newest, chosen) if skipped else None
+            matchers = list(_matchers(word, chosen, reader))
+            job = _find_named(word, cut, matchers, first) or (
+                _find_named(word, newest, matchers) if skipped else None
             )
             if job is None:
                 what = f"job {word}" if word.isascii() and word.isdigit() else f"picture {printable(word)!r}"
@@ -101,9 +104,9 @@ def _find_numbered(word: str, reader: Reader) -> Job | None:
 
 
 def _find_named(
-    word: str, jobs: Sequence[Job], chosen: Settings, first: JobState | None = None
+    word: str, jobs: Sequence[Job], matchers: Iterable[_Matcher], first: JobState | None = None
 ) -> Job | None:
-    for matches in _matchers(word, chosen):
+    for matches in matchers:
         found = [job for job in jobs if matches(job)]
         there = [job for job in found if job.state is not JobState.GONE] or found
         there = [job for job in there if job.state is first] or there
@@ -121,11 +124,18 @@ def _find_named(
     return None
 
 
-def _matchers(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
+def _matchers(word: str, chosen: Settings, reader: Reader) -> Iterator[_Matcher]:
     """Yield the ways to match a word, the most specific first."""
     inputs = {folder.name: os.fspath(folder.input) for folder in chosen.folder}
     absolute = os.path.abspath(word)  # noqa: PTH100 -- must not resolve links, nor access the file
     plain = _plain(word)
+    # A job that cuts its picture again has no outputs, while the cutout is there.
+    published = {
+        (folder.name, *source)
+        for folder in chosen.folder
+        if absolute.startswith(f"{folder.output}/")
+        for source in reader.sources_of(folder.name, absolute.removeprefix(f"{folder.output}/"))
+    }
 
     def at_path(job: Job) -> bool:
         here = (job.path, f"{job.folder}/{job.path}")
@@ -136,7 +146,7 @@ def _matchers(word: str, chosen: Settings) -> Iterator[Callable[[Job], bool]]:
         return root is not None and absolute == f"{root}/{job.path}"
 
     def result_on_disk(job: Job) -> bool:
-        return absolute in JobResult.of(job).outputs
+        return (job.folder, job.path, job.generation) in published or absolute in JobResult.of(job).outputs
 
     yield at_path
     yield on_disk

@@ -140,7 +140,7 @@ def _entry(
         first = min(results, key=lambda one: one.rendition)
         after, after_note = _thumbnail(thumbnails, folder.output / first.path, "the cutout is gone")
     result = JobResult.of(job)
-    took = "" if result.seconds is None else f"{result.seconds:.1f} s"
+    took = "" if result.seconds is None else f"cut in {result.seconds:.1f} s"
     reason = cause_in(job) or result.why
     if (score := result.score) is not None:  # the score is shown separately
         reason = reason.removeprefix(f"doubtful, score {score:.2f}").removeprefix("; ")

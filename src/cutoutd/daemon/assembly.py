@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder, Settings
 
 
-_BACKGROUND_ADVICE: Final = 'Give the path of one, or a colour such as "white" or "#f5f5f5", or "transparent"; then run `cutoutd check`.'
+_BACKGROUND_ADVICE: Final = (
+    'Give the path of one, or a colour such as "white" or "#f5f5f5", or "transparent".'
+)
 
 
 def check_backgrounds(folder: Folder) -> None:

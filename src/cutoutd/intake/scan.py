@@ -71,6 +71,7 @@ class FolderBoundary:
 
         Raises:
             ApartError: it does not belong to the folder.
+            PermissionError: it may not be searched.
         """
         self.check_path(path)
         whose = self.ids.get(file_id(os.fstat(directory))) if self.ids else None
@@ -93,6 +94,8 @@ class FolderBoundary:
         try:
             found = marker.read_in(directory, path)
         except (OSError, CutoutdError):
+            if not os.access(".", os.X_OK, dir_fd=directory, effective_ids=True):
+                raise  # whether there is a marker cannot be known: the directory counts as unreadable
             return f"it holds a file {marker.NAME} that cannot be read; remove that if it is not a folder of its own"
         if found is None or found.uuid == self.uuid:
             return None

@@ -100,6 +100,16 @@ class Reader:
         """Return the newest version of each source, oldest first."""
         return self._pages(SQL.page_of_newest)
 
+    def sources_of(self, folder: str, result: str) -> set[tuple[str, int]]:
+        """Return path and generation of the sources for which a result is published, whatever their jobs do now.
+
+        Args:
+            folder: name of the folder.
+            result: path of the result, relative to the folder's output.
+        """
+        rows = self._store.rows(SQL.sources_of_result, folder=folder, target=os.fsencode(result))
+        return {(os.fsdecode(row["path"]), row["generation"]) for row in rows}
+
     def remaining(self, folder: str) -> list[Job]:
         """Return the jobs that a folder still has to do."""
         return [job_from_row(row) for row in self._store.rows(SQL.remaining, folder=folder)]

@@ -61,3 +61,6 @@ SELECT * FROM job WHERE id > :after AND newest = 1 ORDER BY id LIMIT :limit
 -- name: remaining
 SELECT * FROM job
 WHERE folder = :folder AND (state IN {open} OR (state = 'unknown' AND newest = 1)) ORDER BY id
+
+-- name: sources_of_result
+SELECT path, generation FROM output WHERE folder = :folder AND target = :target AND generation >= 0
