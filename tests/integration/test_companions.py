@@ -13,7 +13,7 @@ from cutoutd.fs.tree import Entry
 from cutoutd.intake import companions
 from cutoutd.publish.original_file import current_sha256
 from tests.integration.delivery_run import NEW, DeliveryRun
-from tests.integration.parts import until
+from tests.integration.parts import JPEG, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +85,18 @@ def test_companions_move_with_their_original(make: Callable[..., DeliveryRun], t
     until(lambda: below(tmp_path / "kept") == sorted(["sub/a.jpg", *WRITTEN]), "the companions")
     until(lambda: below(delivery_run.folder.input) == sorted(OTHERS), "their end in the input")
     assert (tmp_path / "kept/sub/a.AAE").read_text() == "sub/a.AAE"
+
+
+def test_a_name_that_is_too_long_for_a_companion_has_none(
+    make: Callable[..., DeliveryRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file can be called so; before, every later original waited behind this one, for ever."""
+    delivery_run = make()
+    name = f"{'n' * 251}.jpg"
+    delivery_run.deliver(name, NEW)
+    delivery_run.deliver("b.jpg", NEW, source=JPEG * 2)
+    until(lambda: below(tmp_path / "kept") == ["b.jpg", name], "both originals")
+    assert "original.stays" not in capsys.readouterr().out
 
 
 def test_companions_keep_to_an_original_that_gets_another_name(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -15,7 +16,8 @@ from cutoutd.jobs import JobState, Quality, Unchanged, Version
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME
-from cutoutd.publish.faults import ResultLostError
+from cutoutd.publish.faults import ResultLostError, storage_faults
+from cutoutd.publish.original_file import CleanupResult, delete_original
 from tests.integration.delivery_run import NEW, OLD, DeliveryRun
 from tests.integration.parts import JPEG, NAME, digest, until
 from tests.integration.test_moves import follow
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from cutoutd.fs.tree import Tree
     from cutoutd.jobs import Job
     from tests.conftest import FakeClock
 
@@ -124,6 +127,47 @@ def test_a_later_version_that_is_skipped_stays_although_an_earlier_one_was_publi
     (delivery_run.folder.output / "a-2.png").write_bytes(b"theirs")
     delivery_run.deliver("a.jpg", NEW, source=JPEG * 2)
     assert originals(delivery_run) == ["a.jpg"]
+
+
+def test_originals_that_may_not_be_removed_hold_up_no_others(
+    make: Callable[..., DeliveryRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in colleagues' sub-folders; before, each of them kept all others waiting for up to five minutes."""
+    tried: list[str] = []
+    is_open = False
+
+    def refuse(inputs: Tree, path: str, *rest: Any, **more: Any) -> CleanupResult:  # noqa: ANN401 -- as of delete_original
+        tried.append(path)
+        if path.startswith("theirs") and not is_open:
+            with storage_faults(inputs.root):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return delete_original(inputs, path, *rest, **more)
+
+    monkeypatch.setattr("cutoutd.delivery.originals.delete_original", refuse)
+    delivery_run = make(originals="delete")
+    names = ["theirs-1/a.jpg", "theirs-1/b.jpg", "theirs-2/a.jpg", "x/a.jpg", "y.jpg"]
+    for number, name in enumerate(names, 2):
+        delivery_run.deliver(name, NEW, source=JPEG * number)
+    del tried[:]
+    delivery_run.delivery.retry_now()
+    until(lambda: below(delivery_run) == names[:3], "the others to go")
+    until(lambda: delivery_run.delivery.is_idle, "the pass to end")
+    assert sorted(set(tried)) == [
+        "theirs-1/a.jpg",
+        "theirs-2/a.jpg",
+        "x/a.jpg",
+        "y.jpg",
+    ]  # one of each sub-folder is read
+    is_open = True
+    delivery_run.delivery.retry_now()
+    until(lambda: below(delivery_run) == [], "the rest to go")
+    assert capsys.readouterr().out.count("original.stays") <= len({"theirs-1", "theirs-2"})
+
+
+def below(delivery_run: DeliveryRun) -> list[str]:
+    """Return all files in the input, with their sub-folders."""
+    root = delivery_run.folder.input
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
 def test_an_original_stays_if_a_crash_comes_between_the_plan_and_its_end(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errnos import NO_WAY
+from cutoutd.errnos import IMPOSSIBLE_NAME, NO_WAY
 from cutoutd.errors import StorageError
 from cutoutd.intake import companions
 from cutoutd.publish.faults import storage_faults
@@ -134,5 +134,10 @@ def _directories(inputs: Tree, directory: str) -> list[str]:
 
 def _is_there(inputs: Tree, path: str) -> bool:
     """Whether a path exists, or exists again once an interrupted removal is undone."""
-    with inputs.find(path) as entry:
-        return entry is not None and (entry.exists() or private(entry).exists())
+    try:
+        with inputs.find(path) as entry:
+            return entry is not None and (entry.exists() or private(entry).exists())
+    except OSError as error:
+        if error.errno in IMPOSSIBLE_NAME:  # as for an original whose own name is almost as long as possible
+            return False
+        raise

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.delivery.companion_files import CompanionFiles
+from cutoutd.errnos import DENIED
 from cutoutd.errors import CutoutdError, JournalError, StorageError, TemporaryError
 from cutoutd.faults.backoff import pause_s
 from cutoutd.faults.isolation import is_expected, report
@@ -35,6 +36,9 @@ _RESULT: Final = "it is a cutout itself, and the picture that it was made of may
 
 LONGEST_S: Final = 300.0
 """The longest pause: an original that stays is not urgent, and each try reads all of it."""
+
+_MOST_REFUSED: Final = 20
+"""Sub-folders that may refuse permission until the next pause: in each, an original is read for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +75,8 @@ class OriginalsCleanup:
         self._gone: dict[int, tuple[CleanupOutcome, str]] = {}
         self._queue: deque[_Waiting] = deque()
         self._refusals = 0
+        self._refused: set[str] = set()  # sub-folders that have refused permission since the last pause
+        self._known_refused: set[str] = set()  # those that were logged
         self._is_logged = False  # it was logged that the journal refuses
         self._is_resting = False
 
@@ -115,38 +121,72 @@ class OriginalsCleanup:
         return ""
 
     def clean_up(self) -> None:
-        """Move or delete the waiting originals, up to the first failure, which would most likely affect the others too."""
+        """Move or delete the waiting originals.
+
+        A failure ends that, since it would most likely affect the others too. A refused permission affects its sub-folder alone.
+        """
         self._is_resting = False
-        while self._queue:
+        self._refused.clear()
+        for _ in range(len(self._queue)):
             waiting = self._queue[0]
-            job = waiting.job
+            if _directory(waiting.job) in self._refused:
+                self._queue.rotate(-1)
+                continue
             try:
-                if self._is_result(job, waiting.sha256):
-                    self._journal.queue.cleaned_up(job.id)
-                    self._log.info("original.kept", job=job.id, path=job.path, why=_RESULT)
-                    self._drop_first()
-                    continue
-                outcome, companions = self._dispose(waiting)
-                self._note(job, outcome)
+                self._take_first(waiting)
             except TemporaryError as error:
-                self._pause_after(job, error)
+                # The cause may be this original alone, and then the others must not wait behind it.
+                self._queue.rotate(-1)
+                if not _is_of_its_directory(error) or len(self._refused) == _MOST_REFUSED:
+                    self._pause_after(waiting.job, error)
+                    return
+                self._refuse(waiting.job, error)
+        if self._refused:
+            self._rest(self._next_pause_s())
+
+    def _take_first(self, waiting: _Waiting) -> None:
+        """Move or delete the first waiting original.
+
+        Raises:
+            TemporaryError: it stays, and is to be tried again.
+        """
+        job = waiting.job
+        try:
+            if self._is_result(job, waiting.sha256):
+                self._journal.queue.cleaned_up(job.id)
+                self._log.info("original.kept", job=job.id, path=job.path, why=_RESULT)
+                self._drop_first()
                 return
-            except NameRefusedError as error:
-                # Only this name is refused, so the others do not wait for it. The next start tries again.
-                self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
-                self._drop_first()
-                continue
-            except Exception as error:
-                if is_expected(error):
-                    raise
-                # It stays where it is; the journal knows it, and the next start tries again.
-                report(self._log, error, over="an original", job=job.id, path=job.path)
-                self._drop_first()
-                continue
+            outcome, companions = self._dispose(waiting)
+            self._note(job, outcome)
+        except TemporaryError:
+            raise
+        except NameRefusedError as error:
+            # Only this name is refused, so the others do not wait for it. The next start tries again.
+            self._log.warning("original.stays", job=job.id, path=job.path, why=str(error))
             self._drop_first()
-            self._refusals, self._is_logged = 0, False
-            went = {"companions": companions} if companions else {}
-            self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
+            return
+        except Exception as error:
+            if is_expected(error):
+                raise
+            # It stays where it is; the journal knows it, and the next start tries again.
+            report(self._log, error, over="an original", job=job.id, path=job.path)
+            self._drop_first()
+            return
+        self._drop_first()
+        self._is_logged = False
+        if not self._refused:
+            self._refusals = 0
+        went = {"companions": companions} if companions else {}
+        self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
+
+    def _refuse(self, job: Job, error: TemporaryError) -> None:
+        """Leave a sub-folder aside until the next pause is over; it is logged once."""
+        directory = _directory(job)
+        self._refused.add(directory)
+        if directory not in self._known_refused:
+            self._known_refused.add(directory)
+            self._warn(job, error)
 
     def _is_result(self, job: Job, sha256: str) -> bool:
         """Whether an original is a result of another picture, which a person has had cut again.
@@ -184,21 +224,28 @@ class OriginalsCleanup:
         return True
 
     def _pause_after(self, job: Job, error: TemporaryError) -> None:
-        # The cause may be this original alone, and then the others must not wait behind it.
-        self._queue.rotate(-1)
-        is_logged = False
         if isinstance(error, JournalError):
-            delay_s = error.delay_s  # short, since no original was read
+            self._rest(error.delay_s)  # short, since no original was read
             is_logged, self._is_logged = self._is_logged, True
+            if is_logged:
+                return
         else:
-            delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
-            self._refusals += 1
+            self._rest(self._next_pause_s())
+        self._warn(job, error)
+
+    def _next_pause_s(self) -> float:
+        delay_s = pause_s(self._refusals, first_s=FIRST_S, longest_s=LONGEST_S)
+        self._refusals += 1
+        return delay_s
+
+    def _rest(self, delay_s: float) -> None:
         self._is_resting = True
         self._context.tasks.retry_later(self.clean_up, delay_s, needs_staged=False)
-        if not is_logged:
-            self._log.warning(
-                "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._queue)
-            )
+
+    def _warn(self, job: Job, error: TemporaryError) -> None:
+        self._log.warning(
+            "original.stays", job=job.id, path=job.path, why=str(error), waiting=len(self._queue)
+        )
 
     def _note(self, job: Job, outcome: CleanupOutcome) -> None:
         match outcome:
@@ -284,3 +331,12 @@ class OriginalsCleanup:
                 return delete_original(inputs, job.path, sha256, removed, confirm=confirm).outcome, ""
             case _:
                 return keep_original(inputs, job.path).outcome, ""  # the settings have changed to "keep"
+
+
+def _directory(job: Job) -> str:
+    return job.path.rpartition("/")[0]
+
+
+def _is_of_its_directory(error: TemporaryError) -> bool:
+    """Whether a failure is about the sub-folder of an original: its permissions differ from those of the others."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in DENIED
