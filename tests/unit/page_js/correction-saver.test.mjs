@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { StoredValue } from "../../../src/cutoutd/page/static/js/core/stored-value.js";
 import { CorrectionSaver } from "../../../src/cutoutd/page/static/js/fix/correction-saver.js";
 
 const failure = (status, code = "") => Object.assign(new Error(code), { status, code });
@@ -7,7 +8,7 @@ const first = { job: 7, seen: "v1", at: "1", state: "review", decision: "" };
 const second = { ...first, seen: "v2", at: "2", state: "done" };
 
 /* A saver on the first version, whose requests are answered one after the other; `now` is what the backend says of the picture. */
-function setUp({ answers = [], now = first } = {}) {
+function setUp({ answers = [], now = first, stored = null } = {}) {
   const asked = [];
   const answer = async (method, request) => {
     asked.push([method, request]);
@@ -17,7 +18,7 @@ function setUp({ answers = [], now = first } = {}) {
   };
   const session = { save: (strokes, suggestion, seen, request) => answer("save", request) };
   const api = { read: async () => now, write: (method, body, { request }) => answer("undo", request) };
-  const saver = new CorrectionSaver({ number: 7, session, api, signal: new AbortController().signal });
+  const saver = new CorrectionSaver({ number: 7, session, api, stored, signal: new AbortController().signal });
   saver.job = { ...first };
   saver.follows = true;
   const heard = [];
@@ -97,4 +98,15 @@ test("while somebody draws, the next save is about the newest cutout", () => {
   saver.follows = false;
   saver.take(second);
   assert.deepEqual([heard, saver.job.seen], [[], "v2"]);
+});
+
+test("strokes whose saving had no answer are the same change after a reload, if they are saved again", async () => {
+  const kept = new Map();
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  const before = setUp({ answers: [failure(0)], stored: new StoredValue(storage, "requests") });
+  await assert.rejects(before.saver.save(["a"], 0));
+  const after = setUp({ stored: new StoredValue(storage, "requests") });
+  assert.ok(!after.saver.isSaveUnanswered); // the person decides whether they are saved
+  await after.saver.save(["a"], 0);
+  assert.equal(after.asked[0][1], before.asked[0][1]);
 });
