@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -111,6 +112,36 @@ def test_all_waits_for_a_stop_flag_end_together() -> None:
     for other in others:
         other.join(_PATIENCE_S)
         assert not other.is_alive()
+
+
+TAKEN_BY_ANOTHER_THREAD = """
+import signal, threading
+from pathlib import Path
+from cutoutd.process.stop_flag import StopFlag
+
+flag = StopFlag()
+signal.signal(signal.SIGTERM, lambda _, __: flag.set())
+main = Path(f"/proc/self/task/{threading.main_thread().native_id}/status")
+
+def end():
+    same = 0
+    before = ""
+    while same < 50:  # each reading lets the main thread go on, until it waits for nothing but the flag
+        now = main.read_text()
+        same = same + 1 if now == before else 0
+        before = now
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=end).start()
+assert flag.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_stop_flag_ends_a_wait_whichever_thread_takes_the_signal() -> None:
+    """The kernel chooses one of them; the handler runs in the main thread, which nothing wakes then. Before, it waited for ever."""
+    done = subprocess.run([sys.executable, "-c", TAKEN_BY_ANOTHER_THREAD], check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_a_daemon_that_is_reading_its_clock_can_be_stopped(tmp_path: Path, clock: FakeClock) -> None:
