@@ -32,6 +32,9 @@ OWN_RESULT_DETAIL: Final[Mapping[str, Any]] = {
     OWN_RESULT: True,
 }
 
+_BEFORE: Final = "before"
+"""Key of the detail of a job that carries out a correction: the size of the picture, which a further stroke is checked against."""
+
 _TOO_LARGE = 1e18  # for a number that means anything here; a number in JSON may have any number of digits
 
 
@@ -76,6 +79,8 @@ class JobResult:
     def of(cls, job: Job) -> Self:
         """Return the result in a job's detail; missing values are empty."""
         detail = job.detail
+        before = detail.get(_BEFORE)
+        size = before if isinstance(before, dict) else detail
         return cls(
             why=_text(detail.get("why")),
             outputs=_texts(detail.get("outputs")),
@@ -90,8 +95,8 @@ class JobResult:
             corrected=int(_number(detail.get("corrected")) or 0),
             accepted=detail.get("accepted") is True,
             reasons=_reasons(detail),
-            width=_pixels(detail.get("width")),
-            height=_pixels(detail.get("height")),
+            width=_pixels(size.get("width")),
+            height=_pixels(size.get("height")),
         )
 
 
@@ -145,3 +150,11 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 -- whatever JSON has
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) < _TOO_LARGE else None
+
+
+def with_size_of(job: Job) -> dict[str, Any]:
+    """Return what the detail of a job that carries out a correction keeps of its result."""
+    result = JobResult.of(job)
+    return (
+        {_BEFORE: {"width": result.width, "height": result.height}} if result.width and result.height else {}
+    )

@@ -11,6 +11,7 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.daemon.commands import CommandHandler
 from cutoutd.errors import FailureCode, JournalError
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState, Published, Version, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecision, Verb
 from cutoutd.journal.corrections import KEPT
@@ -118,6 +119,16 @@ def test_strokes_are_kept_with_the_bytes_they_are_about_and_the_picture_is_cut_a
     assert kept is not None
     assert (kept.number, kept.sha256, kept.strokes, kept.suggestion) == (1, SHA256, (CLICK, LINE), 1)
     assert cutout_journal.heard.count == 1
+
+
+def test_the_pictures_size_is_known_while_a_correction_is_carried_out(cutout_journal: CutoutJournal) -> None:
+    """A further stroke is checked against it, and gets its radius from it; before, both depended on the moment."""
+    size = {"width": 400, "height": 300}
+    cutout_journal.journal.queue.finish(cutout_journal.number, JobState.DONE, detail=size, sha256=SHA256)
+    for _ in range(2):
+        assert cutout_journal.draw(CLICK) == ""
+        result = JobResult.of(cutout_journal.job)
+        assert (cutout_journal.job.state, result.width, result.height) == (JobState.QUEUED, 400, 300)
 
 
 def test_undo_brings_back_the_former_strokes_and_then_the_cutout_as_it_was(

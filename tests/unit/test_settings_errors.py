@@ -86,7 +86,7 @@ def test_a_wrong_value_is_reported_with_the_right_form(tmp_path: Path, text: str
         ('exclude = ["/"]', 'exclude: "/" names nothing'),
         (
             'settle_s = "soon"',
-            'settle_s: "soon" is not possible; it takes a number from 0.1 to 3_600, or "auto"',
+            'settle_s: "soon" is not possible; it takes a number from 0.1 to 3600, or "auto"',
         ),
         ("settle_s = 0", "settle_s: 0 is not possible"),
         ("mode = 664", "mode: 664 is not possible; it takes a text in quotes"),

@@ -173,13 +173,18 @@ def permissions_of(folder: Folder) -> Permissions:
     """Return the mode and group of a folder's results.
 
     Raises:
-        ConfigurationError: there is no such group.
+        ConfigurationError: there is no such group, or this user may not give files to it.
     """
     if not folder.group:
         return Permissions(mode=folder.file_mode)
+    where = f"[[folder]] {folder.name!r}, group"
     try:
-        return Permissions(mode=folder.file_mode, group=grp.getgrnam(folder.group).gr_gid)
+        group = grp.getgrnam(folder.group).gr_gid
     except KeyError:
+        raise ConfigurationError(f"{where}: this system has no group {folder.group!r}") from None
+    if os.geteuid() != 0 and group not in (os.getegid(), *os.getgroups()):
         raise ConfigurationError(
-            f"[[folder]] {folder.name!r}, group: this system has no group {folder.group!r}"
-        ) from None
+            f"{where}: you are not in the group {folder.group!r}, so results cannot be given to it",
+            advice="Have the administrator add you to it, and log in again; or leave group out.",
+        )
+    return Permissions(mode=folder.file_mode, group=group)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.failure import to_valid_utf8
-from cutoutd.job_detail import OWN_RESULT_DETAIL
+from cutoutd.job_detail import OWN_RESULT_DETAIL, with_size_of
 from cutoutd.jobs import WITHOUT_RESULT, JobState, Wanted
 from cutoutd.journal.commands import Commands, ReviewDecisions
 from cutoutd.journal.corrections import Corrections
@@ -191,7 +191,7 @@ class Journal:
             correction = self.corrections.of(job)
             if undone is not None and (correction is None or not correction.strokes):
                 wanted = Wanted.RECALLED if undone.was_held else Wanted.PUBLISHED
-            self.queue.correct_within(job.id, wanted, detail)
+            self.queue.correct_within(job.id, wanted, {**detail, **with_size_of(job)})
         return True
 
     def leave_moved(

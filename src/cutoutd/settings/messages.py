@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
+_GROUPED: Final = 10_000
+"""From this number on, digits are grouped, as in the reference configuration."""
+
 _ELSEWHERE: Final = 0.8
 """How similar a key of another table must be to be suggested, 0 to 1: there are many, and some are similar by chance."""
 
@@ -222,8 +225,12 @@ def _kind(field: FieldInfo) -> Any:  # noqa: ANN401 -- an annotation may be a cl
 
 
 def _range(field: FieldInfo) -> str:
-    low, high = (f"{_bound(field, name):_}" for name in ("ge", "le"))
+    low, high = (_readable(_bound(field, name)) for name in ("ge", "le"))
     return f" from {low} to {high}"
+
+
+def _readable(bound: float) -> str:
+    return f"{bound:_}" if bound >= _GROUPED else f"{bound}"
 
 
 def _length(field: FieldInfo) -> str:
