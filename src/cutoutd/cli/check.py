@@ -35,6 +35,7 @@ from cutoutd.models import catalog
 from cutoutd.overview.forecast import forecast
 from cutoutd.settings import document, loader, places
 from cutoutd.settings.rules import older_score_limits
+from cutoutd.settings.types import Originals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -210,7 +211,8 @@ def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
             )
             continue
         for key, place in folder.places.items():
-            if why := _missing(key, place):
+            is_written = key != "input" or folder.originals is not Originals.KEEP
+            if why := _missing(key, place) or (_shut(place) if is_written else ""):
                 yield f"{folder.name}: {key} {printable(short(place))} {why}"
         yield from _unmounted(folder, chosen.service.state_dir)
         if why := refused(folder, allow_root=chosen.service.allow_root):
@@ -242,3 +244,14 @@ def _missing(key: str, place: Path) -> str:
     except OSError as error:
         return f"cannot be read ({error.strerror}). Check its permissions, and its disk or share"
     return "" if is_directory else "is a file, and a folder belongs there. Name another place"
+
+
+def _shut(place: Path) -> str:
+    """Return why a place that is there, or that the daemon creates, may not be written in; empty if it may."""
+    if os.access(place, os.W_OK | os.X_OK):
+        return ""
+    if os.path.lexists(place):
+        return "may not be written in by you. Change its permissions or its owner, or name another place"
+    if os.access(place.parent, os.W_OK | os.X_OK):
+        return ""
+    return f"is not there, and you may make nothing in {printable(short(place.parent))}. Have it made for you, or name another place"
