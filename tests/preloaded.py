@@ -2,16 +2,20 @@
 
 A test that runs a command or a daemon starts up to a dozen processes, and most of what they cost is the start of an
 interpreter and the import of modules. While `preloading` is in force, `subprocess` has ``python -P -m cutoutd...`` forked from
-a template process. Such a process is a child of the one that asks for it and has the arguments, environment, directory,
-standard streams, files, limits and signals that a new one would have. All other commands, and those in the body of
-`new_interpreters`, are started as ever: what is about the interpreter's own start, proc(5), or what a process inherits of its
-parent's confinement, needs that.
+a template process, also if nsenter(1) runs it in another namespace. Such a process is a child of the one that asks for it and
+has the arguments, environment, directory, standard streams, files, limits and signals that a new one would have. All other
+commands, and those in the body of `new_interpreters`, are started as ever: what is about the interpreter's own start, proc(5),
+or what a process inherits of its parent's confinement, needs that.
+
+A forked process that has exited, with all exit functions run and its output flushed, does not take its modules apart: that would
+copy most of the template's memory, and takes four times as long as the rest of a short command.
 
 Run as a program, this module is the template.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import gc
@@ -56,7 +60,11 @@ LOADED: Final = (
     "cutoutd.serve.backend.process",
     "cutoutd.serve.examination",
     "cutoutd.serve.web.process",
+    "encodings.utf_8_sig",
     "onnxruntime",
+    "pydantic.type_adapter",
+    "structlog.dev",
+    "uvicorn.lifespan.off",
 )
 """Modules that processes import after their start, and that start no thread when they are loaded."""
 
@@ -65,8 +73,11 @@ OF_THE_INTERPRETER: Final = ("PYTHON", "LD_", "TZ", "MALLOC_", "OPENSSL_")
 
 NOT_WRITTEN: Final = "PYTHONDONTWRITEBYTECODE"
 
-STARTS_OTHERS: Final = frozenset({"cut", "hosted", "page", "replay", "run", "serve"})
-"""Subcommands whose process starts further processes, and therefore gets a template of its own."""
+STARTS_OTHERS: Final = frozenset({"check", "cut", "hosted", "page", "replay", "run", "serve"})
+"""Subcommands whose process starts further processes, and therefore gets a template of its own.
+
+What `doctor` and `worker` start has to inherit the confinement that these put up for themselves, and is not forked.
+"""
 
 ONE_THREAD: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -78,6 +89,9 @@ ONE_THREAD: Final = {
 
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _CLONE_PARENT: Final = 0x00008000
+_NAMESPACES: Final = {"-m": "mnt", "-n": "net"}
+"""Options of nsenter(1), and what each namespace is called in proc(5)."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _AT_START_IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ)  # by each interpreter
 _LIMITS: Final = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
@@ -114,6 +128,7 @@ class Request:
         blocked: blocked signals.
         ignored: ignored signals.
         limits: soft and hard limit of each resource.
+        namespaces: paths in proc(5) of the namespaces that the process enters.
     """
 
     module: str
@@ -125,6 +140,7 @@ class Request:
     blocked: list[int]
     ignored: list[int]
     limits: list[tuple[int, int, int]]
+    namespaces: list[str]
 
 
 class _Template:
@@ -200,6 +216,16 @@ def new_interpreters() -> Iterator[None]:
         _state["new"] -= 1
 
 
+@contextmanager
+def forked_processes() -> Iterator[None]:
+    """Fork processes in a part of the body of `new_interpreters` that is not about their start."""
+    kept, _state["new"] = _state["new"], 0
+    try:
+        yield
+    finally:
+        _state["new"] = kept
+
+
 def _template() -> _Template | None:
     """The template of this process, started at its first use; it must live as long as the thread that starts it."""
     if _state["template"] is None and threading.current_thread() is threading.main_thread():
@@ -240,6 +266,7 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
         group,
         *rest,
     ) = given
+    namespaces, words = _namespaces([os.fsdecode(word) for word in words])
     module = _module(words)
     is_plain = closes and group in (None, -1) and rest[:5] == [None, None, None, -1, None]
     if module is None or not is_plain or _state["new"] or (template := _template()) is None:
@@ -257,7 +284,7 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
         return _fork_exec(*given)
     request = Request(
         module=module,
-        arguments=[os.fsdecode(word) for word in words[4:]],
+        arguments=words[4:],
         environment=environment,
         cwd=str(Path.cwd()) if cwd is None else os.fsdecode(cwd),
         leads=bool(leads),
@@ -269,6 +296,7 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
             if one not in _AT_START_IGNORED and signal.getsignal(one) == signal.SIG_IGN
         ],
         limits=[(one, *resource.getrlimit(one)) for one in _LIMITS],
+        namespaces=namespaces,
     )
     try:
         return template.fork(request, [*streams, *numbers[3:]])
@@ -276,11 +304,17 @@ def _start(*given: Any) -> int:  # noqa: ANN401 -- what `subprocess` gives to th
         return _fork_exec(*given)
 
 
-def _module(words: Sequence[str | bytes | os.PathLike[str]]) -> str | None:
+def _namespaces(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the namespaces that nsenter(1) would enter, and the command that it would run there; none for any other command."""
+    if words[:2] != ["nsenter", "-t"] or len(words) < 5 or words[3] not in _NAMESPACES:
+        return [], words
+    return [f"/proc/{words[2]}/ns/{_NAMESPACES[words[3]]}"], words[5:] if words[4] == "--" else words[4:]
+
+
+def _module(words: Sequence[str]) -> str | None:
     """Return the module of this program that a command runs; None for any other command."""
-    first = [os.fsdecode(word) for word in words[:4]]
-    if first[:3] == [sys.executable, "-P", "-m"] and first[3].partition(".")[0] == PACKAGE:
-        return first[3]
+    if words[:3] == [sys.executable, "-P", "-m"] and words[3].partition(".")[0] == PACKAGE:
+        return words[3]
     return None
 
 
@@ -333,6 +367,10 @@ def _become(request: Request, descriptors: list[int]) -> None:
     os.environ.update(request.environment)
     sys.dont_write_bytecode = bool(request.environment.get(NOT_WRITTEN))
     os.chdir(request.cwd)
+    for namespace in request.namespaces:  # may change the working directory, as in nsenter(1)
+        with Path(namespace).open("rb") as file:
+            if _libc.setns(file.fileno(), 0):
+                raise OSError(namespace)
     if request.leads:
         os.setsid()
     for one, soft, hard in request.limits:
@@ -381,6 +419,8 @@ def _load() -> None:
     build()
     for module in LOADED:
         import_module(module)
+        if module == "cutoutd.page.backend.process":
+            sys.modules[module].registry.methods()  # loads the modules that have them
         if module.endswith((".worker", ".process", ".companions", ".request_worker")):
             del sys.modules[module]  # it is run as a program
     gc.collect()
@@ -400,7 +440,25 @@ def _main() -> None:
             requests = _fork_template()
     sys.argv = ["-m", *request.arguments]
     sys.orig_argv = [sys.executable, "-P", "-m", request.module, *request.arguments]
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    except SystemExit as exiting:
+        if exiting.code is None or isinstance(exiting.code, int):
+            _end(exiting.code or 0)
+        raise
+
+
+def _end(code: int) -> None:
+    """End this process in the order of Py_FinalizeEx; return if its output cannot be flushed, since that changes its exit code."""
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 -- waits for threads, as the interpreter does
+    atexit._run_exitfuncs()  # noqa: SLF001 -- as above
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            return
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import signal
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.conftest import Daemon, picture
+from tests.acceptance.disks import Disks
 from tests.hosted_server import HostedServer
-from tests.integration.tools import give_up, need
 from tests.outputs import every_file
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Tree:
 
     bench: Bench
     server: HostedServer
+    opened: ExitStack
     folders: list[str] = field(default_factory=list)
-    mounts: list[tuple[str, str]] = field(default_factory=list)
+    disks: list[Disks] = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -75,26 +77,19 @@ class Tree:
 
     def bind(self, source: str, target: str) -> None:
         """Add a bind mount, in the namespace of the commands."""
-        need("unshare")
         for path in (source, target):
             (self.root / path).mkdir(parents=True, exist_ok=True)
-        self.mounts.append((source, target))
+        if not self.disks:
+            self.disks.append(self.opened.enter_context(Disks()))
+        self.disks[0].do("mount", "--bind", f"{self.root}/{source}", f"{self.root}/{target}")
 
     def within(self, *command: str) -> list[str]:
         """Return a command line that sees the mounts."""
-        mounting = [
-            f'mount --bind "{self.root}/{source}" "{self.root}/{target}"' for source, target in self.mounts
-        ]
-        return ["unshare", "-m", "sh", "-ec", " && ".join([*mounting, 'exec "$@"']), "sh", *command]
+        return self.disks[0].inside(*command) if self.disks else [*command]
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a cutoutd command that sees the mounts, to its end."""
-        if not self.mounts:
-            return self.bench.call(*arguments, "--config", self.config)
-        done = self.bench.call_any(self.within(*self.bench.command(*arguments, "--config", self.config)))
-        if "unshare failed" in done.stderr:
-            give_up("mount namespaces are not allowed here")
-        return done
+        return self.bench.call_any(self.within(*self.bench.command(*arguments, "--config", self.config)))
 
     def folder_states(self) -> dict[str, dict[str, str]]:
         """Return the states of the running daemon's folders."""
@@ -124,8 +119,8 @@ class Tree:
 @pytest.fixture
 def tree(bench: Bench) -> Iterator[Tree]:
     """An empty tree."""
-    with HostedServer() as server:
-        yield Tree(bench=bench, server=server)
+    with HostedServer() as server, ExitStack() as opened:
+        yield Tree(bench=bench, server=server, opened=opened)
 
 
 @pytest.fixture
@@ -134,9 +129,7 @@ def run(tree: Tree) -> Iterator[Callable[[], Daemon]]:
     daemons: list[Daemon] = []
 
     def begin() -> Daemon:
-        daemons.append(
-            Daemon(tree.bench, "--config", tree.config, within=tree.within if tree.mounts else None)
-        )
+        daemons.append(Daemon(tree.bench, "--config", tree.config, within=tree.within))
         return daemons[-1]
 
     yield begin

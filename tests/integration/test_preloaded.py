@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import preloaded
+from tests.acceptance.disks import Disks
 
 COMMAND = (sys.executable, "-P", "-m", "cutoutd")
 
@@ -34,6 +35,50 @@ def test_a_forked_command_answers_as_a_new_one(tmp_path: Path, words: list[str])
     forked = answer()
     with preloaded.new_interpreters():
         assert forked == answer()
+
+
+def test_a_forked_command_whose_output_is_lost_reports_it_as_a_new_one(tmp_path: Path) -> None:
+    """By its exit code, and by what it says of it."""
+
+    def answer() -> tuple[int, str]:
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [*COMMAND, "--version"],
+                cwd=tmp_path,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        return done.returncode, done.stderr
+
+    forked = answer()
+    assert forked[0] != 0
+    with preloaded.new_interpreters():
+        assert forked == answer()
+
+
+def test_a_forked_command_sees_the_mounts_of_a_namespace_as_a_new_one(tmp_path: Path) -> None:
+    """And the same working directory."""
+    with Disks() as disks:
+        disk = disks.mount(tmp_path / "disk", 1000)
+        (disk / "in").mkdir()
+        (disk / "out").mkdir()
+        place = str(tmp_path / "disk")
+        words = ["check", "--input", f"{place}/in", "--output", f"{place}/out"]
+
+        def answer(*command: str) -> tuple[int, str, str]:
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
+
+        forked = answer(*disks.inside(*COMMAND, *words))
+        relative = answer(*disks.inside(*COMMAND, "check", "--input", "disk/in", "--output", "disk/out"))
+        assert forked != answer(*COMMAND, *words)
+        with preloaded.new_interpreters():
+            assert forked == answer(*disks.inside(*COMMAND, *words))
+            assert relative == answer(
+                *disks.inside(*COMMAND, "check", "--input", "disk/in", "--output", "disk/out")
+            )
 
 
 def test_a_forked_command_is_a_child_that_signals_end(tmp_path: Path) -> None:
