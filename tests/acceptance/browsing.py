@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from contextlib import contextmanager
@@ -55,6 +56,12 @@ _MOVES = """() => document.getAnimations().some(
   (one) => one.playState === "running" && one.effect.getComputedTiming().iterations !== Infinity)"""
 
 
+_KEEP = """if (!sessionStorage.getItem("kept")) {
+  sessionStorage.setItem("kept", "once");
+  sessionStorage.setItem("cutoutd-token", %s);
+}"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
     """A person who uses the page.
@@ -104,6 +111,7 @@ def visit(
     theme: str = "light",
     language: str = "en-GB",
     kept: Any = None,  # noqa: ANN401 -- as of Playwright
+    token: str = "",
 ) -> Iterator[Visitor]:
     """Open the page in a window of its own.
 
@@ -114,6 +122,7 @@ def visit(
         theme: ``light`` or ``dark``.
         language: language of the browser.
         kept: cookies of an earlier visit.
+        token: token of an earlier visit, which its window has from the start, until the page discards it.
     """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
@@ -125,6 +134,8 @@ def visit(
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     visitor = Visitor(context=context, page=context.new_page())
+    if token:
+        visitor.page.add_init_script(_KEEP % json.dumps(token))
     visitor.page.on("pageerror", lambda error: visitor.wrong.append(str(error)))
     visitor.page.on(
         "console",

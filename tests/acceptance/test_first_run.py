@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.page import announcement
+from tests import preloaded
 from tests.integration.served import Browser, Served
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def state_dir(bench: Bench) -> Path:
 def paired(bench: Bench, daemon: Daemon, state_dir: Path) -> Browser:
     """Return a browser session that was paired by the address of `cutoutd page`."""
     bench.wait_for(lambda: announcement.running(state_dir) is not None, "the page")
-    found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
+    with preloaded.forked_processes():
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page").stdout)
     assert found is not None
     browser = Browser(page=Served(process=daemon.process, port=int(found[1]), code=found[2], home=bench.root))  # type: ignore[arg-type] # as of its output
     bench.wait_for(lambda: browser.ask("/")[0] == 200, "an answer")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cutoutd.exchange import cutout_previews
+from tests import preloaded
 from tests.integration.served import Browser, Served
 
 if TYPE_CHECKING:
@@ -50,9 +51,15 @@ def processes(bench: Bench) -> dict[str, int]:
     return ours | ({"web": web} if web is not None else {})
 
 
+def printed(bench: Bench, *words: str) -> str:
+    """Return what a command prints that is not about processes."""
+    with preloaded.forked_processes():
+        return bench.call(*words, *bench.pair()).stdout
+
+
 def paired(bench: Bench, daemon: Daemon) -> Browser:
     """Return a browser session that was paired by the address of `cutoutd page`."""
-    found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", bench.call("page", *bench.pair()).stdout)
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/#(\S+)", printed(bench, "page"))
     assert found is not None
     page = Served(process=daemon.process, port=int(found[1]), code=found[2], home=bench.root)  # type: ignore[arg-type] # as of its output
     browser = Browser(page=page)
@@ -62,7 +69,7 @@ def paired(bench: Bench, daemon: Daemon) -> Browser:
 
 def page_in_status(bench: Bench) -> dict[str, object] | None:
     """Return what `cutoutd status` says of the page."""
-    found: dict[str, object] | None = json.loads(bench.call("status", *bench.pair(), "--json").stdout)["page"]
+    found: dict[str, object] | None = json.loads(printed(bench, "status", "--json"))["page"]
     return found
 
 
@@ -106,11 +113,8 @@ def test_the_page_runs_beside_the_daemon_and_is_restarted(
         bench.wait_for(partial(answers, browser), "an answer")
     assert browser.ask("/api/session", data={})[0] == 200
     assert page_in_status(bench) == {"running": True, "address": browser.page.origin}
-    assert (
-        f"The page: {browser.page.origin} (`cutoutd page` opens it)"
-        in bench.call("status", *bench.pair()).stdout
-    )
-    again = bench.call("page", *bench.pair()).stdout
+    assert f"The page: {browser.page.origin} (`cutoutd page` opens it)" in printed(bench, "status")
+    again = printed(bench, "page")
     assert f"{browser.page.origin}/#" in again
     assert browser.page.code not in again
     assert daemon.end() == 0
@@ -133,13 +137,13 @@ def test_a_killed_keeper_of_the_page_is_reported(
     assert (line["level"], line["process"], line["code"]) == ("error", "page", -signal.SIGKILL)
     assert not Path(f"/proc/{keeper}").exists()
     message = "hat serves the page has ended: no browser is answered"
-    bench.wait_for(lambda: message in bench.call("status", *bench.pair()).stdout, "a word in the status")
+    bench.wait_for(lambda: message in printed(bench, "status"), "a word in the status")
     found = json.loads(bench.call("doctor", *bench.pair(), "--json").stdout)["findings"]
     assert [one["advice"] for one in found if message in str(one)] == ["End cutoutd and start it again."]
     assert daemon.end() == 0
     daemon = start()
     bench.wait_for(lambda: processes(bench).keys() == {"keeper", "backend", "web"}, "the page")
-    bench.wait_for(lambda: message not in bench.call("status", *bench.pair()).stdout, "the end of that word")
+    bench.wait_for(lambda: message not in printed(bench, "status"), "the end of that word")
     assert daemon.end() == 0
 
 

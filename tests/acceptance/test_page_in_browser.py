@@ -166,9 +166,7 @@ def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tu
 def again(browser: Browser, kept: tuple[str, str, object], **window: object) -> Iterator[Visitor]:
     """Open the paired browser's page in another window."""
     address, token, cookies = kept
-    with visit(browser, address, kept=cookies, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
-        visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", token)
-        visitor.page.reload()
+    with visit(browser, address, kept=cookies, token=token, **window) as visitor:  # type: ignore[arg-type] # as of `visit`
         visitor.page.locator("#main h1").wait_for(state="attached")
         yield visitor
 

@@ -78,10 +78,8 @@ class ReviewSetup:
     @contextmanager
     def visit(self, view: str = "review", **window: Any) -> Iterator[Visitor]:  # noqa: ANN401 -- as of `visit`
         """Yield the paired browser in a window of its own."""
-        with visit(self.browser, self.address, kept=self.cookies, **window) as visitor:
-            visitor.page.evaluate("token => sessionStorage.setItem('cutoutd-token', token)", self.token)
-            visitor.page.goto(f"{self.address}#/{view}")
-            visitor.page.reload()
+        address = f"{self.address}#/{view}"
+        with visit(self.browser, address, kept=self.cookies, token=self.token, **window) as visitor:
             visitor.page.locator(".picture-view h1").wait_for(state="attached")
             yield visitor
 
