@@ -86,18 +86,18 @@ TESTS_OF_CODE     := tests/unit tests/integration tests/conformance
 TESTS_OF_COMMANDS := tests/acceptance tests/system
 pytest = @unset MAKEFLAGS MFLAGS MAKELEVEL; room=$$(mktemp -d) && PYTHONDONTWRITEBYTECODE= PYTEST_DEBUG_TEMPROOT=$$room $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder $(1) && rm -rf $$room
 
+# Style, types and docs are checked beside the tests, which wait for much of their time. They begin once nothing is installed any more.
 test: env
-	@$(MAKE) --no-print-directory -j 2 check docs collect  # each works on one core, and none needs another
-	@$(MAKE) --no-print-directory -k -j 2 test-code test-commands
+	@$(MAKE) --no-print-directory -k -j 4 FIRST="collect $(VENV)/.installed-docs" test-commands test-code check docs
 
 # The tests are compiled once, with what pytest adds to their assertions, and not by each of its processes.
 collect: env
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq $(TESTS_OF_CODE) $(TESTS_OF_COMMANDS) >/dev/null
 
-test-code: env
+test-code: env $(FIRST)
 	$(call pytest,-n 3 $(TESTS_OF_CODE))
 
-test-commands: env
+test-commands: env $(FIRST)
 	$(call pytest,-n 4 $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
