@@ -65,7 +65,12 @@ TargetOption = Annotated[
         help="A folder (default: cutouts); for one picture also a file such as out.png, or - for standard output.",
     ),
 ]
-WhiteOption = Annotated[bool, typer.Option("--white", help="Put the subject on white.")]
+WhiteOption = Annotated[
+    bool,
+    typer.Option(
+        "--white", help="Put the subject on white, as a JPEG always is that has no other background."
+    ),
+]
 BackgroundOption = Annotated[
     str | None,
     typer.Option("--background", help="Put the subject on a colour such as #f5f5f5, or on a picture."),
