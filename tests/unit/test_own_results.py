@@ -188,7 +188,7 @@ def test_a_cutout_is_no_recording_of_a_shot(watched: Watched) -> None:
     assert watched.scan(times=4) == {"a.jpg": JobState.SKIPPED, "a.cr2": JobState.QUEUED}
 
 
-@pytest.mark.parametrize("what", ["whole", "retouched", "renamed"])
+@pytest.mark.parametrize("what", ["whole", "retouched", "renamed", "sidecar's renamed"])
 def test_the_command_and_the_daemon_tell_alike(watched: Watched, what: str) -> None:
     """Before, `cutoutd cut` left out retouched cutouts, and the daemon took them and all others."""
     (watched.root / "b.jpg").write_bytes(PHOTO)
@@ -196,11 +196,25 @@ def test_the_command_and_the_daemon_tell_alike(watched: Watched, what: str) -> N
     if what == "retouched":
         (watched.root / "old" / "sub" / "a-white.jpg").write_bytes(PHOTO)
     if what == "renamed":
+        (watched.root / "old" / "web").rename(watched.root / "old" / "web 2")
+    if what == "sidecar's renamed":
         (watched.root / "old" / "sub").rename(watched.root / "old" / "sub 2")
     named = pictures_in([watched.root], watched.root.parent / "elsewhere").files
     taken = {path for path, state in watched.scan().items() if state is JobState.QUEUED}
     assert {file.relative_to(watched.root).as_posix() for file in named} == taken
     assert taken == ({"b.jpg", "old/sub/a-white.jpg"} if what == "retouched" else {"b.jpg"})
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["rendition first", "rendition last"])
+def test_a_rendition_is_told_by_a_sidecar_in_another_directory(tmp_path: Path, first: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """In whichever order the files are asked about; before, the rendition was a picture if it came first."""
+    results = OwnResults()
+    published(tmp_path, RESULTS)
+    (tmp_path / "sub").rename(tmp_path / "sub 2")
+    results.note("sub 2/a.png.json")
+    asked = ["web/sub/a.webp", "sub 2/a.png", "sub 2/a-white.jpg"]
+    for path in asked if first else reversed(asked):
+        assert results.has(Tree(tmp_path), path)
 
 
 def test_sidecars_that_are_gone_are_forgotten(tmp_path: Path) -> None:

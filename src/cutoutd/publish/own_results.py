@@ -7,7 +7,6 @@ module must not decide what happens to a result.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errnos import DENIED, IMPOSSIBLE_NAME, NO_WAY
@@ -28,22 +27,21 @@ class OwnResults:
     """The results below one directory; owned by one thread.
 
     A sidecar is named after the first result. That one is found without a list of the directory; the other renditions and the
-    overlay are found by the sidecars that were noted in its directory and above it, each of which is read once.
+    overlay are found by all sidecars that were noted, wherever they are: directories may have been renamed. Each is read once.
     """
 
     def __init__(self) -> None:
-        self._noted: dict[str, set[str]] = {}  # sidecars that are not read yet, by their directories
+        self._noted: set[str] = set()  # sidecars that are not read yet
         self._named: dict[str, set[str]] = {}  # SHA-256 of results by their names, without a directory
 
     def note(self, path: str) -> None:
         """Note a file that was seen; it may be a sidecar."""
         if path.endswith(_SIDECAR):
-            self._noted.setdefault(_directory(path), set()).add(path)
+            self._noted.add(path)
 
     def forget_others(self, is_there: Callable[[str], bool]) -> None:
         """Drop the sidecars that were not read and are not there any more."""
-        there = {above: {one for one in paths if is_there(one)} for above, paths in self._noted.items()}
-        self._noted = {above: paths for above, paths in there.items() if paths}
+        self._noted = {path for path in self._noted if is_there(path)}
 
     def may_be(self, tree: Tree, path: str) -> bool:
         """Whether a sidecar names a result of this file's name; the file is not read.
@@ -70,13 +68,11 @@ class OwnResults:
         return found is not None and found.sha256 in named
 
     def _sha256s(self, tree: Tree, path: str) -> set[str]:
-        for above in PurePosixPath(path).parents:
-            directory = str(above) if above.name else ""
-            while noted := self._noted.get(directory):
-                sidecar = next(iter(noted))
-                for output, sha256 in _outputs(tree, sidecar).items():
-                    self._named.setdefault(_name(output), set()).add(sha256)
-                noted.discard(sidecar)
+        while self._noted:
+            sidecar = next(iter(self._noted))
+            for output, sha256 in _outputs(tree, sidecar).items():
+                self._named.setdefault(_name(output), set()).add(sha256)
+            self._noted.discard(sidecar)
         return named_beside(tree, path) | self._named.get(_name(path), set())
 
 
@@ -98,10 +94,6 @@ def _outputs(tree: Tree, sidecar: str) -> dict[str, str]:
             return {}
         raise
     return {} if said is None else dict(said.outputs)
-
-
-def _directory(path: str) -> str:
-    return path.rpartition("/")[0]
 
 
 def _name(path: str) -> str:
