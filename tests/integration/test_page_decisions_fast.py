@@ -207,3 +207,50 @@ def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(page_bac
     handler.poll()
     assert [one for one, _ in page_backend.asked()] == ["retry", "reject"]
     assert decision(page_backend, number) == ReviewDecision.ACCEPT
+
+
+def rejected(page_backend: PageBackend, number: int) -> None:
+    """Record that a published picture was put back into review and rejected there."""
+    for verb in ("hold", "reject"):
+        assert (verb, str(number)) in page_backend.asked()
+    page_backend.journal.store.write("DELETE FROM command")
+    detail = '{"failure": {"code": "Rejected"}}'
+    page_backend.journal.store.write(
+        "UPDATE job SET state = 'failed', detail = :detail WHERE id = :job", detail=detail, job=number
+    )
+
+
+@pytest.mark.parametrize("is_carried_out", [False, True])
+def test_an_acceptance_and_a_rejection_are_undone_to_what_was_published(
+    page_backend: PageBackend, *, is_carried_out: bool
+) -> None:
+    """The cutout was published and doubtful, and is so again, and not held back, also if the rejection was carried out."""
+    number = page_backend.cut("a.jpg", doubtful=True)
+    (item,) = page_backend.seen(number)
+    accepted = decide(page_backend, "accept", item)["batch"]
+    daemon(page_backend).poll()
+    rejection = decide(page_backend, "reject", item, "accept")["batch"]
+    with page_backend.journal.store.transaction():
+        if is_carried_out:
+            rejected(page_backend, number)
+    assert page_backend.ask("undo", batch=rejection)["done"] == 1
+    assert page_backend.ask("undo", batch=accepted)["done"] == 1
+    expected = ["hold", "republish_doubtful"] if is_carried_out else ["doubt"]
+    assert [verb for verb, _ in page_backend.asked()] == expected
+
+
+@pytest.mark.parametrize(("detail", "verb"), [({"doubtful": True}, "republish_doubtful"), ({}, "republish")])
+def test_a_decision_about_a_cutout_that_is_to_be_published_again_is_undone_to_that(
+    page_backend: PageBackend, detail: dict[str, Any], verb: str
+) -> None:
+    """The undo of a rejection was not carried out yet; so the cutout counts as published before the decision that followed."""
+    number = page_backend.cut("a.jpg", **detail)
+    (item,) = page_backend.seen(number)
+    rejection = decide(page_backend, "reject", item)["batch"]
+    with page_backend.journal.store.transaction():
+        rejected(page_backend, number)
+    page_backend.ask("undo", batch=rejection)
+    page_backend.journal.queue.hold_rejected(number)
+    accepted = decide(page_backend, "accept", item)["batch"]
+    page_backend.ask("undo", batch=accepted)
+    assert [asked for asked, _ in page_backend.asked()] == [verb]

@@ -208,6 +208,9 @@ def _is_being_published(row: sqlite3.Row) -> bool:
 
 def _state_and_mark(row: sqlite3.Row) -> tuple[str, int]:
     """Return the state and the mark that a job has before a decision, once what is under way is over."""
+    pending = row["asked"] or row["decision"]
+    if pending in _REPUBLISHING:
+        return JobState.DONE, Mark.DOUBTFUL if pending == Verb.REPUBLISH_DOUBTFUL else Mark.PLAIN
     if row["state"] != JobState.REVIEW and _is_coming_back(row):
         return JobState.REVIEW, Mark.DOUBTFUL
     return (JobState.DONE if row["state"] == JobState.PUBLISHING else row["state"]), row["mark"]
@@ -310,7 +313,9 @@ def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     job, before = row["job"], str(row["decision_before"])
     is_held = row["state"] == JobState.REVIEW
     was_released = row["state_before"] in RELEASED
-    if was_released and choice is Decision.ACCEPT:
+    # One that was decided about again since may be in review or rejected by now: then it is published again.
+    is_published = row["state"] in _IN_FORCE and not _is_returning(row)
+    if was_released and choice is Decision.ACCEPT and is_published:
         return [(Verb.DOUBT, job, None)] if row["mark_before"] == Mark.DOUBTFUL else []
     if was_released and choice is Decision.UNDECIDED and row["state"] in RELEASED and not row["accepted"]:
         is_confirmed = before == Decision.ACCEPT and row["mark_before"] == Mark.PLAIN
