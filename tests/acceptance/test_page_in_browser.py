@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 pytestmark = needs_chromium()
 
+ZOOMED = (640, 450)
+"""A window of a laptop at 200 %."""
+
+CUT_OFF = """(all) => all.filter((one) => {
+  const text = document.createRange();
+  text.selectNodeContents(one);
+  return text.getBoundingClientRect().width > one.getBoundingClientRect().width;
+}).map((one) => one.innerText)"""
+"""A script that returns the texts of elements that are shorter than their text."""
+
 VIEWS = ("inbox", "failures", "left", "settings", "welcome")
 
 CONFIGURATION = """\
@@ -179,6 +189,7 @@ def test_the_first_run_leads_from_nothing_to_the_first_cutout(
     bench.output.rmdir()
     with running(bench), visit(browser, address_of(bench)) as visitor:
         page = visitor.page
+        expect(page.locator("#running")).to_have_text("Not set up yet")
         page.get_by_role("button", name="to-cut").click()
         page.get_by_role("button", name="Watch “to-cut”").click()
         page.get_by_role("radio").first.wait_for()
@@ -596,6 +607,45 @@ def test_no_screen_is_wider_than_a_phone(
             visitor.go(view)
             wide[view] = visitor.overflow()
         assert wide == dict.fromkeys(VIEWS, 0)
+        assert visitor.page.locator(".nav-text").evaluate_all(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("size", [PHONE, ZOOMED], ids=["phone", "zoomed"])
+def test_folders_can_be_chosen_in_a_small_window(
+    browser: Browser, kept: tuple[str, str, object], size: tuple[int, int]
+) -> None:
+    """Their list is as high as it is to be, and nothing of it is hidden."""
+    with again(browser, kept, size=size) as visitor:
+        visitor.go("welcome")
+        visitor.page.locator(".place-button").first.wait_for()
+        bottom = "getBoundingClientRect().bottom"
+        hidden = f"(list) => list.{bottom} - list.parentElement.{bottom}"
+        assert visitor.page.locator(".browse").evaluate(hidden) <= 1
+
+
+def test_of_two_clicks_on_pause_the_later_one_counts(browser: Browser, kept: tuple[str, str, object]) -> None:
+    """The second request is sent once the first one has its answer: they cannot overtake each other."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        sent: list[Route] = []
+
+        def answer_late(route: Route) -> None:
+            sent.append(route)
+            if len(sent) > 1:
+                route.continue_()
+                return
+            answer = route.fetch()
+            page.get_by_role("button", name="Resume").click()
+            page.evaluate("() => fetch('/api/session').then((answer) => answer.json())")
+            assert len(sent) == 1
+            route.fulfill(response=answer)
+
+        page.route("**/api/pause", answer_late)
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator('#running[data-kind="running"]')).to_be_visible()
+        while len(sent) == 1:
+            page.wait_for_timeout(20)
+        expect(page.locator('#running[data-kind="running"]')).to_be_visible()
 
 
 def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple[str, str, object]) -> None:

@@ -244,7 +244,7 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": [
                 *not_running,
                 *(
-                    [f"{live.get('workers')} workers; the model runs on {worker['provider']}"]
+                    [f"{_workers(live.get('workers'))}; the model runs on {worker['provider']}"]
                     if worker
                     else []
                 ),
@@ -274,6 +274,10 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": layers or not_running or ["No worker has started yet."],
         },
     ]
+
+
+def _workers(count: object) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _where_it_runs(settings: Settings | None) -> str:

@@ -90,7 +90,7 @@ function update(change) {
 
 function drawRunning(overview, up) {
   if (!overview && up) return;
-  const kind = !up ? "lost" : !overview.running ? "stopped" : overview.paused ? "paused" : "running";
+  const kind = !up ? "lost" : !overview.configured && !getSession().configured && !state.trouble ? "unconfigured" : !overview.running ? "stopped" : overview.paused ? "paused" : "running";
   const place = document.getElementById("running");
   if (place.dataset.kind === kind) return;
   place.dataset.kind = kind;
@@ -98,7 +98,7 @@ function drawRunning(overview, up) {
   const focused = place.contains(document.activeElement);
   put(
     place,
-    el("span", { class: `indicator ${kind}` }),
+    el("span", { class: `indicator ${kind === "unconfigured" ? "off" : kind}` }),
     el("span", { class: "running-text" }, t(`app.${kind}`)),
     kind === "running" || paused
       ? el("button", { class: "button quiet pause", "aria-label": t(paused ? "app.resume" : "app.pause"), title: t(paused ? "app.resume" : "app.pause"), on: { click: () => setPaused(!paused) } }, icon(paused ? "play" : "pause"))
@@ -107,16 +107,35 @@ function drawRunning(overview, up) {
   if (focused) place.querySelector("button")?.focus();
 }
 
-/** Stops or goes on with cutting, in all folders. It takes the daemon a moment: until then the overview is asked for again. */
+let wanted = null; // true: paused
+let isPausing = false;
+
+/**
+ * Stops or goes on with cutting, in all folders. It takes the daemon a moment: until then the overview is asked for again. One request
+ * is sent at a time, so that of two clicks the later one counts.
+ */
 async function setPaused(paused) {
+  wanted = paused;
+  if (isPausing) return;
+  isPausing = true;
+  let sent = null;
   try {
-    await write("pause", { paused });
-    for (let tries = 0; tries < 20 && state.overview?.paused !== paused; tries++) {
-      await refresh();
-      await new Promise((resolve) => setTimeout(resolve, 200));
+    while (sent !== wanted) {
+      sent = wanted;
+      await write("pause", { paused: sent });
+      await untilObeyed(sent);
     }
   } catch (error) {
     fail(error);
+  } finally {
+    isPausing = false;
+  }
+}
+
+async function untilObeyed(paused) {
+  for (let tries = 0; tries < 20 && wanted === paused && state.overview?.paused !== paused; tries++) {
+    await refresh();
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
 
