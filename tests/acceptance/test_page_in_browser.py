@@ -620,7 +620,7 @@ def test_folders_can_be_chosen_in_a_small_window(
         visitor.page.locator(".place-button").first.wait_for()
         bottom = "getBoundingClientRect().bottom"
         hidden = f"(list) => list.{bottom} - list.parentElement.{bottom}"
-        assert visitor.page.locator(".browse").evaluate(hidden) <= 1
+        assert visitor.page.locator("ul:has(> li > .place-button)").evaluate(hidden) <= 1
 
 
 def test_of_two_clicks_on_pause_the_later_one_counts(browser: Browser, kept: tuple[str, str, object]) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Page, Request, Route
 
     from tests.acceptance.browsing import Visitor
 
@@ -46,6 +46,12 @@ THOUSAND = 1000
 MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
 QUIET_MS = 500  # after which no request follows another one
+LAPTOP = (1366, 600)  # what a browser leaves of 768
+ON_TOP = """(one) => {
+  const box = one.getBoundingClientRect();
+  return one.contains(document.elementFromPoint(box.left + box.width / 2, box.bottom - 4));
+}"""
+"""A script that says whether the lower edge of an element is covered by nothing."""
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 CONFIGURATION = """\
@@ -532,6 +538,20 @@ def test_a_correction_is_not_called_published_when_another_result_was(review_set
         expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
 
 
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_what_fix_says_is_seen_while_drawing(review_setup: ReviewSetup, size: tuple[int, int]) -> None:
+    """In a low window as well, where the tools do not fit."""
+    with review_setup.visit("review?q=ball-5", size=size) as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("Draw a stroke")
+        page.keyboard.press("p")
+        expect(note).to_be_in_viewport(ratio=1)
+        assert note.evaluate(ON_TOP)
+
+
 def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: ReviewSetup) -> None:
     """It is no part of what is being saved: it stays unsaved, also over a reload, until it is saved itself."""
     with review_setup.visit("review?q=ball-3") as visitor:
@@ -546,15 +566,14 @@ def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: Rev
         page.keyboard.press("p")
         page.mouse.click(x - 60, y)
         expect(note).to_contain_text("how it will be")
-        saved: list[int] = []
-        page.on(
-            "request",
-            lambda one: (
-                saved.append(len(json.loads(one.post_data or "")["strokes"]))
-                if one.url.endswith("fix_save")
-                else None
-            ),
-        )
+        saved: dict[str, int] = {}  # what became of a save is asked for under its own name
+
+        def note_save(one: Request) -> None:
+            if one.url.endswith("fix_save"):
+                drawn = json.loads(one.post_data or "")["strokes"]
+                saved.setdefault(one.headers["x-cutoutd-request"], len(drawn))
+
+        page.on("request", note_save)
         held: list[Route] = []
 
         def hold_up(route: Route) -> None:
@@ -576,7 +595,8 @@ def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: Rev
         expect(note).to_contain_text("how it will be")
         page.keyboard.press("Control+Enter")
         expect(note).to_contain_text("Published as a new version")
-        assert saved[1] == saved[0] + 1
+        first, second = saved.values()
+        assert second == first + 1
 
 
 def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_setup: ReviewSetup) -> None:
@@ -595,7 +615,7 @@ def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_set
 
 
 def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
-    """Escape asks; a reload keeps them; each can be undone."""
+    """Escape asks; a reload keeps them and the suggestion that was chosen; each can be undone."""
     with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
         shown_name(page)
@@ -605,11 +625,15 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: 
         assert box is not None
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
+        page.keyboard.press("Tab")
+        second = page.locator('[data-action="suggestion"][aria-pressed="true"]')
+        expect(second).to_be_visible()
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Cancel").click()
         page.once("dialog", lambda dialog: dialog.accept())
         page.reload()
         expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
+        expect(second).to_be_visible()
         page.keyboard.press("Control+z")
         expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "true")
         page.keyboard.press("Escape")
@@ -679,6 +703,48 @@ def faults(visitor: Visitor) -> list[str]:
         )
         found += [f"{theme}: {one}" for one in visitor.findings()]
     return found
+
+
+def strokes_of(bench: Bench, stem: str) -> list[Any]:
+    """Return the strokes in the sidecar of a published cutout; none where it is held back."""
+    sidecar = bench.output / f"{stem}.png.json"
+    found = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
+    return list((found.get("correction") or {}).get("strokes", []))
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one after the other"])
+def test_of_two_people_who_correct_one_cutout_nobody_loses_strokes(
+    review_setup: ReviewSetup, *, at_once: bool
+) -> None:
+    """The second one is told, gets the strokes on top of the first one's cutout, and saves again."""
+    name = "ball-4" if at_once else "ball-5"
+    with review_setup.visit(f"review?q={name}") as visitor, review_setup.visit(f"review?q={name}") as other:
+        first, second = visitor.page, other.page
+        for page, away in ((first, -40), (second, 40)):
+            shown_name(page)
+            page.keyboard.press("e")
+            expect(page.locator('[data-state="drawing"]')).to_be_visible()
+            box = page.locator(".viewer").bounding_box()
+            assert box is not None
+            page.keyboard.press("p")
+            page.locator("#brush-alpha").fill("0")  # so that each changes the cutout
+            page.mouse.click(box["x"] + box["width"] / 2 + away, box["y"] + box["height"] / 2 + away)
+            expect(page.locator('[data-action="save"][aria-disabled="false"]')).to_be_visible()
+        before = len(strokes_of(review_setup.bench, name))
+        with first.expect_response("**/api/fix_save"):
+            first.keyboard.press("Control+Enter")
+        if not at_once:
+            expect(first.locator('[data-state="saved"]')).to_be_visible()
+        second.keyboard.press("Control+Enter")
+        expect(second.locator("#toasts")).to_contain_text("on top of the new one")
+        expect(second.locator('[data-state="drawing"]')).to_be_visible()
+        assert len(strokes_of(review_setup.bench, name)) == before + 1
+        second.keyboard.press("Control+Enter")
+        expect(second.locator('[data-state="saved"]')).to_be_visible()
+        assert len(strokes_of(review_setup.bench, name)) == before + 2
+        expect(first.locator('[data-state="drawing"]')).to_be_visible()  # with the strokes of both
+        first.keyboard.press("Control+z")
+        expect(first.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
 
 
 def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path, browser: Browser) -> None:

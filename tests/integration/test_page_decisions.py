@@ -17,9 +17,10 @@ from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.decisions import BatchItem, Decision
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
+from cutoutd.page.backend import requests
 from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.delivery_run import Power
-from tests.integration.page_backend import PageBackend
+from tests.integration.page_backend import METHODS, PageBackend
 from tests.integration.parts import JPEG, NAME, until
 
 if TYPE_CHECKING:
@@ -122,6 +123,31 @@ def test_cutting_again_that_is_sent_again_is_done_once(page_backend: PageBackend
     assert page_backend.asked() == [("retry", str(number))]
     page_backend.ask("retry", jobs=[number], request=NAMES[1])
     assert len(page_backend.asked()) == 2
+
+
+def test_the_name_of_a_request_is_good_for_what_it_asked_alone(page_backend: PageBackend) -> None:
+    """A faulty client is told so; nothing is done, and the first request can be sent again."""
+    number = page_backend.cut("a.jpg", doubtful=True)
+    items = page_backend.seen(number)
+    first = page_backend.ask("decide", verb="accept", items=items, request=NAMES[0])
+    page_backend.ask("pause", paused=True, request=NAMES[1])
+    asked = page_backend.asked()
+    others: list[tuple[str, dict[str, Any]]] = [
+        ("undo", {"batch": first["batch"], "request": NAMES[0]}),
+        ("retry", {"jobs": [number], "request": NAMES[0]}),
+        ("pause", {"paused": True, "request": NAMES[0]}),
+        ("pause", {"paused": False, "request": NAMES[1]}),
+        ("decide", {"verb": "reject", "items": items, "request": NAMES[0]}),
+        ("decide", {"verb": "accept", "items": items, "request": NAMES[1]}),
+    ]
+    for method, params in others:
+        with pytest.raises(RefusedError) as caught:
+            requests.strict(METHODS[method], frozenset(params))(page_backend.backend, params)
+        assert (caught.value.status, caught.value.code) == (409, "request_name")
+    assert page_backend.asked() == asked
+    assert page_backend.ask("decide", verb="accept", items=items, request=NAMES[0]) == first
+    page_backend.journal.store.write("UPDATE answered SET answer = json_extract(answer, '$[1]')")
+    assert page_backend.ask("decide", verb="accept", items=items, request=NAMES[0]) == first
 
 
 def test_answers_are_kept_for_a_week(page_backend: PageBackend) -> None:

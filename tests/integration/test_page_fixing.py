@@ -235,7 +235,8 @@ def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolde
     seen = served_folder.seen(job)
     name = "a" * 32
     served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, request=name)
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, request=name)
+    again = served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=seen, request=name)
+    assert again.data == {"pending": True}
     assert len(_asked(served_folder)) == 1
     commands = Commands(served_folder.journal.store, served_folder.backend.clock)
     row = Reader(served_folder.journal.store).job(job)
@@ -245,7 +246,8 @@ def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolde
         corrections.add_within(row, strokes.parse([KEEP]))
     for command in commands.pending():
         commands.done(command)
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64, request=name)
+    later = served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64, request=name)
+    assert later.data == {"pending": False}
     assert not _asked(served_folder)
     served_folder.write("fix_save", fix=fix, strokes=[PAINT], seen=seen, request="b" * 32)
     assert len(_asked(served_folder)) == 1

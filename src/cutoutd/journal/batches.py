@@ -37,6 +37,9 @@ KEPT_US: Final = 90 * 86_400_000_000
 
 _SHOWN: Final = 20
 
+_UNDO: Final = "undo"
+"""Kind of a request that undoes a batch."""
+
 _REPUBLISHING: Final = frozenset({Verb.REPUBLISH, Verb.REPUBLISH_DOUBTFUL})
 
 _IN_FORCE: Final = RELEASED | {JobState.PUBLISHING}
@@ -68,7 +71,7 @@ class Batches:
         taken: list[tuple[int, str, str, int, str]] = []
         asked: list[_Asked] = []
         with self._store.transaction():
-            if (first := self._first_answer(request)) is not None:
+            if (first := self._first_answer(request, choice)) is not None:
                 return first
             for row in self._find(items):
                 code = _conflict(row, choice)
@@ -83,7 +86,7 @@ class Batches:
             self._store.write(SQL.insert_decided, batch=batch, items=json.dumps(taken))
             self._store.write(SQL.forget_batches, before_us=clock.now_us() - KEPT_US)
             return self._answered(
-                request, Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts)), clock
+                request, choice, Decided(batch=batch, done=len(taken), conflicts=tuple(conflicts)), clock
             )
 
     def undo(self, batch: int, clock: Clock, request: str = "") -> Decided:
@@ -101,7 +104,7 @@ class Batches:
         jobs: list[int] = []
         asked: list[_Asked] = []
         with self._store.transaction():
-            if (first := self._first_answer(request)) is not None:
+            if (first := self._first_answer(request, _UNDO)) is not None:
                 return first
             row = self._store.row(SQL.batch, batch=batch)
             if row is None or row["undone_us"] is not None:
@@ -116,7 +119,7 @@ class Batches:
             self._ask(batch, jobs, asked, clock)
             self._store.write(SQL.end_batch, batch=batch, now_us=clock.now_us(), jobs=json.dumps(jobs))
             return self._answered(
-                request, Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts)), clock
+                request, _UNDO, Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts)), clock
             )
 
     def retry(self, jobs: Sequence[int], model: str, clock: Clock, request: str = "") -> Decided:
@@ -134,7 +137,7 @@ class Batches:
         conflicts: list[Conflict] = []
         asked: list[tuple[str, str, None]] = []
         with self._store.transaction():
-            if (first := self._first_answer(request)) is not None:
+            if (first := self._first_answer(request, Verb.RETRY)) is not None:
                 return first
             for row in self._store.rows(SQL.found_for_retry, jobs=json.dumps(jobs)):
                 code = _retry_conflict(row)
@@ -147,7 +150,7 @@ class Batches:
                 SQL.post_commands, commands=json.dumps(asked), batch=None, now_us=clock.now_us()
             )
             return self._answered(
-                request, Decided(batch=0, done=len(asked), conflicts=tuple(conflicts)), clock
+                request, Verb.RETRY, Decided(batch=0, done=len(asked), conflicts=tuple(conflicts)), clock
             )
 
     def undoing(self, job: int) -> list[Verb]:
@@ -164,17 +167,17 @@ class Batches:
             for row in self._store.rows(SQL.decisions_about, job=job, limit=_SHOWN)
         ]
 
-    def _first_answer(self, request: str) -> Decided | None:
-        answer = AnsweredRequests(self._store).answer(request)
+    def _first_answer(self, request: str, kind: str) -> Decided | None:
+        answer = AnsweredRequests(self._store).answer(request, kind)
         if answer is None:
             return None
         conflicts = tuple(Conflict(job=job, code=ConflictCode(code)) for job, code in answer["conflicts"])
         return Decided(batch=answer["batch"], done=answer["done"], conflicts=conflicts)
 
-    def _answered(self, request: str, decided: Decided, clock: Clock) -> Decided:
+    def _answered(self, request: str, kind: str, decided: Decided, clock: Clock) -> Decided:
         conflicts = [(one.job, one.code) for one in decided.conflicts]
         answer = {"batch": decided.batch, "done": decided.done, "conflicts": conflicts}
-        AnsweredRequests(self._store).keep(request, answer, clock.now_us())
+        AnsweredRequests(self._store).keep(request, kind, answer, clock.now_us())
         return decided
 
     def _find(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:

@@ -98,16 +98,20 @@ class Commands:
             request: name of the request that it carries out, once; empty: it has none.
         """
         with self._store.transaction():
-            if (first := self.posted(request)) is not None:
+            if (first := self.posted(verb, request)) is not None:
                 return first
             now_us = self._clock.now_us()
             number = self._store.insert(SQL.post_command, verb=verb, argument=argument, now_us=now_us)
-            self._requests.keep(request, number, now_us)
+            self._requests.keep(request, verb, number, now_us)
             return number
 
-    def posted(self, request: str) -> int | None:
-        """Return the id of the command that was posted for a request; None if none was, or the request has no name."""
-        found = self._requests.answer(request)
+    def posted(self, verb: Verb, request: str) -> int | None:
+        """Return the id of the command that was posted for a request; None if none was, or the request has no name.
+
+        Raises:
+            RequestNameTakenError: the name is that of a request for another command.
+        """
+        found = self._requests.answer(request, verb)
         return None if found is None else int(found)
 
     def pending(self, *, after: int = 0, limit: int = -1) -> list[Command]:

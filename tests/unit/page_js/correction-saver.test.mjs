@@ -24,6 +24,8 @@ function setUp({ answers = [], now = first, stored = null } = {}) {
   const heard = [];
   saver.addEventListener("published", ({ detail }) => heard.push(detail.undone ? "undone" : "published"));
   saver.addEventListener("refused", ({ detail }) => heard.push(detail));
+  saver.addEventListener("failed", ({ detail }) => heard.push(detail.code));
+  saver.addEventListener("replaced", () => heard.push("replaced"));
   return { asked, heard, saver };
 }
 
@@ -59,7 +61,7 @@ test("other strokes are another change, and the former one may be published", as
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(heard, ["published"]);
   await saver.save(["a", "b"], 0);
-  assert.notEqual(asked[0][1], asked[1][1]);
+  assert.notEqual(asked[0][1], asked.at(-1)[1]);
 });
 
 test("what is published after an undo is the former version, also if its answer was lost", async () => {
@@ -87,17 +89,42 @@ test("a refusal ends what was asked for", async () => {
 test("strokes that leave the cutout as it was are published all the same", async () => {
   const { heard, saver } = setUp();
   await saver.save(["a"], 0);
-  saver.take({ ...first, at: "2", decision: "fix" }); // asked for, and not cut yet
+  await saver.take({ ...first, at: "2", decision: "fix" }); // asked for, and not cut yet
   assert.deepEqual(heard, []);
-  saver.take({ ...first, at: "3" });
+  await saver.take({ ...first, at: "3" });
   assert.deepEqual(heard, ["published"]);
 });
 
-test("while somebody draws, the next save is about the newest cutout", () => {
+test("while somebody draws, the next save is about the cutout that is shown, so that one over another is refused", async () => {
   const { heard, saver } = setUp();
   saver.follows = false;
-  saver.take(second);
-  assert.deepEqual([heard, saver.job.seen], [[], "v2"]);
+  await saver.take(second);
+  assert.deepEqual([heard, saver.job.seen], [[], "v1"]);
+});
+
+test("a new cutout after a save is its result only once cutoutd has taken the save", async () => {
+  const { asked, heard, saver } = setUp({ answers: [{ pending: true }, { pending: true }, { pending: false }] });
+  await saver.save(["a"], 0);
+  await saver.take(second); // somebody else's
+  assert.deepEqual([heard, saver.job.seen], [[], "v1"]);
+  await saver.take({ ...second, seen: "v3", at: "3" });
+  assert.deepEqual([heard, saver.job.seen], [["published"], "v3"]);
+  assert.equal(new Set(asked.map(([, request]) => request)).size, 1);
+});
+
+test("a save that is refused since the new cutout is somebody else's is not called published", async () => {
+  const { heard, saver } = setUp({ answers: [{ pending: true }, failure(409, "fix_refused")] });
+  await saver.save(["a"], 0);
+  await saver.take(second);
+  assert.deepEqual([heard, saver.job.seen], [["fix_refused"], "v1"]);
+});
+
+test("a new cutout of a picture on which nothing was saved since is somebody else's", async () => {
+  const { heard, saver } = setUp();
+  await saver.save(["a"], 0);
+  await saver.take(second);
+  await saver.take({ ...second, seen: "v3", at: "3" });
+  assert.deepEqual(heard, ["published", "replaced"]);
 });
 
 test("strokes whose saving had no answer are the same change after a reload, if they are saved again", async () => {

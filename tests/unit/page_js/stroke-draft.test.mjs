@@ -19,24 +19,34 @@ function storage({ full = false } = {}) {
 test("strokes that were not saved are there again, after those that were", () => {
   const draft = new StrokeDraft(storage(), 7);
   draft.keep("hash", [stroke(1), stroke(2)]);
-  assert.deepEqual(draft.after("hash", [stroke(1)]), [stroke(2)]);
+  assert.deepEqual(draft.after("hash", [stroke(1)]).strokes, [stroke(2)]);
 });
 
 test("strokes over another cutout, or after other strokes, are not used", () => {
   const draft = new StrokeDraft(storage(), 7);
   draft.keep("hash", [stroke(1), stroke(2)]);
-  assert.deepEqual(draft.after("other", []), []);
-  assert.deepEqual(draft.after("hash", [stroke(9)]), []);
+  assert.deepEqual(draft.after("other", []).strokes, []);
+  assert.deepEqual(draft.after("hash", [stroke(9)]).strokes, []);
 });
 
 test("what is dropped, belongs to another picture or does not fit is not there, and no error", () => {
   const place = storage();
   const draft = new StrokeDraft(place, 7);
   draft.keep("hash", [stroke(1)]);
-  assert.deepEqual(new StrokeDraft(place, 8).after("hash", []), []);
+  assert.deepEqual(new StrokeDraft(place, 8).after("hash", []).strokes, []);
   draft.drop();
-  assert.deepEqual(draft.after("hash", []), []);
+  assert.deepEqual(draft.after("hash", []).strokes, []);
   const full = new StrokeDraft(storage({ full: true }), 7);
   full.keep("hash", [stroke(1)]);
-  assert.deepEqual(full.after("hash", []), []);
+  assert.deepEqual(full.after("hash", []).strokes, []);
+});
+
+test("the suggestion that was shown is shown again, and the first one where a former version kept none", () => {
+  const place = storage();
+  const draft = new StrokeDraft(place, 7);
+  draft.keep("hash", [stroke(1)], 1);
+  assert.deepEqual(draft.after("hash", []), { strokes: [stroke(1)], suggestion: 1 });
+  assert.equal(draft.after("other", []).suggestion, 0);
+  place.setItem("cutoutd-strokes-7", JSON.stringify({ seen: "hash", strokes: [stroke(1)] }));
+  assert.equal(draft.after("hash", []).suggestion, 0);
 });

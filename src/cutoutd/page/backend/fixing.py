@@ -55,8 +55,11 @@ def _suggestion(params: Parameters) -> int:
     return parameters.whole(params, "suggestion", 0, most=MAX_SUGGESTIONS - 1)
 
 
-def _post(backend: Backend, request: FixRequest, name: str) -> None:
+def _post(backend: Backend, request: FixRequest, name: str) -> Reply:
     """Leave a request in the journal; a running daemon that refuses it at once is listened to.
+
+    Returns:
+        ``pending``: whether the daemon has not taken it yet.
 
     Raises:
         RefusedError: the disk refuses it, or the daemon does.
@@ -72,30 +75,30 @@ def _post(backend: Backend, request: FixRequest, name: str) -> None:
             f"The correction could not be saved: {error.cause}. What was drawn is still in this window; save it again.",
             why=error.cause,
         ) from error
-    _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
+    return _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
 
 
-def _hear(commands: Commands, number: int, *, is_running: bool) -> None:
+def _hear(commands: Commands, number: int, *, is_running: bool) -> Reply:
     end_s = time.monotonic() + (ANSWER_S if is_running else 0)
     while (answer := commands.answer(number)) is None and time.monotonic() < end_s:
         time.sleep(_LOOK_S)
     if answer:
         raise RefusedError(409, "fix_refused", f"The correction was not taken: {answer}.", why=answer)
+    return Reply(data={"pending": answer is None})
 
 
-def _is_posted(backend: Backend, name: str) -> bool:
-    """Whether a request of this name is in the journal already; its refusal is told again.
+def _first_answer(backend: Backend, name: str) -> Reply | None:
+    """Return the answer to a request of this name that is in the journal already; None: there is none. Its refusal is told again.
 
     Raises:
         RefusedError: the daemon refused it.
     """
     settings, store = shown_files.configured(backend)
     commands = Commands(store, backend.clock)
-    number = commands.posted(name)
+    number = commands.posted(Verb.FIX, name)
     if number is None:
-        return False
-    _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
-    return True
+        return None
+    return _hear(commands, number, is_running=running(settings.service.state_dir) is not None)
 
 
 def _check_unchanged(backend: Backend, fix: Fix) -> None:
@@ -153,35 +156,35 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
     fix = _fixing(backend).of(parameters.text(params, "fix"))
     drawn, seen = _strokes(params), parameters.text(params, "seen", "")
     name = requests.name_of(params)
-    if _is_posted(backend, name):  # what was seen then may be replaced by its result
-        return Reply(data={})
+    if (
+        first := _first_answer(backend, name)
+    ) is not None:  # what was seen then may be replaced by its result
+        return first
     _check_unchanged(backend, fix)
     _, store = shown_files.configured(backend)
     shown = shown_files.find(backend, fix.job, PictureView.SOURCE)
     _check_seen(store, shown, seen)
     action = FixAction.DRAW if drawn else FixAction.CLEAR
-    _post(
+    return _post(
         backend,
         FixRequest(job=fix.job, action=action, strokes=drawn, suggestion=_suggestion(params), seen=seen),
         name,
     )
-    return Reply(data={})
 
 
 def fix_undo(backend: Backend, params: Parameters) -> Reply:
     """``job``: request the former version of the cutout."""
     shown = fixable(backend, parameters.whole(params, "job"))
     name = requests.name_of(params)
-    if _is_posted(backend, name):
-        return Reply(data={})
+    if (first := _first_answer(backend, name)) is not None:
+        return first
     _, store = shown_files.configured(backend)
     is_asked = any(command.verb == Verb.FIX for command in Commands(store, backend.clock).pending())
     if not is_asked and Corrections(store, backend.clock).of(shown.job) is None:
         raise RefusedError(
             409, "nothing_drawn", "There are no strokes on this cutout, so there is nothing to undo."
         )
-    _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO), name)
-    return Reply(data={})
+    return _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO), name)
 
 
 def fix_end(backend: Backend, params: Parameters) -> Reply:

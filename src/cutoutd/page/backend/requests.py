@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.journal.requests import RequestNameTakenError
 from cutoutd.webserver.backend.method import RefusedError
 from cutoutd.webserver.backend.parameters import text
 
@@ -39,12 +40,18 @@ def name_of(params: Parameters) -> str:
 
 
 def strict(method: Method, known: frozenset[str]) -> Method:
-    """Return a method that refuses parameters which it does not know: one that is misspelt must not count as left out."""
+    """Return a method that refuses parameters which it does not know: one that is misspelt must not count as left out.
+
+    Nor does it take the name of a request that asked for something else.
+    """
 
     def called(backend: Backend, params: Mapping[str, Any]) -> Reply:
         if unknown := sorted(params.keys() - known):
             name = unknown[0][:64]
             raise RefusedError(400, "unknown_parameter", f"There is no parameter {name!r}.", name=name)
-        return method(backend, params)
+        try:
+            return method(backend, params)
+        except RequestNameTakenError as error:
+            raise RefusedError(409, "request_name", f"{error.title}. {error.advice}") from error
 
     return called

@@ -40,8 +40,7 @@ export class FixPanel {
       "aside",
       { class: "side side-fix", "aria-label": t("fix.tools") },
       this.tools,
-      this.note,
-      el("div", { class: "fix-end" }, this.save, this.leave),
+      el("div", { class: "fix-end" }, this.note, this.save, this.leave),
     );
   }
 

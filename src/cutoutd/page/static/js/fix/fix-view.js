@@ -48,6 +48,7 @@ class Fix {
     const stored = new StoredValue(sessionStorage, `cutoutd-requests-${number}`);
     this.saver = new CorrectionSaver({ number, session: this.session, api: { read, write }, stored, signal });
     this.suggestion = 0;
+    this.carried = null; // the history whose strokes are to come on top of a cutout that somebody else has made
     this.sent = []; // the strokes that were saved last, or are being saved
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
@@ -84,7 +85,10 @@ class Fix {
     this.earlier = strokes;
     this.suggestion = suggestion;
     this.history = new StrokeHistory(strokes);
-    for (const stroke of this.draft.after(this.job.seen, strokes)) this.history.add(stroke);
+    const kept = this.draft.after(this.job.seen, strokes);
+    for (const stroke of kept.strokes) this.history.add(stroke);
+    if (kept.strokes.length > 0) this.suggestion = kept.suggestion;
+    if (this.carried) this.#carryOn();
     this.#become("drawing");
     this.panel.say(t("fix.start"));
     this.#showStrokes();
@@ -129,6 +133,8 @@ class Fix {
     listen(this.session, "trouble", (error) => this.#trouble(error), signal);
     listen(this.session, "busy", () => (this.busy.hidden = !this.session.busy), signal);
     listen(this.saver, "published", ({ undone }) => this.#published(undone), signal);
+    listen(this.saver, "failed", (error) => this.#saveFailed(error), signal);
+    listen(this.saver, "replaced", () => this.#startOver(), signal);
     listen(this.saver, "refused", (text) => this.#refused(text), signal);
     on("jobs", ({ ended = [] }) => this.saver.take(ended.find((one) => one.job === this.number)), signal);
     on("connection", ({ up }) => up && this.#back(), signal);
@@ -186,7 +192,7 @@ class Fix {
   // After every change of the strokes: they are kept and shown.
   #changed() {
     this.saver.strokesChanged();
-    this.draft.keep(this.job.seen, this.history.strokes);
+    this.draft.keep(this.job.seen, this.history.strokes, this.suggestion);
     this.#showStrokes();
   }
 
@@ -221,15 +227,8 @@ class Fix {
     return true;
   }
 
-  // The strokes that were drawn after these; none where some of these were taken back.
-  #since(strokes) {
-    const now = this.history.strokes;
-    const goesOn = strokes.length <= now.length && strokes.every((stroke, i) => stroke === now[i]);
-    return goesOn ? now.slice(strokes.length) : [];
-  }
-
   async #preview({ blob, changed, strokes, suggestion }) {
-    await this.brush.take(blob, () => this.#since(strokes));
+    await this.brush.take(blob, () => this.history.since(strokes));
     if (strokes !== this.history.strokes || suggestion !== this.suggestion || this.signal.aborted) return;
     this.brush.setStrokes(strokes, true);
     if (this.state !== "drawing") return;
@@ -266,13 +265,37 @@ class Fix {
     try {
       await this.saver.save(this.sent, this.suggestion);
     } catch (error) {
-      this.#become("drawing");
-      this.#trouble(error);
+      await this.#saveFailed(error);
       this.saver.takeHeldBack();
     }
     if (this.state !== "saving" || this.signal.aborted) return;
     if (overview()?.running === false) this.#savedForLater();
     else this.panel.say(t("fix.cutting"));
+  }
+
+  async #saveFailed(error) {
+    this.#become("drawing");
+    if (await this.saver.isReplaced(error)) await this.#startOver();
+    else this.#trouble(error);
+  }
+
+  // Starts from the cutout as it is now; strokes that are not saved come on top of those that it was made with.
+  async #startOver() {
+    this.carried = this.history;
+    this.session.end();
+    this.viewer.composes = true;
+    this.brush.setShown(true);
+    await this.start();
+  }
+
+  #carryOn() {
+    const count = this.history.addUnsaved(this.carried);
+    this.carried = null;
+    if (count > 0) {
+      this.suggestion = 0;
+      this.draft.keep(this.job.seen, this.history.strokes);
+    }
+    toast(t(count > 0 ? "fix.rebased" : "fix.replaced"), { kind: count > 0 ? "bad" : "info", seconds: 12 });
   }
 
   // Nobody cuts the picture now.
@@ -302,7 +325,7 @@ class Fix {
     this.viewer.show(entry, { stay: true });
     this.toolbar.after();
     if (this.state !== "saved") return;
-    await this.#whenShown();
+    await this.viewer.whenShown(SHOWN_MS); // the preview stays until all tiles of the result are there
     if (this.state !== "saved") return;
     this.brush.setShown(false);
     this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
@@ -313,16 +336,8 @@ class Fix {
   // What was sent is saved; a stroke that ended since stays in the draft.
   #markSaved() {
     this.history.markSaved(this.sent);
-    if (this.history.changed) this.draft.keep(this.job.seen, this.history.strokes);
+    if (this.history.changed) this.draft.keep(this.job.seen, this.history.strokes, this.suggestion);
     else this.draft.drop();
-  }
-
-  // The preview stays until all tiles of the result are there.
-  #whenShown() {
-    return new Promise((resolve) => {
-      this.viewer.addEventListener("shown", resolve, { once: true });
-      setTimeout(resolve, SHOWN_MS);
-    });
   }
 
   async #undoSaved() {

@@ -9,20 +9,19 @@ export class StrokeDraft {
     this.#stored = new StoredValue(storage, `cutoutd-strokes-${job}`);
   }
 
-  /** Keeps strokes over a cutout, by the SHA-256 of what was seen. */
-  keep(seen, strokes) {
-    this.#stored.save({ seen, strokes });
+  /** Keeps strokes over a cutout, by the SHA-256 of what was seen, and which suggestion for them was shown. */
+  keep(seen, strokes, suggestion = 0) {
+    this.#stored.save({ seen, strokes, suggestion });
   }
 
   drop() {
     this.#stored.remove();
   }
 
-  /** The strokes that go on from `earlier`, if they were drawn over the same cutout; else none. */
+  /** The strokes that go on from `earlier`, and their suggestion, if they were drawn over the same cutout; else none. */
   after(seen, earlier) {
     const kept = this.#stored.load();
-    if (kept?.seen !== seen) return [];
-    const goesOn = JSON.stringify(kept.strokes.slice(0, earlier.length)) === JSON.stringify(earlier);
-    return goesOn ? kept.strokes.slice(earlier.length) : [];
+    const goesOn = kept?.seen === seen && JSON.stringify(kept.strokes.slice(0, earlier.length)) === JSON.stringify(earlier);
+    return goesOn ? { strokes: kept.strokes.slice(earlier.length), suggestion: kept.suggestion ?? 0 } : { strokes: [], suggestion: 0 };
   }
 }

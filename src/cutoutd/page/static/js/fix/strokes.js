@@ -126,6 +126,21 @@ export class StrokeHistory {
     this.saved = strokes;
   }
 
+  /** The strokes that were drawn after these; none where some of these were taken back. */
+  since(strokes) {
+    const now = this.strokes;
+    const goesOn = strokes.length <= now.length && strokes.every((stroke, i) => stroke === now[i]);
+    return goesOn ? now.slice(strokes.length) : [];
+  }
+
+  /** Adds the strokes of another history that are not saved, unless they are here already; how many there were. */
+  addUnsaved({ strokes, saved }) {
+    const known = new Set(this.strokes.map((stroke) => JSON.stringify(stroke)));
+    const added = strokes.filter((stroke) => !saved.includes(stroke) && !known.has(JSON.stringify(stroke)));
+    for (const stroke of added) this.add(stroke);
+    return added.length;
+  }
+
   #become(strokes) {
     this.past.push(this.strokes);
     this.strokes = strokes;

@@ -42,6 +42,14 @@ export class Viewer extends EventTarget {
     return frame ?? pyramids.source ?? pyramids.cutout;
   }
 
+  /** Resolves when all tiles in sight are there, after so many milliseconds at the latest. */
+  whenShown(most) {
+    return new Promise((resolve) => {
+      this.addEventListener("shown", resolve, { once: true });
+      setTimeout(resolve, most);
+    });
+  }
+
   // `picture` is `{pyramids: {source, cutout, matte}, address(kind, tile), sourceOnly}`; those of `pyramids` that are not known yet may be
   // missing. `sourceOnly`: there is no cutout to show. `frame` is the size of the picture where it is known before
   // the source is. `stay` keeps place and scale: the same picture in a new version.
