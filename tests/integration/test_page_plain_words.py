@@ -33,7 +33,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (
             {"settle_s": "soon"},
-            "“soon” is not possible here. Possible: a number from 0.1 to 3,600, or “auto”.",
+            "“soon” is not possible here. Possible: a number from 0.1 to 3600, or “auto”.",
         ),
         (
             {"rendition.canvas": "a barn door"},
