@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cutoutd.errors import StorageError
@@ -489,6 +489,19 @@ MOVES = st.lists(
 """A machine finishes its renewal, makes some accesses, or finishes it while another one is suspended."""
 
 
+# A former owner writes into the marker after two others; before, whoever claimed met the last one's claim, withdrew, and nobody ever held it.
+@example(
+    moves=[
+        ("touch", 0, 1),
+        ("touch", 0, 6),
+        ("nap", 2, 0),
+        ("look", 1, 0),
+        ("nap", 1, 0),
+        ("look", 0, 0),
+        ("look", 0, 0),
+        ("look", 0, 0),
+    ]
+)
 @settings(max_examples=40, deadline=None)
 @given(moves=MOVES)
 def test_never_do_two_machines_believe_to_hold_the_folder(

@@ -269,12 +269,12 @@ class Lease:
     def _take_over(self, directory: int, root: str, uuid: str, found: LeaseFiles, started_s: float) -> bool:
         """After the claim: check that nothing has changed, remove earlier epochs, and write the owner into the marker."""
         before, epoch = found.owner, found.next_epoch
-        there = marker.read_in(directory, root)
-        if (
-            there != marker.Marker(uuid=uuid, owner=before)
-            or epochs.claimant_of(directory, epoch + 1) is not None
-        ):
+        if marker.read_in(directory, root) != marker.Marker(uuid=uuid, owner=before):
             epochs.end(directory, epoch)  # the former owner woke up, or was succeeded before us
+            return False
+        if epochs.claimant_of(directory, epoch + 1) is not None:
+            # Succeeded before us; or a former owner has written late into the marker, and its successor is gone. Our claim
+            # stays: with it the claims have no gap, and the next look counts on from the last one.
             return False
         epochs.end_before(directory, epoch)
         settled = self._succession.knew_as_much(before)
