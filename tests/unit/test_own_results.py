@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.publish import own_results
 from cutoutd.publish.digest import examine
 from cutoutd.publish.own_results import OwnResults
+from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.settings.types import RawPairs
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from cutoutd.fs.tree import Entry
     from cutoutd.publish.digest import Found
+    from cutoutd.publish.sidecar import SidecarRecord
     from tests.conftest import FakeClock
 
 FOLDER = "f"
@@ -215,6 +218,29 @@ def test_a_rendition_is_told_by_a_sidecar_in_another_directory(tmp_path: Path, f
     asked = ["web/sub/a.webp", "sub 2/a.png", "sub 2/a-white.jpg"]
     for path in asked if first else reversed(asked):
         assert results.has(Tree(tmp_path), path)
+
+
+def test_a_sidecar_that_fails_holds_up_only_what_is_beside_it_and_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a bad sector; it is read once it can be."""
+    results, tree = OwnResults(), Tree(tmp_path)
+    published(tmp_path, RESULTS)
+    results.note("sub/a.png.json")
+
+    def fail(entry: Entry) -> SidecarRecord | None:
+        if entry.name == "a.png.json":
+            raise OSError(errno.EIO, "bad sector")
+        return read_sidecar(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own_results, "read_sidecar", fail)
+        for path in ("sub/a-white.jpg", "sub/below/b.jpg"):
+            with pytest.raises(OSError, match="bad sector"):
+                results.may_be(tree, path)
+        assert not results.may_be(tree, "web/sub/a.webp")
+        assert not results.may_be(tree, "submarine.jpg")
+    assert results.has(tree, "web/sub/a.webp")
 
 
 def test_sidecars_that_are_gone_are_forgotten(tmp_path: Path) -> None:

@@ -68,9 +68,15 @@ class OwnResults:
         return found is not None and found.sha256 in named
 
     def _sha256s(self, tree: Tree, path: str) -> set[str]:
-        while self._noted:
-            sidecar = next(iter(self._noted))
-            for output, sha256 in _outputs(tree, sidecar).items():
+        for sidecar in tuple(self._noted):
+            try:
+                outputs = _outputs(tree, sidecar)
+            except OSError:
+                # It is read again for the next file. Meanwhile it holds up the files beside it and below alone.
+                if path.startswith(sidecar[: -len(_name(sidecar))]):
+                    raise
+                continue
+            for output, sha256 in outputs.items():
                 self._named.setdefault(_name(output), set()).add(sha256)
             self._noted.discard(sidecar)
         return named_beside(tree, path) | self._named.get(_name(path), set())
