@@ -181,7 +181,7 @@ class OriginalsCleanup:
         self._log.info("original.disposed", job=job.id, path=job.path, outcome=outcome.value, **went)
 
     def _refuse(self, job: Job, error: TemporaryError) -> None:
-        """Leave a sub-folder aside until the next pause is over; it is logged once."""
+        """Skip the originals of a sub-folder until the next pause is over; it is logged once."""
         directory = _directory(job)
         self._refused.add(directory)
         if directory not in self._known_refused:

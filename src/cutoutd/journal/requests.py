@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.errors import FailureCode, UsageError
+from cutoutd.errors import UsageError
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ KEPT_US: Final = 7 * 86_400_000_000
 class RequestNameTakenError(UsageError):
     """A request has the name of an earlier one that asked for something else."""
 
-    code = FailureCode.USAGE
     title = "The request has a name that is taken"
     advice = "Give each request a name of its own; only one that is sent again has its former one."
 
