@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +25,6 @@ from tests.acceptance.conftest import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cutoutd.journal.submissions import Submission
     from tests.acceptance.conftest import Bench, Daemon
@@ -64,6 +65,25 @@ def submission_of(bench: Bench, key: str) -> Submission | None:
     """Return a submission."""
     with closing(Store(journal_of(bench))) as store:
         return Submissions(store, Clock()).find(key)
+
+
+def is_suspended_without_lock(bench: Bench, daemon: Daemon) -> bool:
+    """Suspend a daemon; let it go on if that was amid a transaction, whose lock would refuse every other program."""
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{daemon.process.pid}/task")
+    bench.wait_for(lambda: states_of(tasks) == {"T"}, "all threads to stop")
+    with closing(sqlite3.connect(journal_of(bench), timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            os.kill(daemon.process.pid, signal.SIGCONT)
+            return False
+    return True
+
+
+def states_of(tasks: Path) -> set[str]:
+    """Return the letters of the threads' states, as in proc(5)."""
+    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()}
 
 
 def digest(path: Path) -> str:
@@ -112,7 +132,7 @@ def test_pictures_are_submitted_while_it_runs_after_a_kill_and_before_the_start(
     bench.wait_for(lambda: bench.states().get("a.jpg") == "done", "the first picture")
     hand_in(bench, "one", JobOptions())
     bench.wait_for(lambda: bench.states().get("b.jpg") == "done", "the picture that was handed in")
-    os.kill(daemon.process.pid, signal.SIGSTOP)
+    bench.wait_for(lambda: is_suspended_without_lock(bench, daemon), "a moment without a transaction")
     hand_in(bench, "two", JobOptions())
     daemon.end(signal.SIGKILL)
     hand_in(bench, "two", JobOptions())
