@@ -13,91 +13,25 @@ the wall time it prints CPU time, which is more reliable on a busy machine.
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bench import page_browser, page_cutting
+from bench.page_journal import FOLDERS, build
 from cutoutd.clock import Clock
-from cutoutd.jobs import Reason
-from cutoutd.journal.store import FILE_NAME, Store, make
+from cutoutd.journal.store import FILE_NAME, Store
 from cutoutd.page.backend import decisions, jobs, overview
 from cutoutd.page.backend.method import Backend
 from cutoutd.settings.schema import Folder, Service, Settings
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PARTS: Final = ("answers", "browser", "cutting")
-FOLDERS: Final = ("shop", "studio", "archive")
-SEED: Final = 7
 ROUNDS: Final = 7
-STEP_US: Final = 300_000
-
-_INSERT_JOB: Final = (
-    "INSERT INTO job (id, folder, path, size, mtime_ns, state, accepted_us, finished_us, sha256, detail) "
-    "VALUES (:id, :folder, :path, 2000000, :id, :state, :at_us, :ended_us, :sha256, :detail)"
-)
-_INSERT_OUTPUT: Final = (
-    "INSERT INTO output (folder, path, generation, rendition, review, target, sha256) "
-    "VALUES (:folder, :path, 0, 0, :review, :path, :result)"
-)
-
-
-def rows(count: int, now_us: int) -> Iterator[dict[str, Any]]:
-    """Yield generated jobs: of each hundred 3 are held back, 7 published and doubtful, 1 failed, and 4 wait."""
-    chance = random.Random(SEED)  # noqa: S311 -- the same journal each time
-    for number in range(1, count + 1):
-        score, reasons = round(chance.betavariate(5, 1.2), 4), chance.sample(list(Reason), 2)
-        state, detail = (
-            "done",
-            {"score": score, "seconds": 1.2, "model": "m", "reasons": reasons, "width": 4000, "height": 3000},
-        )
-        match number % 100:
-            case 0 | 1 | 2:
-                state, detail = "review", detail | {"why": "; ".join(reasons)}
-            case 3 | 4 | 5 | 6 | 7 | 8 | 9:
-                detail = detail | {
-                    "doubtful": True,
-                    "why": f"doubtful, score {score:.2f}; {'; '.join(reasons)}",
-                }
-            case 10:
-                state, detail = (
-                    "failed",
-                    {"failure": {"code": "Picture", "title": "t", "cause": "it is cut short", "advice": "a"}},
-                )
-            case 11 | 12 | 13 | 14:
-                state, detail = "queued", {}
-        at_us = now_us - (count - number) * STEP_US
-        yield {
-            "id": number,
-            "folder": FOLDERS[number % len(FOLDERS)],
-            "path": f"2026/{number // 1000:03}/IMG_{number:06}.jpg".encode(),
-            "state": state,
-            "review": state == "review",
-            "at_us": at_us - 60_000_000,
-            "ended_us": None if state == "queued" else at_us,
-            "sha256": f"{number:064x}",
-            "result": f"{number + (1 << 32):064x}",
-            "detail": json.dumps(detail),
-        }
-
-
-def build(path: Path, count: int) -> None:
-    """Make a journal of so many jobs."""
-
-    def fill(connection: sqlite3.Connection) -> None:
-        made = list(rows(count, Clock().now_us()))
-        connection.execute("BEGIN")
-        connection.executemany(_INSERT_JOB, made)
-        connection.executemany(_INSERT_OUTPUT, [one for one in made if one["state"] in ("done", "review")])
-        connection.execute("COMMIT")
-
-    make(path, fill=fill)
 
 
 def backend_on(directory: Path) -> Backend:
@@ -132,12 +66,8 @@ def main() -> None:
         answers(chosen.keep, chosen.jobs)
     print("\n| figure | measured | asked for |\n| --- | --- | --- |")
     if "browser" in chosen.only:
-        from bench import page_browser  # noqa: PLC0415 -- the tests build journals with this module, and need no browser
-
         page_browser.measure(_say, chosen.jobs)
     if "cutting" in chosen.only:
-        from bench import page_cutting  # noqa: PLC0415 -- likewise
-
         page_cutting.measure(_say, chosen.pairs)
 
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bench.page import FOLDERS, build
+from bench.page_journal import FOLDERS, build
 from cutoutd.exchange.cutout_previews import PreviewStore
 from cutoutd.journal.store import FILE_NAME
 from cutoutd.pipeline.preview import ReducedRendition

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from bench.page import FOLDERS, build
+from bench.page_journal import FOLDERS, build
 from playwright.sync_api import expect
 
 from cutoutd.journal.store import FILE_NAME

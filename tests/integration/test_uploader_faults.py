@@ -19,9 +19,9 @@ import pytest
 
 from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Body, Request, SpoolPaths, UploadOutcome, UploadReply
+from cutoutd.hosted.crash_marks import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME
 from cutoutd.hosted.providers import RemoveBg
-from cutoutd.hosted.request_reader import MOST_DEATHS, CrashMarks
 from cutoutd.hosted.uploader import Uploader
 from tests.hosted_server import HostedServer
 from tests.integration.uploader_parts import context, request, sender_of

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.intake.hints import Hints, Inbox
 from cutoutd.intake.rules import Rules
-from cutoutd.intake.watch import STOP_TIMEOUT_S, EventWatch, Hints, Inbox, UnwatchableError
+from cutoutd.intake.watch import STOP_TIMEOUT_S, EventWatch, UnwatchableError
 from tests.integration.namespaces import in_namespace
 
 if TYPE_CHECKING:

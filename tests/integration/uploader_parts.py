@@ -10,10 +10,10 @@ from cutoutd.exchange import messages, spool
 from cutoutd.exchange.spool import Request, SpoolPaths, UploadReply
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import UploadContext
+from cutoutd.hosted.crash_marks import CrashMarks
 from cutoutd.hosted.ledger import Ledger
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget
-from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.upload_job import UploadJob

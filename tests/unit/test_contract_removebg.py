@@ -9,7 +9,8 @@ import pytest
 from cutoutd.job_options import JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
 from cutoutd.serve.contract import removebg, removebg_answers
-from cutoutd.serve.contract.removebg_answers import ContractError, ResponseFacts
+from cutoutd.serve.contract.removebg_answers import ResponseFacts
+from cutoutd.serve.contract.removebg_error import ContractError
 
 if TYPE_CHECKING:
     from cutoutd.serve.contract.removebg import RemoveBgRequest

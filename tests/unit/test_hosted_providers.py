@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from cutoutd.exchange.spool import Body
 from cutoutd.hosted import response
-from cutoutd.hosted.client import HttpResponse
 from cutoutd.hosted.key import Key
 from cutoutd.hosted.provider import Upload, one_line
 from cutoutd.hosted.providers import Rembg, RemoveBg, WithoutBg, provider_of
-from cutoutd.hosted.response import Meaning
+from cutoutd.hosted.response import HttpResponse, Meaning
 from cutoutd.settings.hosted import HostedSettings, parse
 from cutoutd.settings.types import HostedProvider
 

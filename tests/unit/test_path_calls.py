@@ -134,7 +134,7 @@ ALLOWED: Final = {
     "folder/health.py:_missing_background:os.stat": "a picture that the configuration names",
     "folder/health.py:_check_room:shutil.disk_usage": ROOT,
     "folder/health.py:check:os.stat": QUESTION,
-    "delivery/known_pictures.py:_is_one:Path.is_dir": ROOT,
+    "delivery/former_paths.py:_is_one:Path.is_dir": ROOT,
     "delivery/known_pictures.py:present:Path.stat": ROOT,
     "folder/source_changes.py:_sha256:os.stat": ROOT,
     "folder/submissions.py:_isolated:Path.stat": ROOT,

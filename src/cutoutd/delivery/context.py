@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd import job_options
 from cutoutd.events import JobEnded
+from cutoutd.intake.verification import has_bytes
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import forms, has_kind
 from cutoutd.publish.plan import Publication
@@ -100,6 +101,15 @@ class Context:
         """
         with storage_faults(self.folder.output):
             self.check_places()
+
+    def has_bytes(self, job: Job, sha256: str) -> bool:
+        """Whether a job's picture has these bytes.
+
+        Raises:
+            StorageError: the disk or share fails.
+        """
+        with storage_faults(self.folder.input):
+            return has_bytes(str(self.folder.input), job.version, sha256) is True
 
     def published(self, path: str, generation: int) -> tuple[Published, ...]:
         """Return what is published for one generation of a source, in its ordinary place and in ``review/``."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from cutoutd.delivery.context import Context
 from cutoutd.delivery.displaced import DisplacedResults
-from cutoutd.delivery.failures import INVENTED, FailedJobs, FailureRecords, JobGuard, PendingRetries
-from cutoutd.delivery.known_pictures import FormerPaths, KnownPictures
+from cutoutd.delivery.failure_records import FailureRecords
+from cutoutd.delivery.failures import INVENTED, FailedJobs, JobGuard, PendingRetries
+from cutoutd.delivery.former_paths import FormerPaths
+from cutoutd.delivery.known_pictures import KnownPictures
 from cutoutd.delivery.originals import OriginalsCleanup
 from cutoutd.delivery.publication import PublicationSteps
 from cutoutd.delivery.reviews import DecidedReviews

@@ -14,24 +14,21 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.delivery.steps import Retry
 from cutoutd.errors import CutoutdError, FailureCode, StorageError, TemporaryError
 from cutoutd.failure import failure_of
-from cutoutd.faults.backoff import pause_s
 from cutoutd.faults.isolation import is_expected, report, unforeseen
 from cutoutd.faults.retry import Again, GiveUp, after_failure, after_lost
-from cutoutd.job_detail import JobResult, failure_in
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import OPEN, Failure, JobState
 from cutoutd.journal.reader import Reader
-from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import TargetHeldError
 from cutoutd.publish.plan import Plan
 
 if TYPE_CHECKING:
     from cutoutd.delivery.context import Context
-    from cutoutd.delivery.known_pictures import FormerPaths
+    from cutoutd.delivery.failure_records import FailureRecords
+    from cutoutd.delivery.former_paths import FormerPaths
     from cutoutd.delivery.steps import Abandon, CarryOut, Decide, Repair
     from cutoutd.delivery.task_queue import QueuedTask
     from cutoutd.jobs import Job
-
-_LONGEST_S: Final = 3600.0
 
 HELD_TRIES: Final = 30
 """Number of tries to replace a file that another program holds open: five minutes. Then that picture fails."""
@@ -43,94 +40,6 @@ INVENTED: Final = Failure(
     advice="The original is untouched. It may be a hostile file; `cutoutd retry` tries it again.",
     permanent=True,
 )
-
-
-class FailureRecords:
-    """The failure records of one folder, including those still to be written.
-
-    Args:
-        context: context of the folder's delivery.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._records = context.publisher.failures
-        self._owed: dict[int, int] = {}  # jobs whose records were refused: number of tries
-        self._is_sweep_due = False
-        self._next_sweep_s = StorageError.delay_s
-
-    def write(self, job: Job, failure: Failure) -> str | None:
-        """Write a record; if that is refused, try again with an increasing delay.
-
-        Returns:
-            Its path in the output folder; None if it is not written yet.
-        """
-        try:
-            self._context.prove_ownership()
-            path = self._records.publish(self._context.sidecar_factory.failure_facts(job, failure))
-        except CutoutdError as error:
-            tries = self._owed.get(job.id, 0)
-            self._owed[job.id] = tries + 1
-            if tries == 0:
-                self._context.log.warning("failure.not-written", job=job.id, path=job.path, why=str(error))
-            again = partial(self._write_if_owed, job, failure)
-            delay_s = pause_s(tries, first_s=StorageError.delay_s, longest_s=_LONGEST_S)
-            self._context.tasks.retry_later(again, delay_s, needs_staged=False)
-            return None
-        self._owed.pop(job.id, None)
-        return path
-
-    def write_owed(self, job: Job) -> None:
-        """Write a record that an earlier session could not."""
-        failure = failure_in(job)
-        if failure is not None:
-            self._write_if_owed(job, failure)
-
-    def clear(self, job: Job) -> None:
-        """Remove the record of an earlier failure of the same source; a refusal by the disk does not stop the job's success."""
-        try:
-            self._records.clear(job.path)
-        except CutoutdError as error:
-            self._context.log.warning("failure.not-cleared", job=job.id, path=job.path, why=str(error))
-            self._sweep_later()
-
-    def sweep(self) -> None:
-        """Remove records of earlier failures whose sources have a result since."""
-        try:
-            self._context.prove_ownership()
-            for record in self._records.present(partial(self._is_over, after_us=0)):
-                if self._is_over(record.path, after_us=record.at_us):
-                    self._records.clear(record.path)
-        except NotOwnerError:
-            self._sweep_later()  # the folder stands by, and its status says why
-        except CutoutdError as error:
-            self._context.log.warning("failures.not-swept", why=str(error))
-            self._sweep_later()
-        else:
-            self._next_sweep_s = StorageError.delay_s
-
-    def _is_over(self, path: str, *, after_us: int) -> bool:
-        return self._context.journal.queue.is_over(self._context.folder.name, path, after_us=after_us)
-
-    def _sweep_later(self) -> None:
-        """Sweep later, once for all records, with an increasing delay."""
-        if not self._is_sweep_due:
-            self._is_sweep_due = True
-            self._context.tasks.retry_later(self._sweep_again, self._next_sweep_s, needs_staged=False)
-            self._next_sweep_s = min(2 * self._next_sweep_s, _LONGEST_S)
-
-    def _sweep_again(self) -> None:
-        self._is_sweep_due = False
-        self.sweep()
-
-    def _write_if_owed(self, job: Job, failure: Failure) -> None:
-        owed = {
-            one.id
-            for one in self._context.journal.queue.cleanup_pending(job.folder)
-            if one.state is JobState.FAILED
-        }
-        if job.id in owed and self.write(job, failure) is not None:
-            self._context.journal.queue.cleaned_up(job.id)
 
 
 class PendingRetries:

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.delivery.failures import INVENTED
 from cutoutd.delivery.steps import DeliverMoved, DeliverResult, DeliverUnchanged, Done, MakePlan
-from cutoutd.errnos import NO_WAY
 from cutoutd.errors import CutoutdError, StorageError
 from cutoutd.fs.tree import Tree
 from cutoutd.intake.scan import scan_file
-from cutoutd.intake.verification import has_bytes, sha256_of
+from cutoutd.intake.verification import sha256_of
 from cutoutd.job_detail import OWN_RESULT_DETAIL, failure_in
 from cutoutd.jobs import Cut, JobState
 from cutoutd.publish.displaced import DIRECTORY
@@ -38,7 +37,9 @@ if TYPE_CHECKING:
 
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.displaced import DisplacedResults
-    from cutoutd.delivery.failures import FailedJobs, FailureRecords
+    from cutoutd.delivery.failure_records import FailureRecords
+    from cutoutd.delivery.failures import FailedJobs
+    from cutoutd.delivery.former_paths import FormerPaths
     from cutoutd.delivery.originals import OriginalsCleanup
     from cutoutd.jobs import Job, Origin, Published
     from cutoutd.journal.reservations import LastPublished
@@ -128,7 +129,7 @@ class KnownPictures:
     def deliver_moved(self, step: DeliverMoved) -> MakePlan | Done:
         """Handle a picture with the bytes of a vanished one; if its result cannot move along, it is queued to be cut."""
         job, sha256, moves = step.job, step.sha256, self.context.journal.moves
-        if not has(self.context, job, sha256):
+        if not self.context.has_bytes(job, sha256):
             # The worker may report false bytes, and must not get another picture's result by that.
             self._cut(job)
             return Done()
@@ -160,7 +161,7 @@ class KnownPictures:
     def leave_out_result(self, step: DeliverResult) -> None:
         """Skip a picture that is a published result, which a person has moved or copied into the input."""
         job = step.job
-        if not has(self.context, job, step.sha256):
+        if not self.context.has_bytes(job, step.sha256):
             self.failed_jobs.reject_report(job)  # else a false report would keep a picture from being cut
             return
         self.context.publisher.discard(job.id)
@@ -261,98 +262,6 @@ class KnownPictures:
         if disposable:
             self.originals.add(replace(job, detail=detail), sha256)
         self.context.job_ended(job, JobState.UNCHANGED, "", outputs=tuple(detail.get("outputs", ())))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FormerPaths:
-    """What the pictures of one folder left at their earlier paths.
-
-    Attributes:
-        context: context of the folder's delivery.
-        failures: the failure records.
-    """
-
-    context: Context
-    failures: FailureRecords
-
-    def give_up_names(self, job: Job) -> None:
-        """Release the earlier names of a result that has its new ones, unless they were changed by hand."""
-        origin = self.context.journal.moves.planned(job)
-        if origin is None:
-            return
-        given = {claim_key(path): path for path in self.context.journal.moves.given(job)}
-        earlier = self.context.published(origin.path, origin.generation)
-        try:
-            shown = [one for one in earlier if not self._is_one(one.path, given.get(claim_key(one.path)))]
-            self.context.publisher.reviews.clear(origin.path, shown)
-        except CutoutdError as error:
-            # As with a failure's record: the refusal of a full disk does not undo the publication.
-            self.context.log.warning("move.not-cleared", job=job.id, path=origin.path, why=str(error))
-
-    def clear_entries(self, job: Job) -> None:
-        """Remove what the picture of an ended job left for its earlier path in ``review/`` and ``failed/``.
-
-        If the bytes it had are known, they are compared.
-        """
-        for other in self.context.journal.moves.left_behind(job):
-            try:
-                if other.sha256 is not None and not has(self.context, job, other.sha256):
-                    continue
-                with storage_faults(self.context.folder.input):
-                    is_gone = self._is_gone(job, other.path)
-            except CutoutdError as error:
-                self.context.log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
-                continue
-            if is_gone:
-                self.drop(job, other)
-
-    def drop(self, job: Job, other: Job) -> None:
-        """Remove the entries of a doubtful or failed job whose picture is another job's now."""
-        earlier = self.context.published(other.path, other.generation)
-        try:
-            self.context.publisher.reviews.clear(other.path, [one for one in earlier if one.review])
-        except CutoutdError as error:
-            self.context.log.warning("move.not-cleared", job=job.id, path=other.path, why=str(error))
-            return
-        self.failures.clear(other)
-        self.context.journal.moves.close(job, other)
-
-    def _is_one(self, before: str, after: str | None) -> bool:
-        """Whether a result's earlier and later name are the same file, as on a case-insensitive file system.
-
-        Raises:
-            StorageError: the output cannot be read.
-        """
-        if after is None or before == after:
-            return after is not None
-        directory, _, name = before.rpartition("/")
-        with storage_faults(self.context.folder.output):
-            try:
-                directories, others = Tree(self.context.folder.output).list(directory)
-            except OSError as error:
-                if error.errno in NO_WAY and self.context.folder.output.is_dir():
-                    return False  # its directory is gone, and the name with it
-                raise
-        return name not in (*directories, *others)
-
-    def _is_gone(self, job: Job, before: str) -> bool:
-        """Whether there is no file at the earlier path; on some file systems both paths are the same.
-
-        Raises:
-            OSError: it cannot be found out now.
-        """
-        is_one = claim_key(before) == claim_key(job.path)
-        return is_one or scan_file(str(self.context.folder.input), before) is None
-
-
-def has(context: Context, job: Job, sha256: str) -> bool:
-    """Whether a job's picture has these bytes.
-
-    Raises:
-        StorageError: the disk or share fails.
-    """
-    with storage_faults(context.folder.input):
-        return has_bytes(str(context.folder.input), job.version, sha256) is True
 
 
 def present(output: Path, published: Iterable[Published]) -> tuple[Published, ...]:

@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 
     from cutoutd.delivery.context import Context
     from cutoutd.delivery.displaced import DisplacedResults
-    from cutoutd.delivery.failures import FailedJobs, FailureRecords, PendingRetries
-    from cutoutd.delivery.known_pictures import FormerPaths, KnownPictures
+    from cutoutd.delivery.failure_records import FailureRecords
+    from cutoutd.delivery.failures import FailedJobs, PendingRetries
+    from cutoutd.delivery.former_paths import FormerPaths
+    from cutoutd.delivery.known_pictures import KnownPictures
     from cutoutd.delivery.originals import OriginalsCleanup
     from cutoutd.delivery.reviews import DecidedReviews
     from cutoutd.delivery.steps import Step

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from cutoutd.exchange.spool import Request, UploadReply
     from cutoutd.hosted.body import RequestBody
-    from cutoutd.hosted.client import HttpResponse
     from cutoutd.hosted.context import Cancellation, UploadContext
     from cutoutd.hosted.provider import HttpRequest
+    from cutoutd.hosted.response import HttpResponse
     from cutoutd.hosted.route import UploadSlot
 
 _DISK_WAIT_S: Final = 5.0

@@ -18,14 +18,13 @@ import ssl
 import struct
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import certifi
 import httpcore
 
 from cutoutd.hosted.connection import ConnectionBackend, ExchangeLimits, Resolver
-from cutoutd.hosted.response import SUCCESS
+from cutoutd.hosted.response import SUCCESS, HttpResponse
 from cutoutd.settings.hosted import AddressScope, scope_of
 
 if TYPE_CHECKING:
@@ -82,25 +81,6 @@ class UntrustedError(Exception):
 
 class UnansweredError(Exception):
     """The service has the whole picture and gave no complete answer: it may have been billed."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpResponse:
-    """An HTTP response.
-
-    Attributes:
-        status: status code.
-        headers: headers, with names in lower case.
-        content: beginning of the body of an error; a picture is in its file.
-        bytes: length of the body.
-        flaw: what is wrong with the body: cut short, or too long; empty if nothing is.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-    bytes: int
-    flaw: str = ""
 
 
 class ServiceClient:

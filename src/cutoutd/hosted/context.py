@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.exchange.spool import SpoolPaths
     from cutoutd.hosted.client import ServiceClient
+    from cutoutd.hosted.crash_marks import CrashMarks
     from cutoutd.hosted.key import Key
     from cutoutd.hosted.ledger import Ledger
     from cutoutd.hosted.provider import Provider
     from cutoutd.hosted.queue import Budget
-    from cutoutd.hosted.request_reader import CrashMarks
     from cutoutd.hosted.response_cache import ResponseCache
     from cutoutd.hosted.route import ServiceRoute
     from cutoutd.process.stop_flag import StopFlag

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.hosted.provider import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from cutoutd.hosted.client import HttpResponse
     from cutoutd.hosted.provider import HttpRequest, Provider
 
 
@@ -54,6 +54,25 @@ _CLOSED: Final = {
 }
 _ELSEWHERE: Final = "It redirects, and redirects are not followed. Check that [hosted] base_url is right."
 _REFUSED: Final = "The original is untouched. Put a corrected file in its place, or `cutoutd retry` it."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpResponse:
+    """An HTTP response.
+
+    Attributes:
+        status: status code.
+        headers: headers, with names in lower case.
+        content: beginning of the body of an error; a picture is in its file.
+        bytes: length of the body.
+        flaw: what is wrong with the body: cut short, or too long; empty if nothing is.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    bytes: int
+    flaw: str = ""
 
 
 class Meaning(StrEnum):

@@ -19,11 +19,11 @@ from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.hosted import key as keys
 from cutoutd.hosted.client import ServiceClient
 from cutoutd.hosted.context import UploadContext
+from cutoutd.hosted.crash_marks import CrashMarks
 from cutoutd.hosted.ledger import FILE_NAME, Ledger
 from cutoutd.hosted.ledger_recovery import LedgerOpener
 from cutoutd.hosted.providers import provider_of
 from cutoutd.hosted.queue import Budget
-from cutoutd.hosted.request_reader import CrashMarks
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.route import ServiceRoute
 from cutoutd.hosted.uploader import Uploader

@@ -19,7 +19,7 @@ from cutoutd.errnos import NO_WAY
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import CallbackId, WatchCallback, WatchDescriptor
 
-    from cutoutd.intake.watch import Inbox
+    from cutoutd.intake.hints import Inbox
 
 # Single writes (IN_MODIFY) are left out: a large file has thousands of them. Moves are included because watchdog
 # follows moved directories by them.

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 from cutoutd.jobs import Published
 from cutoutd.publish.correction_block import correction_number
 from cutoutd.publish.naming import OVERLAY_SUFFIX, NameForm, candidates, formed, placed
-from cutoutd.publish.sidecar import model_name
+from cutoutd.publish.sidecar import amend, compose, model_name
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cutoutd.jobs import Origin, Staged
     from cutoutd.publish.sidecar import SidecarFacts
@@ -107,6 +107,35 @@ class Publication:
         """The source's path, and its path before it was moved: the sidecar may contain either."""
         before = () if self.moved_from is None else (self.moved_from.path,)
         return frozenset({self.facts.path, *before})
+
+    def sidecar(
+        self,
+        outputs: Sequence[tuple[str, Staged]],
+        *,
+        warnings: Sequence[str],
+        publish_ms: float,
+        published_us: int,
+    ) -> bytes:
+        """Return the sidecar: of a new cut, or of an earlier result under new names.
+
+        Args:
+            outputs: each result's path in the output, in order.
+            warnings: warnings of publishing.
+            publish_ms: how long publishing has taken so far.
+            published_us: UTC microseconds.
+        """
+        if self.document is None:
+            return compose(
+                self.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
+            )
+        is_good = not (self.facts.doubtful if self.is_restored else self.review)
+        return amend(
+            self.document,
+            outputs,
+            warnings=[*self.facts.warnings, *warnings],
+            published_us=published_us,
+            decided=None if self.moved_from is not None else is_good,
+        )
 
     def names(self, result: Staged) -> Iterator[Iterable[str]]:
         """Yield names for one result, the best first: its current one, if that still fits the configuration.

@@ -35,7 +35,6 @@ from cutoutd.publish.places import Places
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery
 from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
-from cutoutd.publish.sidecar import compose_for
 from cutoutd.publish.sidecar_update import SidecarUpdates
 from cutoutd.publish.staging import sweep
 from cutoutd.publish.targets import choose_names
@@ -185,8 +184,7 @@ class Publisher:
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
-                content = compose_for(
-                    publication,
+                content = publication.sidecar(
                     [(choice.path, result) for choice, result in chosen],
                     warnings=warnings,
                     publish_ms=(time.perf_counter() - started_s) * 1000,

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Quality, SourceFacts, Staged
     from cutoutd.publish.correction_block import CorrectionFacts
-    from cutoutd.publish.plan import Publication
 
 SCHEMA = "cutoutd.sidecar/1"
 
@@ -356,35 +355,3 @@ def _timings(worked_ms: Mapping[str, float], publish_ms: float) -> dict[str, flo
     steps = {name: ms for name, ms in worked_ms.items() if name != "total"}
     total_ms = worked_ms.get("total", sum(steps.values())) + publish_ms
     return {name: round(ms, 1) for name, ms in (steps | {"publish": publish_ms, "total": total_ms}).items()}
-
-
-def compose_for(
-    publication: Publication,
-    outputs: Sequence[tuple[str, Staged]],
-    *,
-    warnings: Sequence[str],
-    publish_ms: float,
-    published_us: int,
-) -> bytes:
-    """Return the sidecar of a publication: of a new cut, or of an earlier result under new names.
-
-    Args:
-        publication: the publication.
-        outputs: each result's path in the output, in order.
-        warnings: warnings of publishing.
-        publish_ms: how long publishing has taken so far.
-        published_us: UTC microseconds.
-    """
-    if publication.document is not None:
-        said = [*publication.facts.warnings, *warnings]
-        is_good = not (publication.facts.doubtful if publication.is_restored else publication.review)
-        return amend(
-            publication.document,
-            outputs,
-            warnings=said,
-            published_us=published_us,
-            decided=None if publication.moved_from is not None else is_good,
-        )
-    return compose(
-        publication.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
-    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from cutoutd.job_options import PREVIEW_PIXELS, TRANSPARENT, JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
-from cutoutd.serve.contract.removebg_answers import ContractError
+from cutoutd.serve.contract.removebg_error import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -8,38 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.serve.contract.refusals import ContractRefusalError
+from cutoutd.serve.contract.removebg_error import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.serve.contract.removebg import RemoveBgRequest
-
-
-class ContractError(ContractRefusalError):
-    """A request that the contract refuses.
-
-    Args:
-        code: error code of remove.bg, where it has one.
-        title: message for a person.
-        status: HTTP status.
-        detail: further explanation.
-    """
-
-    def __init__(self, code: str, title: str, *, status: int = 400, detail: str = "") -> None:
-        super().__init__(title, status=status)
-        self.code = code
-        self.title = title
-        self.detail = detail
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The response body in the form of the contract."""
-        return {
-            "errors": [
-                {"title": self.title, "code": self.code, **({"detail": self.detail} if self.detail else {})}
-            ]
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response, StreamingResponse
 
 from cutoutd.serve.contract import removebg, removebg_answers
-from cutoutd.serve.contract.removebg_answers import ContractError
+from cutoutd.serve.contract.removebg_error import ContractError
 from cutoutd.serve.web import packing
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.contract_upload import (
