@@ -14,6 +14,7 @@ from cutoutd.clock import Clock
 from cutoutd.doctor import trial
 from cutoutd.models import catalog
 from cutoutd.settings.schema import ModelSettings, Settings
+from cutoutd.settings.types import ExecutionProvider
 
 
 def main(root: Path) -> None:
@@ -22,7 +23,7 @@ def main(root: Path) -> None:
     logs.configure(level="error", log_format="console")
     model = catalog.find("u2net-int8")
     good = trial.cut(Settings(), [model], Clock())
-    cuda = trial.cut(Settings(model=ModelSettings(provider="cuda")), [model], Clock())
+    cuda = trial.cut(Settings(model=ModelSettings(provider=ExecutionProvider.CUDA)), [model], Clock())
     torn = Path(__file__)  # a file that is there, and is not a model
     broken = trial.cut(Settings(), [replace(model, file=torn)], Clock())
     print(  # noqa: T201 -- that is what it is for

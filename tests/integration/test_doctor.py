@@ -22,6 +22,7 @@ from cutoutd.models import catalog
 from cutoutd.process import probe
 from cutoutd.sandbox import survey
 from cutoutd.settings.schema import Folder, ModelSettings, Settings
+from cutoutd.settings.types import ExecutionProvider
 from tests.integration.parts import until
 from tests.integration.share import Share
 from tests.integration.tools import need
@@ -194,5 +195,5 @@ def test_a_provider_that_is_unknown_is_a_problem() -> None:
     with pytest.raises(ModelError):
         catalog.find("no-such-model")
     tried = trial.Trial(why="x")
-    found = list(trial.judge(tried, Settings(model=ModelSettings(provider="cuda"))))
+    found = list(trial.judge(tried, Settings(model=ModelSettings(provider=ExecutionProvider.CUDA))))
     assert {one.level for one in found} == {Level.PROBLEM}

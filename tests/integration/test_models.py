@@ -15,13 +15,14 @@ import pytest
 
 from cutoutd.cli import app
 from cutoutd.cli.registry import Invocation, registered
-from cutoutd.engine.matting.matte_model import MatteModel
+from cutoutd.engine.matting.matte_model import AUTO, PROVIDERS, MatteModel
 from cutoutd.errors import ModelError, UsageError
 from cutoutd.models import catalog
 from cutoutd.models.own import Addition, remove
 from cutoutd.pool import model_trial
 from cutoutd.protocols import ModelSpec, Scale
 from cutoutd.settings import places
+from cutoutd.settings.types import ExecutionProvider
 from tests.integration import small_models
 
 if TYPE_CHECKING:
@@ -386,3 +387,8 @@ def test_a_model_of_a_daemon_that_runs_stays(
     assert ended.value.code == app.EXIT_USAGE
     assert "other.toml" in capsys.readouterr().err
     assert catalog.find("redness").name == "redness"
+
+
+def test_every_provider_can_be_configured() -> None:
+    """And each that can be configured is known to the engine."""
+    assert {AUTO, *PROVIDERS} == set(ExecutionProvider)

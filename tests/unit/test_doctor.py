@@ -28,7 +28,7 @@ from cutoutd.service.machine import InitSystem
 from cutoutd.service.unit import MARK, Scope
 from cutoutd.settings import places
 from cutoutd.settings.schema import CommonHooks, Folder, ModelSettings, Settings
-from cutoutd.settings.types import Watch
+from cutoutd.settings.types import ExecutionProvider, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -280,7 +280,7 @@ def test_a_cut_counts_as_offline_only_if_the_kernel_refused_the_network(
     tried: Trial, offline: Level, provider: Level
 ) -> None:
     """And a provider that was asked for must be the one in use."""
-    found = list(trial.judge(tried, Settings(model=ModelSettings(provider="cuda"))))
+    found = list(trial.judge(tried, Settings(model=ModelSettings(provider=ExecutionProvider.CUDA))))
     assert (levels(found, "offline-cut"), levels(found, "provider")) == ([offline], [provider])
 
 

@@ -65,6 +65,10 @@ def error_of(directory: Path, text: str | bytes, environ: dict[str, str] | None 
             '[model] name: "" is not possible; it takes a text in quotes of 1 to 64 characters',
         ),
         ("[model]\nname = 1979-05-27", "[model] name: 1979-05-27 is not possible"),
+        (
+            '[model]\nprovider = "gpu"',
+            '[model] provider: "gpu" is not possible; it takes one of "auto", "cpu", "cuda"',
+        ),
     ],
 )
 def test_a_wrong_value_is_reported_with_the_right_form(tmp_path: Path, text: str, message: str) -> None:

@@ -103,11 +103,8 @@ class ModelSettings(types.Table):
         max_length=MAX_NAME,
         description="Name of a second model that is run where a cutout is doubtful; empty: none.",
     )
-    provider: str = Field(
-        default="auto",
-        min_length=1,
-        max_length=MAX_NAME,
-        description="What the model runs on; a named one must work.",
+    provider: types.ExecutionProvider = types.lenient(
+        types.ExecutionProvider.AUTO, "What the model runs on; a named one must work."
     )
 
 

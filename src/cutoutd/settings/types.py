@@ -99,6 +99,19 @@ class PictureFormat(StrEnum):
     RAW = "raw"  # of any camera
 
 
+class ExecutionProvider(StrEnum):
+    """What a model runs on: onnxruntime's execution providers, by short names."""
+
+    AUTO = "auto"  # CUDA if it is there, else the processor
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+    ROCM = "rocm"
+    OPENVINO = "openvino"
+    DIRECTML = "directml"
+    COREML = "coreml"
+
+
 class Sandbox(StrEnum):
     """The behaviour where the system lacks a layer of the sandbox."""
 

@@ -29,7 +29,7 @@ AUTO: Final = "auto"
 CPU: Final = "cpu"
 
 _CPU: Final = "CPUExecutionProvider"
-_PROVIDERS: Final = {
+PROVIDERS: Final = {
     CPU: _CPU,
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
@@ -92,7 +92,7 @@ class MatteModel:
 
     def __init__(self, spec: ModelSpec, *, provider: str = AUTO, content: bytes | None = None) -> None:
         runtime = _quiet_runtime()
-        available = [name for name, full in _PROVIDERS.items() if full in runtime.get_available_providers()]
+        available = [name for name, full in PROVIDERS.items() if full in runtime.get_available_providers()]
         self.provider = _choose(provider, available)
         self.onnxruntime: str = runtime.__version__
         self._session = _load(runtime, spec, self.provider, content)
@@ -282,7 +282,7 @@ def _choose(provider: str, available: list[str]) -> str:
         return next(name for name in _AUTO if name in available)
     if provider in available:
         return provider
-    known = "is not available here" if provider in _PROVIDERS else "is not known"
+    known = "is not available here" if provider in PROVIDERS else "is not known"
     raise ModelError(
         f"the provider {provider!r} {known}",
         advice=f"Set [model] provider to one of: {', '.join([AUTO, *available])}.",
@@ -297,7 +297,7 @@ def _load(runtime: Any, spec: ModelSpec, provider: str, content: bytes | None) -
     options.log_severity_level = _LOG_FATAL
     options.enable_mem_pattern = False  # one block for all tensors costs 70 MB and saves no time
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    full = _PROVIDERS[provider]
+    full = PROVIDERS[provider]
     try:
         session = runtime.InferenceSession(
             os.fspath(spec.file) if content is None else content,
