@@ -118,10 +118,10 @@ def test_a_decision_that_is_sent_again_gets_the_first_answer(
 def test_cutting_again_that_is_sent_again_is_done_once(page_backend: PageBackend) -> None:
     """The second cut would be another one, once the first is done."""
     number = page_backend.cut("a.jpg")
-    first = page_backend.ask("retry", jobs=[number], request=NAMES[0])
-    assert page_backend.ask("retry", jobs=[number], request=NAMES[0]) == first
+    first = page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[0])
+    assert page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[0]) == first
     assert page_backend.asked() == [("retry", str(number))]
-    page_backend.ask("retry", jobs=[number], request=NAMES[1])
+    page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[1])
     assert len(page_backend.asked()) == 2
 
 
@@ -134,7 +134,7 @@ def test_the_name_of_a_request_is_good_for_what_it_asked_alone(page_backend: Pag
     asked = page_backend.asked()
     others: list[tuple[str, dict[str, Any]]] = [
         ("undo", {"batch": first["batch"], "request": NAMES[0]}),
-        ("retry", {"jobs": [number], "request": NAMES[0]}),
+        ("retry", {"items": items, "request": NAMES[0]}),
         ("pause", {"paused": True, "request": NAMES[0]}),
         ("pause", {"paused": False, "request": NAMES[1]}),
         ("decide", {"verb": "reject", "items": items, "request": NAMES[0]}),
@@ -153,10 +153,10 @@ def test_the_name_of_a_request_is_good_for_what_it_asked_alone(page_backend: Pag
 def test_answers_are_kept_for_a_week(page_backend: PageBackend) -> None:
     """Then the name is like any other."""
     number = page_backend.cut("a.jpg")
-    page_backend.ask("retry", jobs=[number], request=NAMES[0])
+    page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[0])
     page_backend.clock.advance(8 * 86_400.0)
-    page_backend.ask("retry", jobs=[number], request=NAMES[1])
-    page_backend.ask("retry", jobs=[number], request=NAMES[0])
+    page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[1])
+    page_backend.ask("retry", items=page_backend.seen(number), request=NAMES[0])
     assert len(page_backend.asked()) == 3
 
 
@@ -243,11 +243,11 @@ def test_recorded_or_completed_decisions_are_undone_by_the_daemon(page_backend: 
     assert decision(page_backend, b) == "hold"
 
 
-def published(page_backend: PageBackend, number: int) -> None:
-    """Record that the delivery has carried out an accept."""
+def published(page_backend: PageBackend, number: int, sha256: str = "") -> None:
+    """Record that the delivery has carried out an accept, or published a later cutout."""
     found = job(page_backend, number)
-    ((_, sha256),) = page_backend.seen(number)
-    result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256, review=False)
+    ((_, shown),) = page_backend.seen(number)
+    result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256 or shown, review=False)
     page_backend.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
 
 
@@ -327,11 +327,24 @@ def test_pictures_are_cut_again_also_by_another_model(page_backend: PageBackend)
     a, b = held(page_backend, 2)
     page_backend.end("c.jpg", JobState.QUEUED)
     page_backend.journal.queue.retry(b)
-    found = page_backend.ask("retry", jobs=[a, b, a], model="other")
+    found = page_backend.ask("retry", items=page_backend.seen(a, b, a), model="other")
     assert (found["done"], codes(found)) == (1, ["busy"])
     assert page_backend.asked() == [("retry", f"{a} model=other")]
     with pytest.raises(RefusedError):
-        page_backend.ask("retry", jobs=[a], model="../x")
+        page_backend.ask("retry", items=page_backend.seen(a), model="../x")
+
+
+def test_an_undo_leaves_a_cutout_that_came_after_the_decision(page_backend: PageBackend) -> None:
+    """Such as a correction of what was accepted; the others of that decision are taken back."""
+    corrected, same = held(page_backend, 2)
+    batch = page_backend.ask("decide", verb="accept", items=page_backend.seen(corrected, same))["batch"]
+    for command in page_backend.journal.commands.pending():
+        page_backend.journal.commands.done(command)
+    published(page_backend, same)
+    published(page_backend, corrected, "c" * 64)
+    found = page_backend.ask("undo", batch=batch)
+    assert [(one["job"], one["code"]) for one in found["conflicts"]] == [(corrected, "changed")]
+    assert page_backend.asked() == [("hold", str(same))]
 
 
 def test_nothing_but_requests_is_written(page_backend: PageBackend) -> None:
@@ -351,7 +364,7 @@ def test_nothing_but_requests_is_written(page_backend: PageBackend) -> None:
     batch = page_backend.ask("decide", verb="accept", items=page_backend.seen(*numbers))["batch"]
     page_backend.ask("decide", verb="undecided", items=page_backend.seen(numbers[0]))
     page_backend.ask("undo", batch=batch)
-    page_backend.ask("retry", jobs=numbers)
+    page_backend.ask("retry", items=page_backend.seen(*numbers))
     page_backend.ask("pause", paused=True)
     assert rest() == before
 

@@ -198,7 +198,7 @@ def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(page_bac
     decide(page_backend, "accept", item)
     handler = daemon(page_backend)
     handler.poll()
-    page_backend.ask("retry", jobs=[number])
+    page_backend.ask("retry", items=page_backend.seen(number))
     handler.poll()
     assert page_backend.asked() == [("retry", str(number))]
     Batches(page_backend.journal.store).decide(
@@ -207,6 +207,18 @@ def test_a_picture_is_cut_again_once_the_decision_before_is_carried_out(page_bac
     handler.poll()
     assert [one for one, _ in page_backend.asked()] == ["retry", "reject"]
     assert decision(page_backend, number) == ReviewDecision.ACCEPT
+
+
+def test_a_cutout_that_nobody_has_seen_is_not_cut_again(page_backend: PageBackend) -> None:
+    """It may be somebody's correction; one that is not there any more was looked at, and may come again."""
+    corrected, new, removed, same = held(page_backend, 4)
+    items = [[corrected, "0" * 64], [new, ""], *page_backend.seen(removed, same)]
+    page_backend.journal.fail(job(page_backend, removed), REJECTED)
+    found = page_backend.ask("retry", items=items)
+    assert {one["job"]: one["code"] for one in found["conflicts"]} == dict.fromkeys(
+        (corrected, new), "changed"
+    )
+    assert page_backend.asked() == [("retry", str(removed)), ("retry", str(same))]
 
 
 def rejected(page_backend: PageBackend, number: int) -> None:

@@ -205,26 +205,18 @@ def test_a_picture_that_was_replaced_while_it_was_drawn_on_is_not_corrected(
     job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = served_folder.write("fix_start", job=job).data["fix"]
     (tmp_path / "in" / "a.jpg").write_bytes(jpeg(61, 40))
-    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job))
     assert (refused.status, refused.code) == (409, "source_changed")
     assert served_folder.refused_write("fix_start", job=job).code == "source_changed"
     newer = served_folder.cut("a.jpg", jpeg(61, 40), png(60, 40))
-    assert served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP]).code == "source_changed"
+    assert (
+        served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job)).code
+        == "source_changed"
+    )
     assert served_folder.write("fix_start", job=newer).data["fix"]
     (tmp_path / "in" / "a.jpg").unlink()
     assert served_folder.refused_write("fix_start", job=newer).code == "original_gone"
     assert not _asked(served_folder)
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_correction_is_of_the_cutout_that_was_shown(served_folder: ServedFolder) -> None:
-    """Not of one that has replaced it meanwhile."""
-    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
-    fix = served_folder.write("fix_start", job=job).data["fix"]
-    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP], seen="0" * 64)
-    assert (refused.status, refused.code) == (409, "cutout_changed")
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job))
-    assert len(_asked(served_folder)) == 1
 
 
 @pytest.mark.usefixtures("quick")
@@ -251,8 +243,8 @@ def test_a_correction_that_is_sent_again_is_made_once(served_folder: ServedFolde
     assert not _asked(served_folder)
     served_folder.write("fix_save", fix=fix, strokes=[PAINT], seen=seen, request="b" * 32)
     assert len(_asked(served_folder)) == 1
-    served_folder.write("fix_undo", job=job, request="c" * 32)
-    served_folder.write("fix_undo", job=job, request="c" * 32)
+    served_folder.write("fix_undo", job=job, seen=seen, request="c" * 32)
+    served_folder.write("fix_undo", job=job, seen=seen, request="c" * 32)
     assert len(_asked(served_folder)) == 2
 
 
@@ -269,10 +261,12 @@ def test_a_disk_that_is_full_loses_no_strokes(
 
     with monkeypatch.context() as patched:
         patched.setattr(Commands, "post", full)
-        refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
+        refused = served_folder.refused_write(
+            "fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job)
+        )
     assert (refused.status, refused.code) == (503, "disk_full")
     assert "still in this window" in refused.text
-    served_folder.write("fix_save", fix=fix, strokes=[KEEP])
+    served_folder.write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job))
     assert len(_asked(served_folder)) == 1
 
 
@@ -285,16 +279,43 @@ def test_earlier_strokes_are_shown_again_and_can_be_undone(served_folder: Served
     assert row is not None
     corrections = Corrections(served_folder.journal.store, served_folder.backend.clock)
     begun = served_folder.write("fix_start", job=job).data
-    served_folder.write("fix_save", fix=begun["fix"], strokes=[KEEP], suggestion=1)
+    seen = served_folder.seen(job)
+    served_folder.write("fix_save", fix=begun["fix"], strokes=[KEEP], seen=seen, suggestion=1)
     (asked,) = _asked(served_folder)
     with served_folder.journal.store.transaction():
         corrections.add_within(row, strokes.parse(asked["strokes"]), suggestion=1)
     assert isinstance(corrections.of(row), Correction)
     begun = served_folder.write("fix_start", job=job).data
     assert (begun["strokes"], begun["suggestion"]) == ([KEEP], 1)
-    served_folder.write("fix_undo", job=job)
-    served_folder.write("fix_save", fix=begun["fix"], strokes=[])
+    served_folder.write("fix_undo", job=job, seen=seen)
+    served_folder.write("fix_save", fix=begun["fix"], strokes=[], seen=seen)
     assert [one["action"] for one in _asked(served_folder)] == ["draw", "undo", "clear"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("shown", ["0" * 64, "", None])
+def test_a_correction_is_about_the_cutout_that_was_shown(
+    served_folder: ServedFolder, shown: str | None
+) -> None:
+    """So is its undo: another cutout than the person saw stays, also one that came where there was none."""
+    job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
+    seen = {} if shown is None else {"seen": shown}
+    row = Reader(served_folder.journal.store).job(job)
+    assert row is not None
+    with served_folder.journal.store.transaction():
+        Corrections(served_folder.journal.store, served_folder.backend.clock).add_within(
+            row, strokes.parse([KEEP])
+        )
+    fix = served_folder.write("fix_start", job=job).data["fix"]
+    for refused in (
+        served_folder.refused_write("fix_undo", job=job, **seen),
+        served_folder.refused_write("fix_save", fix=fix, strokes=[PAINT], **seen),
+    ):
+        assert (refused.status, refused.code) == (409, "cutout_changed")
+    assert not _asked(served_folder)
+    served_folder.write("fix_undo", job=job, seen=served_folder.seen(job))
+    (asked,) = _asked(served_folder)
+    assert (asked["action"], asked["seen"]) == ("undo", served_folder.seen(job))
 
 
 @pytest.mark.usefixtures("quick")
@@ -305,7 +326,7 @@ def test_a_refusal_by_the_daemon_is_reported_at_once(
     job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
     fix = served_folder.write("fix_start", job=job).data["fix"]
     monkeypatch.setattr(Commands, "answer", lambda _self, _number: "the folder is leaving")
-    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP])
+    refused = served_folder.refused_write("fix_save", fix=fix, strokes=[KEEP], seen=served_folder.seen(job))
     assert (refused.status, refused.code, refused.named) == (
         409,
         "fix_refused",

@@ -55,7 +55,7 @@ def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) 
 @pytest.mark.parametrize(
     ("method", "given", "code"),
     [
-        ("retry", {"jobs": [], "modle": "isnet"}, "unknown_parameter"),
+        ("retry", {"items": [], "modle": "isnet"}, "unknown_parameter"),
         ("pause", {"paused": True, "Paused": False}, "unknown_parameter"),
         ("session", {"request": "a" * 32}, "unknown_parameter"),
         ("jobs?limit=1&offfset=5", None, "unknown_parameter"),

@@ -122,11 +122,11 @@ class Batches:
                 request, _UNDO, Decided(batch=batch, done=len(jobs), conflicts=tuple(conflicts)), clock
             )
 
-    def retry(self, jobs: Sequence[int], model: str, clock: Clock, request: str = "") -> Decided:
+    def retry(self, items: Sequence[BatchItem], model: str, clock: Clock, request: str = "") -> Decided:
         """Have pictures cut again.
 
         Args:
-            jobs: ids of the jobs, each once.
+            items: the pictures, each once.
             model: name of the model that is to cut them; empty: that of their folder.
             clock: clock for the times that are written.
             request: name of the request, which is carried out once; empty: it has none.
@@ -139,7 +139,7 @@ class Batches:
         with self._store.transaction():
             if (first := self._first_answer(request, Verb.RETRY)) is not None:
                 return first
-            for row in self._store.rows(SQL.found_for_retry, jobs=json.dumps(jobs)):
+            for row in self._store.rows(SQL.found_for_retry, items=_listed(items)):
                 code = _retry_conflict(row)
                 if code is not None:
                     conflicts.append(Conflict(job=row["number"], code=code))
@@ -181,13 +181,16 @@ class Batches:
         return decided
 
     def _find(self, items: Iterable[BatchItem]) -> list[sqlite3.Row]:
-        listed = json.dumps([(one.job, one.seen, one.over) for one in items])
-        return self._store.rows(SQL.found_for_decision, items=listed)
+        return self._store.rows(SQL.found_for_decision, items=_listed(items))
 
     def _ask(self, batch: int, jobs: Sequence[int], asked: Sequence[_Asked], clock: Clock) -> None:
         """Post commands to the daemon in place of the pending ones about these jobs."""
         self._store.write(SQL.withdraw_commands, jobs=json.dumps(jobs))
         self._store.write(SQL.post_commands, commands=json.dumps(asked), batch=batch, now_us=clock.now_us())
+
+
+def _listed(items: Iterable[BatchItem]) -> str:
+    return json.dumps([(one.job, one.seen, one.over) for one in items])
 
 
 def _is_rejected(row: sqlite3.Row) -> bool:
@@ -207,6 +210,11 @@ def _is_coming_back(row: sqlite3.Row) -> bool:
 def _is_being_published(row: sqlite3.Row) -> bool:
     """Whether what the person saw is being published just now."""
     return bool(row["state"] == JobState.PUBLISHING and row["seen"] and row["seen"] == row["sha256"])
+
+
+def _is_replaced(row: sqlite3.Row) -> bool:
+    """Whether there is another cutout than the person saw; one that was removed is not replaced."""
+    return bool(row["sha256"]) and row["sha256"] != row["seen"]
 
 
 def _state_and_mark(row: sqlite3.Row) -> tuple[str, int]:
@@ -255,8 +263,9 @@ def _retry_conflict(row: sqlite3.Row) -> ConflictCode | None:
     if not row["newest"]:
         return ConflictCode.NEWER
     # One that is being published is cut again as soon as it is published: an acceptance may have come right before.
-    is_busy = row["state"] in ACTIVE - {JobState.PUBLISHING} or row["state"] == JobState.QUEUED
-    return ConflictCode.BUSY if is_busy else None
+    if row["state"] in ACTIVE - {JobState.PUBLISHING} or row["state"] == JobState.QUEUED:
+        return ConflictCode.BUSY
+    return ConflictCode.CHANGED if _is_replaced(row) else None
 
 
 def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
@@ -308,7 +317,8 @@ def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
         return ConflictCode.NEWER
     if row["undone"] or row["decided_again"]:
         return ConflictCode.DECIDED_AGAIN
-    return None
+    # A rejected picture has no cutout that could be seen: what is undone then is about the picture alone.
+    return ConflictCode.CHANGED if row["seen"] and _is_replaced(row) else None
 
 
 def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:

@@ -71,5 +71,5 @@ DELETE FROM decided WHERE batch IN (SELECT id FROM batch WHERE posted_us < :befo
 DELETE FROM batch WHERE posted_us < :before_us
 
 -- name: found_for_retry
-SELECT one.key, one.value AS number, j.id AS job, j.state, j.newest
-FROM json_each(:jobs) AS one LEFT JOIN job AS j ON j.id = one.value ORDER BY one.key
+SELECT one.key, json_extract(one.value, '$[0]') AS number, json_extract(one.value, '$[1]') AS seen, {as_it_is}
+FROM json_each(:items) AS one LEFT JOIN job AS j ON j.id = json_extract(one.value, '$[0]') ORDER BY one.key

@@ -10,14 +10,14 @@ const second = { ...first, seen: "v2", at: "2", state: "done" };
 /* A saver on the first version, whose requests are answered one after the other; `now` is what the backend says of the picture. */
 function setUp({ answers = [], now = first, stored = null } = {}) {
   const asked = [];
-  const answer = async (method, request) => {
-    asked.push([method, request]);
+  const answer = async (method, request, body) => {
+    asked.push([method, request, body]);
     const one = answers.shift() ?? {};
     if (one instanceof Error) throw one;
     return typeof one === "function" ? one() : one;
   };
   const session = { save: (strokes, suggestion, seen, request) => answer("save", request) };
-  const api = { read: async () => now, write: (method, body, { request }) => answer("undo", request) };
+  const api = { read: async () => now, write: (method, body, { request }) => answer("undo", request, body) };
   const saver = new CorrectionSaver({ number: 7, session, api, stored, signal: new AbortController().signal });
   saver.job = { ...first };
   saver.follows = true;
@@ -74,6 +74,18 @@ test("what is published after an undo is the former version, also if its answer 
   assert.ok(!saver.undoing);
   await saver.undo();
   assert.notEqual(asked[1][1], asked[2][1]);
+});
+
+test("an undo is about the cutout that is shown, and stays so until it has an answer", async () => {
+  const { asked, saver } = setUp({ answers: [failure(0)], now: second });
+  await assert.rejects(saver.undo());
+  saver.follows = false;
+  saver.undoing = true;
+  await saver.take(second);
+  assert.equal(saver.job.seen, "v2");
+  await saver.undo();
+  assert.deepEqual(asked.map(([, , body]) => body), Array(2).fill({ job: 7, seen: "v1" }));
+  assert.equal(asked[0][1], asked[1][1]);
 });
 
 test("a refusal ends what was asked for", async () => {

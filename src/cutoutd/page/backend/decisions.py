@@ -15,7 +15,7 @@ from cutoutd.page.backend import requests
 from cutoutd.page.backend.jobs import MOST_NUMBERS
 from cutoutd.webserver.backend.journal import required
 from cutoutd.webserver.backend.method import RefusedError, Reply
-from cutoutd.webserver.backend.parameters import text, truth, whole, whole_numbers
+from cutoutd.webserver.backend.parameters import text, truth, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def decide(backend: Backend, params: Parameters) -> Reply:
 
 
 def undo(backend: Backend, params: Parameters) -> Reply:
-    """Undo a whole batch of decisions.
+    """Undo a whole batch of decisions; cutouts that have changed since they were decided about are skipped.
 
     Raises:
         RefusedError: 409; the batch was undone already.
@@ -65,17 +65,17 @@ def undo(backend: Backend, params: Parameters) -> Reply:
 
 
 def retry(backend: Backend, params: Parameters) -> Reply:
-    """Request that pictures are cut again, possibly by another model.
+    """Request that pictures are cut again, possibly by another model; those whose cutout has changed since it was shown are skipped.
 
     Raises:
         RefusedError: 400; a parameter is wrong.
     """
-    jobs, model = whole_numbers(params, "jobs", most=MOST_NUMBERS), text(params, "model", "")
+    items, model = _items(params.get("items")), text(params, "model", "")
     if not _MODEL.fullmatch(model):
         raise RefusedError(400, "unknown_choice", "No model has such a name.", name="model", value=model)
     name = requests.name_of(params)
     with required(backend) as store:
-        decided = Batches(store).retry(list(dict.fromkeys(jobs)), model, backend.clock, name)
+        decided = Batches(store).retry(items, model, backend.clock, name)
     backend.tell("decided", {"batch": 0})
     return _reply(decided)
 

@@ -14,6 +14,7 @@ from cutoutd.errors import JournalError
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest
+from cutoutd.journal.listing import Listing
 from cutoutd.journal.state import running
 from cutoutd.page.backend import requests, shown_files
 from cutoutd.page.backend.brush_sessions import BrushSessions, fixable, source_changed
@@ -118,8 +119,19 @@ def _check_unchanged(backend: Backend, fix: Fix) -> None:
 
 
 def _check_seen(store: Store, shown: ShownFile, seen: str) -> None:
-    published = shown_files.published(store, shown.job)
-    if seen and published and seen not in {one.sha256 for one in published}:
+    """Refuse what is about another cutout than there is.
+
+    Args:
+        store: the journal.
+        shown: the picture.
+        seen: SHA-256 of the cutout that the person saw; empty: there was none.
+
+    Raises:
+        RefusedError: there is another cutout.
+    """
+    known = {one.sha256 for one in shown_files.published(store, shown.job)}
+    has_cutout = bool(known if seen else Listing(store).first_results([shown.job.id]))
+    if has_cutout and seen not in known:
         raise RefusedError(
             409, "cutout_changed", "The cutout was replaced by another one meanwhile. Look at it again first."
         )
@@ -173,9 +185,9 @@ def fix_save(backend: Backend, params: Parameters) -> Reply:
 
 
 def fix_undo(backend: Backend, params: Parameters) -> Reply:
-    """``job``: request the former version of the cutout."""
+    """``job, seen``: request the former version of the cutout."""
     shown = fixable(backend, parameters.whole(params, "job"))
-    name = requests.name_of(params)
+    seen, name = parameters.text(params, "seen", ""), requests.name_of(params)
     if (first := _first_answer(backend, name)) is not None:
         return first
     _, store = shown_files.configured(backend)
@@ -184,7 +196,8 @@ def fix_undo(backend: Backend, params: Parameters) -> Reply:
         raise RefusedError(
             409, "nothing_drawn", "There are no strokes on this cutout, so there is nothing to undo."
         )
-    return _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO), name)
+    _check_seen(store, shown, seen)
+    return _post(backend, FixRequest(job=shown.job.id, action=FixAction.UNDO, seen=seen), name)
 
 
 def fix_end(backend: Backend, params: Parameters) -> Reply:

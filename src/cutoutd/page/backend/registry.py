@@ -95,7 +95,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "tile": ("job", "kind", "level", "x", "y", "v"),
     "decide": ("verb", "items", _NAMED),
     "undo": ("batch", _NAMED),
-    "retry": ("jobs", "model", _NAMED),
+    "retry": ("items", "model", _NAMED),
     "pause": ("paused", _NAMED),
     "change_settings": ("folder", "digest", "changes", _NAMED),
     "add_folder": ("input", "output", "form", "existing", "create", "name", _NAMED),
@@ -103,7 +103,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "fix_preview": ("fix", "strokes", "suggestion", _NAMED),
     # "again" is ignored: a tab of the version before sends it, and keeps its strokes. It can go after the next release.
     "fix_save": ("fix", "strokes", "suggestion", "seen", "again", _NAMED),
-    "fix_undo": ("job", _NAMED),
+    "fix_undo": ("job", "seen", _NAMED),
     "fix_end": ("fix", _NAMED),
 }
 """Parameters by names of methods; others are refused."""
@@ -113,7 +113,7 @@ MAX_BODY: Final = 1 << 18
 
 MAX_BODIES: Final = {
     "decide": 5 << 20,  # 50,000 pictures, each with a SHA-256 and what is decided anew
-    "retry": 1 << 20,  # as many numbers
+    "retry": 5 << 20,  # likewise
     "fix_preview": 1 << 20,  # 20,000 points
     "fix_save": 1 << 20,
 }

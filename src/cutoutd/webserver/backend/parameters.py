@@ -74,15 +74,5 @@ def truth(params: Parameters, name: str, default: bool | None = None) -> bool:  
     return value
 
 
-def whole_numbers(params: Parameters, name: str, *, most: int) -> list[int]:
-    """Return integers, such as numbers of jobs; there may be none."""
-    value = params.get(name, [])
-    if not isinstance(value, list):
-        value = [value]
-    if len(value) > most:
-        raise _wrong(name, f"at most {most} numbers")
-    return [whole({name: one}, name) for one in value]
-
-
 def _wrong(name: str, right: str) -> RefusedError:
     return RefusedError(400, "parameter", f"The parameter {name} must be {right}.", name=name, right=right)

@@ -118,7 +118,7 @@ class Failures {
     const { signal } = this;
     const failure = [job.at, job.why]; // one that was cut, and failed again, is another
     try {
-      const { done, conflicts } = await this.requests.send(job.job, failure, (request) => write("retry", { jobs: [job.job] }, { request, signal }));
+      const { done, conflicts } = await this.requests.send(job.job, failure, (request) => write("retry", { items: [[job.job, job.seen]] }, { request, signal }));
       if (done) announce(t("failures.asked", { count: done }));
       for (const one of conflicts) toast(t("failures.conflict", { name: plain(job.name), why: one.text }), { kind: "bad" });
       if (done) button.closest(".row").classList.add("asked");
@@ -131,12 +131,13 @@ class Failures {
   async #retryAll() {
     const { signal, total } = this;
     if (!(await ask(t("failures.allAsk", { count: total }), { yes: t("failures.all", { count: total }), detail: t("failures.allDetail") }))) return;
-    const { ids } = await read("job_ids", this.params, { signal });
+    const { ids, seen } = await read("job_ids", this.params, { signal });
+    const items = ids.map((id, i) => [id, seen[i]]);
     let done = 0;
     const refused = [];
-    for (let from = 0; from < ids.length; from += AT_ONCE) {
-      const jobs = ids.slice(from, from + AT_ONCE);
-      const answer = await this.requests.send(`all from ${from}`, [jobs, this.shown.failed], (request) => write("retry", { jobs }, { request, signal }));
+    for (let from = 0; from < items.length; from += AT_ONCE) {
+      const some = items.slice(from, from + AT_ONCE);
+      const answer = await this.requests.send(`all from ${from}`, [some, this.shown.failed], (request) => write("retry", { items: some }, { request, signal }));
       done += answer.done;
       refused.push(...answer.conflicts);
     }

@@ -37,9 +37,10 @@ export class CorrectionSaver extends EventTarget {
 
   async undo() {
     const again = this.isUndoUnanswered;
+    const [seen] = this.requests.unanswered("undo") ?? [this.job.seen];
     this.undoing = true;
     try {
-      await this.#send("undo", null, (request) => this.api.write("fix_undo", { job: this.number }, { request }));
+      await this.#send("undo", [seen], (request) => this.api.write("fix_undo", { job: this.number, seen }, { request }));
     } catch (error) {
       this.undoing = this.isUndoUnanswered;
       throw error;

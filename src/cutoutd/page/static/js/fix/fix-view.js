@@ -346,7 +346,8 @@ class Fix {
     try {
       await this.saver.undo();
     } catch (error) {
-      this.#trouble(error);
+      if (await this.saver.isReplaced(error)) await this.#startOver();
+      else this.#trouble(error);
       this.saver.takeHeldBack();
     }
   }

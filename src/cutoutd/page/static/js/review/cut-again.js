@@ -9,17 +9,18 @@ import { t } from "../core/text.js";
 const MANY = 20; // for more than these, the person is asked first
 
 /**
- * Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for.
+ * Has pictures cut again, by a model that the person chooses if `other`; the conflicts, or null if nothing was asked for. `items` are
+ * pairs of a picture's number and the SHA-256 of the cutout that was shown.
  * `inTurn(run)` runs what is asked once the decisions before it are sent.
  */
-export async function cutAgain(jobs, other, inTurn) {
-  if (jobs.length === 0) return null;
+export async function cutAgain(items, other, inTurn) {
+  if (items.length === 0) return null;
   try {
     const model = other ? await chooseModel() : "";
     if (model === null) return null;
-    if (jobs.length > MANY && !(await ask(t("review.againMany", { count: jobs.length })))) return null;
-    const { done, conflicts = [] } = await inTurn(() => write("retry", model ? { jobs, model } : { jobs }));
-    if (conflicts.length === 0) toast(t("review.againDone", { count: done ?? jobs.length }));
+    if (items.length > MANY && !(await ask(t("review.againMany", { count: items.length })))) return null;
+    const { done, conflicts = [] } = await inTurn(() => write("retry", model ? { items, model } : { items }));
+    if (conflicts.length === 0) toast(t("review.againDone", { count: done ?? items.length }));
     return conflicts;
   } catch (error) {
     fail(error);

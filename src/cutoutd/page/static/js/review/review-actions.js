@@ -57,10 +57,11 @@ export class ReviewActions {
   /** Has them cut again; `other`: by another model, which is asked for. */
   async again(other) {
     if (!mayWrite()) return toast(t("notice.readOnly"));
-    const jobs = this.selection.targets().map((index) => this.list.ids[index]).filter(Boolean);
-    const conflicts = await cutAgain(jobs, other, (run) => this.decisions.inTurn(run));
+    const targets = this.selection.targets().filter((index) => this.list.ids[index]);
+    const items = targets.map((index) => [this.list.ids[index], this.list.seen(index)]);
+    const conflicts = await cutAgain(items, other, (run) => this.decisions.inTurn(run));
     if (conflicts?.length > 0) this.conflicts(conflicts);
-    else if (conflicts) this.view.renew(jobs.slice(0, RENEWED));
+    else if (conflicts) this.view.renew(items.slice(0, RENEWED).map(([job]) => job));
   }
 
   // What a decision is about: the picture, the cutout that is shown, and the decision that is shown.
