@@ -65,6 +65,29 @@ NOTE_NEWS = """() => {
 TELL_SETTINGS = "() => new BroadcastChannel('cutoutd').postMessage({ event: 'settings', detail: {} })"
 """A script that broadcasts, as the listening tab does, that the configuration has changed."""
 
+TELL_OVERVIEW = """async () => {
+  const detail = await (await fetch("/api/overview")).json();
+  new BroadcastChannel("cutoutd").postMessage({ event: "overview", detail });
+}"""
+"""A script that broadcasts, as the listening tab does, that the overview is another one."""
+
+HOLD_FIRST_LIST = """() => {
+  const ask = window.fetch.bind(window);
+  window.fetch = async (...given) => {
+    const answer = await ask(...given);
+    if (!window.release && String(given[0]).includes("/api/jobs")) await new Promise((resolve) => { window.release = resolve; });
+    return answer;
+  };
+}"""
+"""A script that has the answer to the first question for pictures come once `release` is called, and answers to later ones before."""
+
+RELEASE = """async (place) => {
+  window.release();
+  await fetch("/api/overview");
+  return document.querySelector(place).innerText;
+}"""
+"""A script that has the answer come that was held back; returns what an element says then."""
+
 ASK = "() => fetch('/api/folder_settings?folder=to-cut').then((answer) => answer.json())"
 """A script that asks for settings, as a view does that has heard that they changed."""
 
@@ -287,6 +310,69 @@ def test_a_failure_that_came_again_is_asked_for_anew(
         second_us = studio.finished_us("layers.psd")
         row.get_by_role("button", name="Cut again").click()
         studio.wait_for(lambda: studio.finished_us("layers.psd") > second_us, "its failure after that")
+
+
+def test_a_failure_that_came_again_while_the_page_heard_nothing_is_shown(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """A stream of events that was broken is opened again, and the page asks for what it missed: nothing tells of it any more."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("failures")
+        time = page.get_by_role("listitem").filter(has_text="layers.psd").locator("time")
+        first = time.get_attribute("datetime")
+        assert first is not None
+        number = page.evaluate(
+            "fetch('/api/jobs?state=failed').then((one) => one.json()).then(({ jobs }) => jobs[0].job)"
+        )
+        opened: list[Route] = []
+        page.route("**/api/events", lambda route: opened.append(route))  # noqa: PLW0108 -- Playwright marks what it calls
+        page.route("**/api/prepare", lambda route: route.abort())
+        page.evaluate("import('/static/js/core/api.js').then(({ read }) => read('prepare')).catch(() => {})")
+        while not opened:
+            page.wait_for_timeout(20)
+        first_us = studio.finished_us("layers.psd")
+        assert studio.call("retry", str(number)).returncode == 0
+        studio.wait_for(lambda: studio.finished_us("layers.psd") > first_us, "its failure")
+        opened[0].fulfill(content_type="text/event-stream", body=":\n\n")
+        expect(time).not_to_have_attribute("datetime", first)
+
+
+def test_an_older_answer_does_not_replace_a_newer_one(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """The first answer is held back until that to a later question is shown."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("failures")
+        count = page.locator(".view-failures [role=status]").first
+        expect(count).to_contain_text("1 picture")
+        page.evaluate(HOLD_FIRST_LIST)
+        page.evaluate(TELL_OVERVIEW)
+        page.wait_for_function("() => window.release")
+        other = studio.input / "other.psd"
+        other.write_bytes(b"8BPS\x00\x01" + bytes(300))
+        expect(count).to_contain_text("2 pictures")
+        said = page.evaluate(RELEASE, ".view-failures [role=status]")  # at once: a later answer corrects it
+        assert "2 pictures" in said
+        picture(3).save(other, format="JPEG")
+        expect(count).to_contain_text("1 picture")
+        other.unlink()
+
+
+def test_a_cutout_that_comes_while_the_inbox_is_asked_for_stays(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """It is told of before the answer comes, which was made before it was there."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        page.evaluate(HOLD_FIRST_LIST)
+        page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: false })")
+        page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: true })")
+        page.wait_for_function("() => window.release")
+        studio.drop("meanwhile.jpg", 3)
+        expect(page.locator(".cutout").first).to_contain_text("meanwhile.jpg")
+        assert "meanwhile.jpg" in page.evaluate(RELEASE, ".cutout")
 
 
 def test_a_failure_has_advice_and_can_be_cut_again(

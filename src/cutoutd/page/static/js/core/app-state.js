@@ -14,7 +14,8 @@ export const reviewFilter = new StoredValue(sessionStorage, "cutoutd-review", {}
 const bus = new EventTarget();
 let session = {};
 let newest = null;
-let asking = false;
+let asking = null; // the answer that is awaited
+let isOld = false; // whether that answer may be older than what was heard since, or than what it is to show
 
 export function setSession(value) {
   session = value;
@@ -34,16 +35,27 @@ export function onOverview(draw, signal) {
 }
 
 /** Asks for the overview again, such as after a change that no event may tell of. */
-export async function refresh() {
-  if (asking) return;
-  asking = true;
+export function refresh() {
+  isOld = true;
+  asking ??= ask().finally(() => (asking = null));
+  return asking;
+}
+
+async function ask() {
   try {
-    take(await read("overview"));
+    while (isOld) {
+      isOld = false;
+      const found = await read("overview");
+      if (!isOld) take(found);
+    }
   } catch {
     // The frame says that nobody answers, and the stream's next opening asks again.
-  } finally {
-    asking = false;
   }
+}
+
+function hear(value) {
+  isOld = true;
+  take(value);
 }
 
 function take(value) {
@@ -52,7 +64,7 @@ function take(value) {
 }
 
 export function startState() {
-  on("overview", take);
+  on("overview", hear);
   on("settings", refresh);
   on("connection", ({ up }) => up && refresh());
   refresh();

@@ -2,6 +2,7 @@
 
 import { PagedList } from "../components/paged-list.js";
 import { thumbnail } from "../components/thumbnail.js";
+import { AnswerOrder } from "../core/answer-order.js";
 import { on, picture, read, write } from "../core/api.js";
 import { onOverview, overview, refresh } from "../core/app-state.js";
 import { ask } from "../core/dialogs.js";
@@ -29,6 +30,7 @@ class Failures {
     this.signal = signal;
     this.filter = { folder: query.get("folder") ?? "", q: query.get("q") ?? "" };
     this.requests = new IdempotentRequests();
+    this.order = new AnswerOrder();
     this.shown = {}; // what the list was drawn from
     this.folder = el("select", { id: "failures-folder", class: "select", on: { change: () => this.#narrow() } });
     this.search = el("input", { id: "failures-q", class: "field", type: "search", value: this.filter.q, autocomplete: "off", on: { input: () => this.#typed() } });
@@ -58,18 +60,22 @@ class Failures {
     bind({ filter: () => this.search.focus() }, signal);
     onOverview(({ folders }) => fillFolders(this.folder, folders, this.filter.folder), signal);
     if (!overview()) refresh();
-    on("overview", () => this.load({ quiet: true }).catch(() => {}), signal);
+    const look = () => this.load({ quiet: true }).catch(() => {}); // where nobody answers, the frame says so
+    on("overview", look, signal);
+    on("connection", ({ up }) => up && look(), signal); // nobody told of what changed meanwhile
   }
 
   /** `quiet`: what is shown already stays as it is. */
   async load({ quiet = false } = {}) {
-    const { signal } = this;
+    const { signal, filter } = this;
+    const isNews = this.order.ask();
     const [found, later] = await Promise.all([
       read("jobs", { ...this.params, sort: "newest", limit: 1 }, { signal }),
       read("jobs", { ...this.params, state: "resting", sort: "newest", limit: MOST_RESTING }, { signal }),
     ]);
-    // One that failed again leaves the total as it was.
-    const failed = JSON.stringify([found.total, found.jobs.map(({ job, at, why }) => [job, at, why])]);
+    if (!isNews() || filter !== this.filter) return;
+    // One that failed again leaves the total as it was. So may another filter.
+    const failed = JSON.stringify([filter, found.total, found.jobs.map(({ job, at, why }) => [job, at, why])]);
     const resting = JSON.stringify([later.total, later.jobs.map(({ job, why }) => [job, why])]);
     const isNew = !quiet || failed !== this.shown.failed;
     if (resting !== this.shown.resting) this.#drawResting(later);

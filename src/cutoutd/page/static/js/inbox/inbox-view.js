@@ -3,6 +3,7 @@
  */
 
 import { waitingPicture } from "../components/thumbnail-status.js";
+import { AnswerOrder } from "../core/answer-order.js";
 import { on, picture, read } from "../core/api.js";
 import { getSession, onOverview } from "../core/app-state.js";
 import { el, icon, name, plain, put, redraw } from "../core/dom.js";
@@ -209,19 +210,28 @@ async function keepNewest(list, signal, changed) {
   };
   let told = 0;
   let count = 0;
+  const order = new AnswerOrder();
+  const awaited = new Set(); // for each answer that is awaited, what ended since it was asked for
   on("jobs", ({ ended, more }) => {
-    if (more) load();
-    else count += add([...ended].reverse(), true);
+    if (more) load().catch(() => {}); // where nobody answers, the frame says so
+    else {
+      for (const since of awaited) since.push(...ended);
+      count += add([...ended].reverse(), true);
+    }
     if (count && Date.now() - told > 10_000) {
       announce(t("inbox.came", { count }));
       [told, count] = [Date.now(), 0];
     }
   }, signal);
   const load = async () => {
-    const { jobs } = await read("jobs", { state: SHOWN, sort: "newest", limit: NEWEST }, { signal });
+    const [isNews, since] = [order.ask(), []];
+    awaited.add(since);
+    const { jobs } = await read("jobs", { state: SHOWN, sort: "newest", limit: NEWEST }, { signal }).finally(() => awaited.delete(since));
+    if (!isNews()) return;
     if (!list.contains(document.activeElement)) put(list);
     list.dataset.loaded = "1";
     add(jobs, false);
+    add(since.reverse(), true);
   };
   on("connection", ({ up }) => up && load().catch(() => {}), signal);
   const clock = setInterval(() => list.querySelectorAll("time").forEach((one) => (one.textContent = ago(one.dateTime))), 30_000);
