@@ -614,6 +614,45 @@ def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_set
         expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_another_suggestion_alone_is_saved_and_undo_goes_back_by_one_version(
+    review_setup: ReviewSetup,
+) -> None:
+    """After an undo the strokes and the suggestion are those of the version that is published again."""
+    bench = review_setup.bench
+
+    def suggestion() -> int:
+        return int(bench.sidecar("ball-3.png.json")["correction"]["suggestion"])
+
+    with review_setup.visit("review?q=ball-3&state=all") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("e")
+        note, save = page.locator(".fix-note"), page.get_by_role("button", name="Save", exact=False)
+        expect(note).to_contain_text("how it will be")
+        expect(save).to_be_disabled()
+        page.locator(".viewer").focus()
+        page.keyboard.press("Tab")
+        expect(save).to_be_enabled()
+        page.reload()
+        expect(save).to_be_enabled()
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("Published as a new version")
+        assert suggestion() == 1
+        for key in ("p", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        expect(note).to_contain_text("how it will be")
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("Published as a new version")
+        assert suggestion() == 0
+        page.keyboard.press("Control+z")
+        expect(note).to_contain_text("previous version is restored")
+        assert suggestion() == 1
+        page.keyboard.press("k")
+        expect(page.locator('[data-state="drawing"]')).to_be_visible()
+        expect(save).to_be_disabled()
+        expect(page.locator('[data-action="suggestion"][aria-pressed="true"]')).to_be_visible()
+
+
 def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
     """Escape asks; a reload keeps them and the suggestion that was chosen; each can be undone."""
     with review_setup.visit("review?q=ball-5") as visitor:

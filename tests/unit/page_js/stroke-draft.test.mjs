@@ -18,13 +18,13 @@ function storage({ full = false } = {}) {
 
 test("strokes that were not saved are there again, after those that were", () => {
   const draft = new StrokeDraft(storage(), 7);
-  draft.keep("hash", [stroke(1), stroke(2)]);
+  draft.keep("hash", { strokes: [stroke(1), stroke(2)], suggestion: 0 });
   assert.deepEqual(draft.after("hash", [stroke(1)]).strokes, [stroke(2)]);
 });
 
 test("strokes over another cutout, or after other strokes, are not used", () => {
   const draft = new StrokeDraft(storage(), 7);
-  draft.keep("hash", [stroke(1), stroke(2)]);
+  draft.keep("hash", { strokes: [stroke(1), stroke(2)], suggestion: 0 });
   assert.deepEqual(draft.after("other", []).strokes, []);
   assert.deepEqual(draft.after("hash", [stroke(9)]).strokes, []);
 });
@@ -32,21 +32,22 @@ test("strokes over another cutout, or after other strokes, are not used", () => 
 test("what is dropped, belongs to another picture or does not fit is not there, and no error", () => {
   const place = storage();
   const draft = new StrokeDraft(place, 7);
-  draft.keep("hash", [stroke(1)]);
+  draft.keep("hash", { strokes: [stroke(1)], suggestion: 0 });
   assert.deepEqual(new StrokeDraft(place, 8).after("hash", []).strokes, []);
   draft.drop();
   assert.deepEqual(draft.after("hash", []).strokes, []);
   const full = new StrokeDraft(storage({ full: true }), 7);
-  full.keep("hash", [stroke(1)]);
+  full.keep("hash", { strokes: [stroke(1)], suggestion: 0 });
   assert.deepEqual(full.after("hash", []).strokes, []);
 });
 
 test("the suggestion that was shown is shown again, and the first one where a former version kept none", () => {
   const place = storage();
   const draft = new StrokeDraft(place, 7);
-  draft.keep("hash", [stroke(1)], 1);
+  draft.keep("hash", { strokes: [stroke(1)], suggestion: 1 });
   assert.deepEqual(draft.after("hash", []), { strokes: [stroke(1)], suggestion: 1 });
-  assert.equal(draft.after("other", []).suggestion, 0);
+  assert.deepEqual(draft.after("hash", [stroke(1)]), { strokes: [], suggestion: 1 }); // it alone was chosen
+  assert.equal(draft.after("other", []).suggestion, null);
   place.setItem("cutoutd-strokes-7", JSON.stringify({ seen: "hash", strokes: [stroke(1)] }));
   assert.equal(draft.after("hash", []).suggestion, 0);
 });

@@ -65,7 +65,7 @@ test("all strokes are removed in one step, which can be undone", () => {
 });
 
 test("strokes of an earlier correction are undone one by one as well", () => {
-  const history = new strokes.StrokeHistory([stroke(1), stroke(2)]);
+  const history = new strokes.StrokeHistory({ strokes: [stroke(1), stroke(2)] });
   assert.ok(!history.changed);
   history.undo();
   assert.deepEqual(history.strokes, [stroke(1)]);
@@ -86,10 +86,40 @@ test("a stroke that leaves the picture ends at its border", () => {
 test("what is drawn while other strokes are saved is not saved with them", () => {
   const history = new strokes.StrokeHistory();
   history.add(stroke(1));
-  const sent = history.strokes;
+  const sent = history.correction;
   history.add(stroke(2));
   history.markSaved(sent);
   assert.equal(history.changed, true);
   history.undo();
   assert.equal(history.changed, false);
+});
+
+test("another suggestion for strokes that are saved is a change, and the first one again is none", () => {
+  const history = new strokes.StrokeHistory({ strokes: [stroke(1)] });
+  history.suggestOther();
+  assert.ok(history.changed);
+  assert.deepEqual(history.correction, { strokes: [stroke(1)], suggestion: 1 });
+  history.markSaved();
+  assert.ok(!history.changed);
+  history.suggestOther();
+  assert.ok(history.changed);
+  history.suggestOther();
+  assert.ok(!history.changed);
+});
+
+test("strokes that are saved keep their suggestion, others begin with the first one", () => {
+  const history = new strokes.StrokeHistory({ strokes: [stroke(1)], suggestion: 1 });
+  assert.deepEqual([history.suggestion, history.changed], [1, false]);
+  history.add(stroke(2));
+  assert.equal(history.suggestion, 0);
+  history.undo();
+  assert.deepEqual([history.suggestion, history.changed], [1, false]);
+  history.undo();
+  assert.deepEqual([history.suggestion, history.changed], [0, true]);
+});
+
+test("without strokes there is no other suggestion", () => {
+  const history = new strokes.StrokeHistory();
+  history.suggestOther();
+  assert.deepEqual([history.suggestion, history.changed], [0, false]);
 });

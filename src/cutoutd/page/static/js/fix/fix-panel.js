@@ -57,14 +57,14 @@ export class FixPanel {
     this.alpha.setAttribute("aria-valuetext", this.alphaSaid.textContent);
   }
 
-  drawHistory(history, { ready, saving, saved, suggestion }) {
+  drawHistory(history, { ready, saving, saved }) {
     const off = (button, is) => button.setAttribute("aria-disabled", String(is));
     off(this.undo, saving || (!history.canUndo && !saved));
     off(this.redo, saving || !history.canRedo);
     off(this.undoAll, saving || history.strokes.length === 0);
     off(this.save, !ready || saving || !history.changed);
     off(this.suggestion, !ready || saving || history.strokes.length === 0);
-    this.suggestion.setAttribute("aria-pressed", String(suggestion === 1));
+    this.suggestion.setAttribute("aria-pressed", String(history.suggestion === 1));
     for (const one of this.kinds) off(one, !ready || saving);
     this.tools.classList.toggle("waiting", !ready);
   }

@@ -47,9 +47,8 @@ class Fix {
     this.draft = new StrokeDraft(sessionStorage, number);
     const stored = new StoredValue(sessionStorage, `cutoutd-requests-${number}`);
     this.saver = new CorrectionSaver({ number, session: this.session, api: { read, write }, stored, signal });
-    this.suggestion = 0;
     this.carried = null; // the history whose strokes are to come on top of a cutout that somebody else has made
-    this.sent = []; // the strokes that were saved last, or are being saved
+    this.sent = this.history.correction; // what was saved last, or is being saved
     this.state = "starting"; // "starting", "drawing", "saving", "saved", "lost"
     this.#build();
     this.#listen();
@@ -79,15 +78,13 @@ class Fix {
   }
 
   async #begin() {
-    const { width, height, strokes = [], suggestion = 0 } = await this.session.start(this.signal);
+    const started = await this.session.start(this.signal);
     if (this.signal.aborted) return this.session.end();
-    this.brush.start({ width, height });
-    this.earlier = strokes;
-    this.suggestion = suggestion;
-    this.history = new StrokeHistory(strokes);
-    const kept = this.draft.after(this.job.seen, strokes);
+    this.brush.start(started);
+    this.history = new StrokeHistory(started);
+    const kept = this.draft.after(this.job.seen, this.history.strokes);
     for (const stroke of kept.strokes) this.history.add(stroke);
-    if (kept.strokes.length > 0) this.suggestion = kept.suggestion;
+    this.history.suggestion = kept.suggestion ?? this.history.suggestion;
     if (this.carried) this.#carryOn();
     this.#become("drawing");
     this.panel.say(t("fix.start"));
@@ -184,23 +181,22 @@ class Fix {
     }
     this.#draws(); // it may have begun before the others were saved
     this.history.add(stroke);
-    this.suggestion = 0;
     this.toolbar.after();
     this.#changed();
   }
 
-  // After every change of the strokes: they are kept and shown.
+  // After every change of the strokes, or of the suggestion for them: they are kept and shown.
   #changed() {
     this.saver.strokesChanged();
-    this.draft.keep(this.job.seen, this.history.strokes, this.suggestion);
+    this.draft.keep(this.job.seen, this.history.correction);
     this.#showStrokes();
   }
 
   // The strokes themselves at once, and the cutout that they make as soon as the preview is there.
   #showStrokes() {
-    const { strokes } = this.history;
+    const { strokes, suggestion } = this.history;
     this.brush.setStrokes(strokes, false);
-    this.session.preview(strokes, this.suggestion);
+    this.session.preview(strokes, suggestion);
     this.#draw();
   }
 
@@ -213,7 +209,6 @@ class Fix {
     if (this.state === "starting" || this.state === "saving") return;
     this.#draws();
     if (!take()) return announce(t("fix.nothingToUndo"));
-    this.suggestion = 0;
     this.#changed();
     announce(t(said, { count: this.history.strokes.length }));
   }
@@ -221,15 +216,15 @@ class Fix {
   // Tab: only on strokes, else the focus goes on.
   #suggest() {
     if (this.state !== "drawing" || this.history.strokes.length === 0) return false;
-    this.suggestion = 1 - this.suggestion;
+    this.history.suggestOther();
     this.#changed();
-    announce(t(this.suggestion ? "fix.second" : "fix.first"));
+    announce(t(this.history.suggestion ? "fix.second" : "fix.first"));
     return true;
   }
 
   async #preview({ blob, changed, strokes, suggestion }) {
     await this.brush.take(blob, () => this.history.since(strokes));
-    if (strokes !== this.history.strokes || suggestion !== this.suggestion || this.signal.aborted) return;
+    if (strokes !== this.history.strokes || suggestion !== this.history.suggestion || this.signal.aborted) return;
     this.brush.setStrokes(strokes, true);
     if (this.state !== "drawing") return;
     if (!changed && strokes.length > 0) this.panel.say(t("fix.nothing"), "warn");
@@ -259,11 +254,11 @@ class Fix {
   async #save() {
     if (this.state !== "drawing") return;
     if (!this.history.changed) return announce(t("fix.nothingToSave"));
-    this.sent = this.history.strokes;
+    this.sent = this.history.correction;
     this.#become("saving");
     this.panel.say(t("fix.saving"));
     try {
-      await this.saver.save(this.sent, this.suggestion);
+      await this.saver.save(this.sent.strokes, this.sent.suggestion);
     } catch (error) {
       await this.#saveFailed(error);
       this.saver.takeHeldBack();
@@ -291,10 +286,7 @@ class Fix {
   #carryOn() {
     const count = this.history.addUnsaved(this.carried);
     this.carried = null;
-    if (count > 0) {
-      this.suggestion = 0;
-      this.draft.keep(this.job.seen, this.history.strokes);
-    }
+    if (count > 0) this.draft.keep(this.job.seen, this.history.correction);
     toast(t(count > 0 ? "fix.rebased" : "fix.replaced"), { kind: count > 0 ? "bad" : "info", seconds: 12 });
   }
 
@@ -313,9 +305,10 @@ class Fix {
 
   // The cutout as it was written, in place of the preview.
   async #published(undone) {
-    if (undone) {
-      this.history = StrokeHistory.before(this.earlier, this.history.strokes);
-      this.sent = this.history.strokes;
+    try {
+      if (undone) await this.#readFormer();
+    } catch {
+      return this.start();
     }
     this.#markSaved();
     this.#become(this.history.changed ? "drawing" : "saved");
@@ -333,10 +326,18 @@ class Fix {
     this.#draw();
   }
 
+  // The strokes of the former version: it may be any of those that were saved before, also in another tab.
+  async #readFormer() {
+    this.#become("starting"); // nothing is drawn on what is about to be replaced
+    this.history = StrokeHistory.before(await this.session.start(this.signal), this.history);
+    this.sent = this.history.correction;
+    this.#showStrokes();
+  }
+
   // What was sent is saved; a stroke that ended since stays in the draft.
   #markSaved() {
     this.history.markSaved(this.sent);
-    if (this.history.changed) this.draft.keep(this.job.seen, this.history.strokes, this.suggestion);
+    if (this.history.changed) this.draft.keep(this.job.seen, this.history.correction);
     else this.draft.drop();
   }
 
@@ -393,7 +394,6 @@ class Fix {
       ready: this.state === "drawing" || this.state === "saved",
       saving: this.state === "saving",
       saved: this.state === "saved",
-      suggestion: this.suggestion,
     });
     this.place.dataset.state = this.state;
   }

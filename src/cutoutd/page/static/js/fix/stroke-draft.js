@@ -10,7 +10,7 @@ export class StrokeDraft {
   }
 
   /** Keeps strokes over a cutout, by the SHA-256 of what was seen, and which suggestion for them was shown. */
-  keep(seen, strokes, suggestion = 0) {
+  keep(seen, { strokes, suggestion }) {
     this.#stored.save({ seen, strokes, suggestion });
   }
 
@@ -18,10 +18,10 @@ export class StrokeDraft {
     this.#stored.remove();
   }
 
-  /** The strokes that go on from `earlier`, and their suggestion, if they were drawn over the same cutout; else none. */
+  /** The strokes that go on from `earlier`, and the suggestion for all of them, if they were drawn over the same cutout; else none and null. */
   after(seen, earlier) {
     const kept = this.#stored.load();
     const goesOn = kept?.seen === seen && JSON.stringify(kept.strokes.slice(0, earlier.length)) === JSON.stringify(earlier);
-    return goesOn ? { strokes: kept.strokes.slice(earlier.length), suggestion: kept.suggestion ?? 0 } : { strokes: [], suggestion: 0 };
+    return goesOn ? { strokes: kept.strokes.slice(earlier.length), suggestion: kept.suggestion ?? 0 } : { strokes: [], suggestion: null };
   }
 }

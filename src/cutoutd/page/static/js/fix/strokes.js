@@ -70,24 +70,35 @@ export function firstRadius({ width, height }) {
   return Math.max(2, Math.round(Math.min(width, height) / 60));
 }
 
-// Strokes with undo and redo. Earlier strokes, of a former correction, are undone one by one as well.
+function isSame(strokes, others) {
+  return strokes === others || JSON.stringify(strokes) === JSON.stringify(others);
+}
+
+// Strokes with undo and redo, and which suggestion for them is chosen. Earlier strokes, of a former correction, are undone one by one as well.
 export class StrokeHistory {
-  constructor(earlier = []) {
-    this.past = earlier.map((_, i) => earlier.slice(0, i));
-    this.strokes = [...earlier];
+  constructor({ strokes = [], suggestion = 0 } = {}) {
+    this.past = strokes.map((_, i) => strokes.slice(0, i));
+    this.strokes = [...strokes];
+    this.suggestion = suggestion;
     this.future = [];
-    this.saved = this.strokes;
+    this.markSaved();
   }
 
   /** What it is after a saved correction was taken back: its strokes can be redone. */
-  static before(earlier, strokes) {
+  static before(earlier, { strokes }) {
     const history = new StrokeHistory(earlier);
-    if (JSON.stringify(earlier) !== JSON.stringify(strokes)) history.future = [strokes];
+    if (!isSame(history.strokes, strokes)) history.future = [strokes];
     return history;
   }
 
+  /** What is saved of it. */
+  get correction() {
+    return { strokes: this.strokes, suggestion: this.suggestion };
+  }
+
   get changed() {
-    return this.strokes !== this.saved && JSON.stringify(this.strokes) !== JSON.stringify(this.saved);
+    const isOther = this.strokes.length > 0 && this.suggestion !== this.saved.suggestion;
+    return isOther || !isSame(this.strokes, this.saved.strokes);
   }
 
   get canUndo() {
@@ -110,20 +121,25 @@ export class StrokeHistory {
   undo() {
     if (!this.canUndo) return false;
     this.future.push(this.strokes);
-    this.strokes = this.past.pop();
+    this.#show(this.past.pop());
     return true;
   }
 
   redo() {
     if (!this.canRedo) return false;
     this.past.push(this.strokes);
-    this.strokes = this.future.pop();
+    this.#show(this.future.pop());
     return true;
   }
 
-  /** `strokes` were saved; what was drawn since they were sent is not. */
-  markSaved(strokes = this.strokes) {
-    this.saved = strokes;
+  /** Chooses the other suggestion; without strokes there is none. */
+  suggestOther() {
+    if (this.strokes.length > 0) this.suggestion = 1 - this.suggestion;
+  }
+
+  /** This was saved; what was drawn or chosen since it was sent is not. */
+  markSaved(correction = this.correction) {
+    this.saved = correction;
   }
 
   /** The strokes that were drawn after these; none where some of these were taken back. */
@@ -136,14 +152,20 @@ export class StrokeHistory {
   /** Adds the strokes of another history that are not saved, unless they are here already; how many there were. */
   addUnsaved({ strokes, saved }) {
     const known = new Set(this.strokes.map((stroke) => JSON.stringify(stroke)));
-    const added = strokes.filter((stroke) => !saved.includes(stroke) && !known.has(JSON.stringify(stroke)));
+    const added = strokes.filter((stroke) => !saved.strokes.includes(stroke) && !known.has(JSON.stringify(stroke)));
     for (const stroke of added) this.add(stroke);
     return added.length;
   }
 
   #become(strokes) {
     this.past.push(this.strokes);
-    this.strokes = strokes;
+    this.#show(strokes);
     this.future = [];
+  }
+
+  // Other strokes begin with the first suggestion, those that were saved with the one that was chosen for them.
+  #show(strokes) {
+    this.strokes = strokes;
+    this.suggestion = isSame(strokes, this.saved.strokes) ? this.saved.suggestion : 0;
   }
 }
