@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.daemon import fixes
-from cutoutd.job_detail import JobResult
+from cutoutd.job_detail import JobResult, failure_in
 from cutoutd.jobs import JobState, Quality, Wanted
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.fix_request import FixAction, FixRequest
@@ -63,6 +63,9 @@ def test_a_result_that_was_never_doubtful_is_put_into_review(make: Callable[...,
     assert hold(delivery_run, job).state is JobState.REVIEW
     assert delivery_run.files() == {"review/a.png": NEW, "review/a_2.png": OLD}
     assert delivery_run.job(job).detail["why"] == "a person has put it back into review"
+    rejected = failure_in(decide(delivery_run, job, ReviewDecision.REJECT))
+    assert rejected is not None
+    assert rejected.cause == "rejected in review"
 
 
 @pytest.mark.parametrize("score", [0.25, 0.9])

@@ -206,7 +206,10 @@ class DecidedReviews:
                 advice="Put the original back, or remove the cutout yourself.",
             )
         self._files.clear(job.path, shown)
-        doubt = JobResult.of(job).why
+        why = JobResult.of(job).why
+        doubt = (
+            "" if why == PUT_BACK else why
+        )  # a published one is put back before it is rejected: that is no reason
         self.failed_jobs.fail(
             job,
             Failure(
