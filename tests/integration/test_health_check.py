@@ -15,7 +15,7 @@ import pytest
 
 from cutoutd.clock import Clock
 from cutoutd.daemon.assembly import publisher_of
-from cutoutd.errors import JournalError
+from cutoutd.errors import JournalError, StorageError
 from cutoutd.folder.health import LET_GO_S, HealthCheck
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
@@ -26,6 +26,7 @@ from cutoutd.journal.folders import FolderMemory, NewPlace
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
 from cutoutd.lease.lease import Lease
+from cutoutd.lease.policy import SILENCE_S
 from cutoutd.publish.staging import STAGING_NAME
 from tests.integration.parts import NAME, folder_in
 
@@ -53,6 +54,7 @@ def gate_of(
     min_free_mb: int = 0,
     state_dir: Path | None = None,
     configured: Sequence[Folder] = (),
+    clock: Clock | None = None,
 ) -> HealthCheck:
     """Return the health check of a folder, as when the daemon starts."""
     return HealthCheck(
@@ -61,7 +63,7 @@ def gate_of(
         publisher=publisher_of(folder, name=folder.name, run="run-1"),
         min_free_mb=min_free_mb,
         state_dir=state_dir or folder.input,
-        lease=Lease(run="run-1", is_dead=journal.sessions.is_dead, clock=Clock()),
+        lease=Lease(run="run-1", is_dead=journal.sessions.is_dead, clock=clock or Clock()),
         overlaps=Overlaps(Path("/no-state"), "run-1"),
         configured=lambda: {one.name: os.fspath(one.input) for one in configured},
     )
@@ -74,6 +76,15 @@ def open_once(folder: Folder, journal: Journal) -> str:
     health.remember()
     uuid = marker.read(os.fspath(folder.input))
     assert uuid is not None
+    return uuid
+
+
+def hold_elsewhere(folder: Folder) -> str:
+    """Have another machine, which knows that this one has ended, hold a folder. Returns the UUID of its marker."""
+    root = os.fspath(folder.input)
+    uuid = marker.read(root) or marker.create(root, OTHER)
+    theirs = Lease(run="theirs", is_dead=lambda run: run == "run-1", clock=Clock())
+    assert theirs.acquire(root, uuid).ours
     return uuid
 
 
@@ -224,6 +235,97 @@ def test_a_marker_that_was_removed_is_written_again(tmp_path: Path, journal: Jou
     (folder.input / marker.NAME).unlink()
     assert gate_of(folder, journal).check() is None
     assert marker.read(os.fspath(folder.input)) == uuid
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", bytes(1024), b"hello", b'{"schema": "cutoutd.folder/1"}'])
+def test_a_damaged_marker_is_replaced_in_the_directory_that_is_known(
+    tmp_path: Path, journal: Journal, damage: bytes
+) -> None:
+    """As after a power failure; before, each machine stood by until a person removed it."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    wait_in(journal)
+    (folder.input / marker.NAME).write_bytes(damage)
+    assert gate_of(folder, journal).check() is None
+    assert marker.read(os.fspath(folder.input)) == uuid
+
+
+@pytest.mark.parametrize("held", [b'{"schema": "cutoutd.folder/9", "uuid": "x"}', bytes(5000)])
+def test_what_another_version_or_a_person_wrote_in_the_markers_place_stays(
+    tmp_path: Path, journal: Journal, held: bytes
+) -> None:
+    """A later version may hold the folder by it."""
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    (folder.input / marker.NAME).write_bytes(held)
+    with pytest.raises(StorageError, match="not a marker of ours"):
+        gate_of(folder, journal).check()
+    assert (folder.input / marker.NAME).read_bytes() == held
+
+
+def test_a_damaged_marker_of_an_unknown_directory_stays(tmp_path: Path, journal: Journal) -> None:
+    """It may be another folder's, for a new one as well as for another directory in a known one's place."""
+    folder = folder_in(tmp_path)
+    (folder.input / marker.NAME).write_bytes(b"{")
+    with pytest.raises(StorageError, match="damaged"):
+        gate_of(folder, journal).check()
+    (folder.input / marker.NAME).unlink()
+    open_once(folder, journal)
+    recreate(folder)
+    (folder.input / marker.NAME).write_bytes(b"{")
+    with pytest.raises(StorageError, match="damaged"):
+        gate_of(folder, journal).check()
+    assert (folder.input / marker.NAME).read_bytes() == b"{"
+
+
+def test_a_machine_that_only_stood_by_writes_no_other_marker(tmp_path: Path, journal: Journal) -> None:
+    """Its journal does not know the folder, but it has seen the marker; before, a new UUID put the owner out, and all was cut again."""
+    folder = folder_in(tmp_path)
+    uuid = hold_elsewhere(folder)
+    health = gate_of(folder, journal)
+    assert health.check() is not None
+    (folder.input / marker.NAME).unlink()
+    closed = health.check()
+    assert closed is not None
+    assert closed[0] is FolderState.STANDING_BY
+    assert marker.read(os.fspath(folder.input)) == uuid
+
+
+def test_a_missing_marker_is_left_for_a_while_to_the_machine_that_has_a_claim(
+    tmp_path: Path, journal: Journal, clock: FakeClock
+) -> None:
+    """That one knows the UUID. If it does not write it for a minute, it is gone."""
+    folder = folder_in(tmp_path)
+    hold_elsewhere(folder)
+    (folder.input / marker.NAME).unlink()
+    health = gate_of(folder, journal, clock=clock)
+    closed = health.check()
+    assert closed is not None
+    assert "another machine works on this folder" in closed[1]
+    assert marker.read(os.fspath(folder.input)) is None
+    clock.advance(SILENCE_S)
+    health.check()
+    assert marker.read(os.fspath(folder.input)) is not None
+
+
+@pytest.mark.parametrize("whose", ["ours", "the owner's that was seen", "unknown"])
+def test_a_claim_shows_that_a_share_without_its_marker_is_the_right_one(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    """On a share, numbers do not; before, each machine that knew the folder stood by for good."""
+    share = filesystems.Mode(reason="", fstype="nfs4", network=True)
+    monkeypatch.setattr(filesystems, "watch_mode", lambda _: share)
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    if whose != "ours":
+        hold_elsewhere(folder)
+    health = gate_of(folder, journal)
+    if whose == "the owner's that was seen":
+        health.check()
+    (folder.input / marker.NAME).unlink()
+    closed = health.check()
+    assert marker.read(os.fspath(folder.input)) == (None if whose == "unknown" else uuid)
+    assert (closed is None) == (whose == "ours")
 
 
 def test_another_directory_does_not_take_its_place_while_pictures_wait(

@@ -73,6 +73,12 @@ def pair(folder: Path, clock: FakeClock) -> tuple[Machine, Machine]:
     return Machine(folder, clock), Machine(folder, clock)
 
 
+def epoch_of(folder: Path) -> int:
+    """Return the epoch in the marker."""
+    epoch: int = json.loads((folder / marker.NAME).read_text())["owner"]["term"]
+    return epoch
+
+
 def names(folder: Path) -> list[str]:
     """Return the names in the folder."""
     return sorted(path.name for path in folder.iterdir())
@@ -310,6 +316,37 @@ def test_a_claim_that_a_power_failure_restored_is_removed_by_the_next(folder: Pa
     assert names(folder) == [marker.NAME]
 
 
+@pytest.mark.parametrize("put_back", ["written again", "an older one", "an older one of an owner that ended"])
+def test_a_marker_that_does_not_know_the_owner_makes_no_second_one(
+    folder: Path, clock: FakeClock, put_back: str
+) -> None:
+    """The claims beside it count, however far it is behind them; before, an early epoch was claimed beside the owner's."""
+    first, second = pair(folder, clock)
+    assert first.attends()
+    if put_back == "an older one of an owner that ended":
+        first.lease.release()
+        first.start()
+    text = marker.text(FOLDER) if put_back == "written again" else (folder / marker.NAME).read_text()
+    for _ in range(4):
+        first.start()
+        assert first.attends()
+    assert second.attends() is False
+    (folder / marker.NAME).write_text(text)
+    for _ in range(2):
+        assert second.attends() is False
+        assert (first.may_publish(), second.may_publish()) == (True, False)
+    assert first.attends()
+    assert json.loads((folder / marker.NAME).read_text())["owner"]["run"] == first.run
+    (folder / marker.NAME).write_text(text)
+    clock.advance(LEASE_S)  # the first one is gone
+    started_s = clock.monotonic_s()
+    while not second.attends():
+        clock.advance(5.0)
+        assert clock.monotonic_s() < started_s + 3 * SILENCE_S
+    assert [name for name in names(folder) if "term" in name] == [f"{marker.NAME}.term-{epoch_of(folder)}"]
+    assert first.may_publish() is False
+
+
 def test_another_folder_in_its_place_is_not_written_to(folder: Path, clock: FakeClock) -> None:
     """Neither is a folder whose marker is damaged."""
     first, _ = pair(folder, clock)
@@ -483,10 +520,12 @@ MOVES = st.lists(
         st.tuples(st.just("look"), MACHINES, MACHINES),
         st.tuples(st.just("touch"), MACHINES, st.integers(1, 9)),
         st.tuples(st.just("nap"), MACHINES, MACHINES),
+        st.tuples(st.just("put back"), st.integers(0, 25), MACHINES),
     ),
     max_size=25,
 )
-"""A machine finishes its renewal, makes some accesses, or finishes it while another one is suspended."""
+"""A machine finishes its renewal, makes some accesses, or finishes it while another one is suspended; or one of the markers that were
+there before is put back, the first of which names no owner."""
 
 
 # A former owner writes into the marker after two others; before, whoever claimed met the last one's claim, withdrew, and nobody ever held it.
@@ -510,9 +549,14 @@ def test_never_do_two_machines_believe_to_hold_the_folder(
     """In any order of accesses, and however long each machine is suspended between two of them."""
     root = Path(tempfile.mkdtemp(dir=many))
     marker.create(str(root), FOLDER)
+    former = [(root / marker.NAME).read_bytes()]
     world = Interleaved(root, 3)
     try:
         for kind, number, other in moves:
+            former.append((root / marker.NAME).read_bytes())
+            if kind == "put back":
+                (root / marker.NAME).write_bytes(former[min(number, len(former) - 1)])
+                continue
             if kind == "touch":
                 for _ in range(other):
                     world.go_on(number)

@@ -65,7 +65,7 @@ def test_a_folder_is_free_or_held_at_first_sight(owner: Owner | None, action: Le
 )
 def test_the_first_claim_takes_precedence(claimants: tuple[str, ...], action: LeaseAction) -> None:
     """Unless that run is known to be dead; a claim whose run is unreadable still counts."""
-    assert judged(LeaseFiles(owner=None, claimants=claimants)) is action
+    assert judged(LeaseFiles(owner=None, claims=tuple(enumerate(claimants, 1)))) is action
 
 
 def test_silence_makes_a_successor_and_a_sign_of_life_does_not() -> None:
@@ -95,7 +95,7 @@ def test_a_machine_that_overslept_its_lease_goes_on_if_not_succeeded() -> None:
     """Unless another machine is about to take over."""
     own = replace(OTHER, run="run-a")
     assert succession().judge(LeaseFiles(owner=own), 0.0, own_claim_stands=True) is LeaseAction.TAKE
-    sought = LeaseFiles(owner=own, claimants=("run-b",))
+    sought = LeaseFiles(owner=own, claims=((3, "run-b"),))
     assert succession().judge(sought, 0.0, own_claim_stands=True) is LeaseAction.WAIT
 
 

@@ -6,7 +6,6 @@ Runs in the folder's own thread, since any access to a share may hang. It decide
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -25,8 +24,10 @@ from cutoutd.folder.identity import (
     is_copy,
 )
 from cutoutd.folder.place_mounts import PlaceMounts
+from cutoutd.folder.prerequisites import missing_background, missing_room
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
+from cutoutd.folder.unmarked import decide_unmarked
 from cutoutd.fs.durable import make_directory
 from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderHistory, FolderMemory
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 
 LET_GO_S: Final = 30.0
 """A machine whose journal refuses writes for longer releases its leases; a lock on the journal is held for less."""
-
-_MIB = 1 << 20
 
 
 class HealthCheck:
@@ -174,7 +173,9 @@ class HealthCheck:
         if thoroughly:
             self._publisher.try_writing()
         self.mode = mode
-        return self._missing_background() or self._check_room()
+        return missing_background(self._folder) or missing_room(
+            (self._folder.output, self._state_dir), self._min_free_mb
+        )
 
     def check_places(self) -> tuple[FolderState, str] | None:
         """Check the folder's places against those of all others; returns None if it may be worked on, else state and reason."""
@@ -216,18 +217,6 @@ class HealthCheck:
     def boundary(self) -> FolderBoundary:
         """What inside the input does not belong to the folder, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
-
-    def _missing_background(self) -> tuple[FolderState, str] | None:
-        """Return state and reason if a background picture cannot be read; else None."""
-        for path in self._folder.backgrounds:
-            try:
-                os.stat(path)  # noqa: PTH116 -- as for the input
-            except OSError as error:
-                why = (
-                    f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
-                )
-                return FolderState.STANDING_BY, why
-        return None
 
     def _find(self, root: str, *, network: bool) -> tuple[FolderState, str] | None:
         found = marker.find(root, network=network)
@@ -290,7 +279,10 @@ class HealthCheck:
         recalled, name = self._recalled, self._folder.name
         is_as_before = recalled is None or recalled.marker == found.uuid
         history = FolderHistory(name=name) if is_as_before else self._memory.history(name)
-        decision = decide(recalled, found, history)
+        if found.uuid is not None:
+            decision = decide(recalled, found, history)
+        else:  # a marker that was seen since the start is as good as one that the journal knows
+            decision = decide_unmarked(root, recalled or self._seen, found, history, self._lease)
         if decision.action in (MarkerAction.STAND_BY, MarkerAction.REFUSE):
             self._is_another = True
             return FolderState.STANDING_BY, decision.reason
@@ -312,7 +304,7 @@ class HealthCheck:
             self._memory.remember(name, seen)
             self._recalled = seen
         if decision.action in (MarkerAction.CREATE, MarkerAction.CREATE_ANEW):
-            seen = self._marked(root, seen)
+            seen = self._marked(root, seen, is_damaged=found.damage is not None)
         self._seen = seen
         self._publisher.identity.found(
             seen.marker,
@@ -321,10 +313,13 @@ class HealthCheck:
         )
         return None
 
-    def _marked(self, root: str, seen: FolderMemory) -> FolderMemory:
+    def _marked(self, root: str, seen: FolderMemory, *, is_damaged: bool) -> FolderMemory:
         """Write the marker; returns the folder as it is then."""
         try:
             self._is_tidy = False
+            if is_damaged:
+                marker.replace_damaged(root, seen.marker)
+                self._log.warning("marker.replaced", why="it was damaged")
             return replace(seen, marker=marker.create(root, seen.marker), read_only=False)
         except OSError as error:
             if error.errno not in READ_ONLY:
@@ -333,7 +328,8 @@ class HealthCheck:
 
     def _known_uuid(self, root: str) -> str:
         """Return the UUID that a directory without a marker is to have; empty: a new one."""
-        return self._kept_elsewhere(root) if self._recalled is None else self._recalled.marker
+        known = self._recalled or self._seen
+        return self._kept_elsewhere(root) if known is None else known.marker
 
     def _kept_elsewhere(self, root: str) -> str:
         """Return the UUID of a read-only input that was watched with `cutoutd run --input --output` before; empty: none."""
@@ -380,13 +376,3 @@ class HealthCheck:
     def note_journal_works(self) -> None:
         """Record that the journal can be written."""
         self._refused_since_s = None
-
-    def _check_room(self) -> tuple[FolderState, str] | None:
-        for place in (self._folder.output, self._state_dir):
-            free_mb = shutil.disk_usage(place).free // _MIB
-            if free_mb < self._min_free_mb:
-                return FolderState.PAUSED, (
-                    f"less than min_free_disk_mb = {self._min_free_mb} MiB are free at {place}: "
-                    "free some space; work goes on by itself"
-                )
-        return None

@@ -130,7 +130,9 @@ class MarkerDecision:
     reason: str = ""
 
 
-def decide(known: FolderMemory | None, found: RootState, history: FolderHistory) -> MarkerDecision:
+def decide(
+    known: FolderMemory | None, found: RootState, history: FolderHistory, *, is_recognised: bool = False
+) -> MarkerDecision:
     """Decide what to do with a folder.
 
     If there is a marker, it alone decides: the folder's own, or one that it had before and nothing is outstanding. If it is missing
@@ -144,11 +146,14 @@ def decide(known: FolderMemory | None, found: RootState, history: FolderHistory)
         known: what the journal remembers of the folder; None: nothing.
         found: what is there now.
         history: what else the journal knows of it.
+        is_recognised: whether a claim beside the missing marker shows that it is the very directory, also on a share.
     """
     if known is None:
         action = MarkerAction.CREATE if found.uuid is None else MarkerAction.CARRY_ON
         return MarkerDecision(action=action)
     if found.uuid is None:
+        if found.network and is_recognised and not known.read_only:
+            return MarkerDecision(action=MarkerAction.CREATE)
         return _without_marker(known, found, history)
     is_former = found.uuid in history.former
     if known.marker == found.uuid or is_adopted(found, history) or (is_former and not history.outstanding):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = f"{marker.NAME}.term-"
 _MAX_RUN: Final = 64
+_MAX_EPOCH: Final = 1 << 52
+"""No folder changes its owner as often; a file with a higher number is no claim, or the next epoch would not fit into a marker."""
 
 
 def claim(directory: int, epoch: int, run: str) -> bool:
@@ -53,31 +55,49 @@ def claimant_of(directory: int, epoch: int) -> str | None:
         os.close(descriptor)
 
 
-def claimants_after(directory: int, owner: Owner | None) -> tuple[str, ...]:
-    """Return the sessions that have claimed the epochs after an owner's, without a gap."""
+def next_claims(directory: int, owner: Owner | None) -> tuple[tuple[int, str], ...]:
+    """Return the claims of the epochs after an owner's up to the first gap, without listing the folder."""
     epoch = owner.epoch if owner is not None else 0
-    claimants: list[str] = []
-    while (claimant := claimant_of(directory, epoch + 1 + len(claimants))) is not None:
-        claimants.append(claimant)
-    return tuple(claimants)
+    claims: list[tuple[int, str]] = []
+    while (claimant := claimant_of(directory, epoch + 1 + len(claims))) is not None:
+        claims.append((epoch + 1 + len(claims), claimant))
+    return tuple(claims)
+
+
+def all_claims(directory: int, owner: Owner | None = None) -> tuple[tuple[int, str], ...]:
+    """Return the claims of all epochs after an owner's, in order; the folder is listed."""
+    first = owner.epoch + 1 if owner is not None else 0
+    claimed = sorted(
+        epoch for name in os.listdir(directory) if (epoch := _epoch_of(name)) is not None and epoch >= first
+    )
+    claims = ((epoch, claimant_of(directory, epoch)) for epoch in claimed)
+    return tuple((epoch, claimant) for epoch, claimant in claims if claimant is not None)
 
 
 def end_before(directory: int, epoch: int) -> None:
     """Remove the claims of all earlier epochs, and drafts; even if a power failure has undone an earlier removal."""
     for name in os.listdir(directory):
-        number = name.removeprefix(_PREFIX)
-        is_epoch = name.startswith(_PREFIX) and number.isascii() and number.isdigit()
+        number = _epoch_of(name)
         if marker.is_draft(name):
             with suppress(OSError):  # it does no harm
                 os.unlink(name, dir_fd=directory)
-        elif is_epoch and int(number) < epoch:
-            end(directory, int(number))
+        elif number is not None and number < epoch:
+            end(directory, number)
 
 
 def end(directory: int, epoch: int) -> None:
     """Remove the claim of an epoch."""
     with suppress(FileNotFoundError):
         os.unlink(_name(epoch), dir_fd=directory)
+
+
+def _epoch_of(name: str) -> int | None:
+    """Return the epoch that a file claims; None if it is no claim."""
+    number = name.removeprefix(_PREFIX)
+    if not (name.startswith(_PREFIX) and number.isascii() and number.isdigit()):
+        return None
+    epoch = int(number)
+    return epoch if name == _name(epoch) and epoch <= _MAX_EPOCH else None
 
 
 def _name(epoch: int) -> str:
@@ -89,7 +109,6 @@ def _create(directory: int, name: str, run: str) -> None:
 
     It is a second name for a file with contents, so that a crash cannot leave it empty. On a file system without hard links it is
     created empty and then written: only the creation is exclusive there.
-    system has no second names it is made empty and then written: making it is all that only one machine can do there.
 
     Raises:
         FileExistsError: another machine has claimed it; shares may report another error.

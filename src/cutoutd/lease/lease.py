@@ -20,10 +20,10 @@ from cutoutd.clock import rfc3339
 from cutoutd.errnos import READ_ONLY
 from cutoutd.errors import FailureCode, TemporaryError
 from cutoutd.lease import challenge, epochs, marker
-from cutoutd.lease.policy import LEASE_S, LeaseAction, LeaseFiles, Owner, Succession
+from cutoutd.lease.policy import LEASE_S, SILENCE_S, LeaseAction, LeaseFiles, Owner, Succession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cutoutd.clock import Clock
 
@@ -84,6 +84,9 @@ class Lease:
         self._own_challenge: str | None = None
         self._why_not_asked = ""
         self._answered: tuple[str, float] | None = None
+        self._lists_claims = False
+        self._last_seen = ""
+        self._unmarked_since_s: float | None = None
         self._place: tuple[str, str] | None = None
         self._read_only = False
         self.inherited = False
@@ -114,6 +117,7 @@ class Lease:
                 raise NotOwnerError(
                     "the folder's marker has changed", advice="It is checked again by itself."
                 )
+            self._last_seen, self._unmarked_since_s = there.owner.run if there.owner else "", None
             if self._owner is not None and self._keep(directory, root, there, started_s):
                 return LeaseStatus(ours=True)
             if not may_claim:
@@ -123,6 +127,19 @@ class Lease:
     def is_free_from(self, owner: Owner | None) -> bool:
         """Whether an owner, as a marker has it, works on no folder any more, or is this session."""
         return owner is None or owner.released or self._succession.is_over(owner)
+
+    def recognises(self, claims: Iterable[tuple[int, str]]) -> bool:
+        """Whether claims beside a missing marker show that this is the directory: one is ours, or the last owner's."""
+        return any(run == self._last_seen or self._succession.is_ours(run) for _, run in claims)
+
+    def leaves_marker_to_others(self, claims: Iterable[tuple[int, str]]) -> bool:
+        """Whether a missing marker is for now left to another machine, which has a claim and knows the UUID."""
+        if all(self._succession.is_ours(run) for _, run in claims):
+            return False
+        now_s = self._clock.monotonic_s()
+        if self._unmarked_since_s is None:
+            self._unmarked_since_s = now_s
+        return now_s - self._unmarked_since_s < SILENCE_S
 
     def hold_unmarked(self) -> LeaseStatus:
         """Work without a lease, because nothing can be written into the input."""
@@ -230,17 +247,7 @@ class Lease:
         self, directory: int, root: str, uuid: str, owner: Owner | None, started_s: float
     ) -> LeaseStatus:
         """Claim the folder if it is our turn."""
-        found = LeaseFiles(
-            owner=owner,
-            claimants=epochs.claimants_after(directory, owner),
-            challenge=challenge.read_digest(directory),
-        )
-        slept = (
-            owner is not None
-            and owner.run == self._run
-            and epochs.claimant_of(directory, owner.epoch) == self._run
-        )
-        action = self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept)
+        action, found = self._judge(directory, owner)
         self._read_only = False
         if action is LeaseAction.WAIT:
             return LeaseStatus(ours=False, note=_owner_text(owner) + self._why_not_asked)
@@ -256,6 +263,33 @@ class Lease:
         if not claimed or not self._take_over(directory, root, uuid, found, started_s):
             return LeaseStatus(ours=False, note=_BEGINS)
         return LeaseStatus(ours=True)
+
+    def _judge(self, directory: int, owner: Owner | None) -> tuple[LeaseAction, LeaseFiles]:
+        """Decide by the files.
+
+        Nothing is claimed before the folder was listed: a marker that was lost, or put back from a backup, does not say which
+        epochs are claimed.
+        """
+        slept = (
+            owner is not None
+            and owner.run == self._run
+            and epochs.claimant_of(directory, owner.epoch) == self._run
+        )
+
+        def judged() -> tuple[LeaseAction, LeaseFiles]:
+            claims = epochs.all_claims if self._lists_claims else epochs.next_claims
+            found = LeaseFiles(
+                owner=owner,
+                claims=claims(directory, owner),
+                challenge=challenge.read_digest(directory),
+            )
+            return self._succession.judge(found, self._clock.monotonic_s(), own_claim_stands=slept), found
+
+        action, found = judged()
+        if action is LeaseAction.TAKE and not self._lists_claims:
+            self._lists_claims = epochs.all_claims(directory, owner) != found.claims
+            return judged() if self._lists_claims else (action, found)
+        return action, found
 
     def _write_challenge(self, directory: int) -> None:
         """Write a challenge; later looks check whether it is answered."""
@@ -294,6 +328,7 @@ class Lease:
         with suppress(OSError):  # it is answered at the next look then
             challenge.remove(directory)
         self._owner, self._renewed_s, self._own_challenge = owner, started_s, None
+        self._lists_claims = False
         self.inherited = self.inherited or not settled
         return self.is_held
 

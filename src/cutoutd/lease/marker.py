@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.errnos import NO_DIRECTORY_SYNC, UNKNOWN_WAY
 from cutoutd.errors import StorageError
 from cutoutd.fs.birth_time import born_us
+from cutoutd.lease.invalid_marker import InvalidMarkerError
 from cutoutd.lease.policy import owner_from_json
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RootState:
         born_us: when a root without a marker was created, UTC microseconds; None: the file system does not tell.
         empty: whether the root has no entries at all.
         network: whether the root is on a file system that may be unreachable for a while.
+        damage: error about a damaged marker, which counts as none; None: there is no such file.
     """
 
     uuid: str | None
@@ -56,6 +58,7 @@ class RootState:
     born_us: int | None
     empty: bool
     network: bool
+    damage: InvalidMarkerError | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +90,11 @@ def find(root: str, *, network: bool) -> RootState:
         network: as in its ``Mode``.
 
     Raises:
-        StorageError: as from ``read``.
+        StorageError: there is something of that name that is neither a marker nor a damaged one.
         OSError: the root or its marker cannot be read.
     """
     with opened(root) as directory:
-        marker = read_in(directory, root)
+        marker, damage = _read_or_damage(directory, root)
         with os.scandir(directory) as entries:
             empty = next(entries, None) is None
         status = os.fstat(directory)
@@ -102,6 +105,7 @@ def find(root: str, *, network: bool) -> RootState:
             born_us=None if marker is not None else born_us(directory),
             empty=empty,
             network=network,
+            damage=damage,
         )
 
 
@@ -138,6 +142,24 @@ def create(root: str, uuid: str) -> str:
     if there is None:
         raise FileNotFoundError(errno.ENOENT, "the marker vanished as soon as it was written", root)
     return there.uuid
+
+
+def replace_damaged(root: str, uuid: str) -> None:
+    """Replace a damaged marker by a new one, atomically; nothing is done if it is not damaged any more.
+
+    Args:
+        root: path of the folder's input.
+        uuid: UUID for the marker.
+
+    Raises:
+        StorageError: there is something of that name that is neither a marker nor a damaged one.
+        OSError: it cannot be written: EROFS or EACCES if the input is read-only.
+    """
+    tidy(root)
+    with opened(root) as directory:
+        _, damage = _read_or_damage(directory, root)
+        if damage is not None:
+            _replace(directory, uuid, _padded(text(uuid)), name=_take_name)
 
 
 def renew(root: str, before: str, after: str, *, is_free: Callable[[Owner | None], bool]) -> bool:
@@ -241,7 +263,8 @@ def read_in(directory: int, root: str) -> Marker | None:
     except FileNotFoundError:
         return None
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        status = os.fstat(descriptor)
+        regular = stat.S_ISREG(status.st_mode)
         raw = os.read(descriptor, _MAX_BYTES) if regular else b""
     finally:
         os.close(descriptor)
@@ -255,11 +278,19 @@ def read_in(directory: int, root: str) -> Marker | None:
         and isinstance(held.get("uuid"), str)
     ):
         return Marker(uuid=held["uuid"], owner=owner_from_json(held.get("owner")))
-    raise StorageError(
-        "this is not a marker of ours, or a damaged one",
-        path=Path(root, NAME),
-        advice="Remove it if this is the right folder; a new one is made.",
-    )
+    schema = held.get("schema") if isinstance(held, dict) else None
+    is_of_another_version = isinstance(schema, str) and schema not in (SCHEMA, HELD_SCHEMA)
+    is_small = regular and status.st_nlink == 1 and status.st_size <= _MAX_BYTES
+    raise InvalidMarkerError(Path(root, NAME), is_damaged=is_small and not is_of_another_version)
+
+
+def _read_or_damage(directory: int, root: str) -> tuple[Marker | None, InvalidMarkerError | None]:
+    try:
+        return read_in(directory, root), None
+    except InvalidMarkerError as error:
+        if not error.is_damaged:
+            raise
+        return None, error
 
 
 def _padded(said: str) -> bytes:

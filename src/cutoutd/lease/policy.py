@@ -117,12 +117,13 @@ class LeaseFiles:
 
     Attributes:
         owner: the owner in the marker.
-        claimants: sessions that have claimed the epochs after the owner's; they may have died since.
+        claims: epochs after the owner's that are claimed, each with the session that claimed it, which may have died since; they
+            have gaps where the marker was lost, or an older one was put back.
         challenge: digest of the challenge, of any machine; None: there is none.
     """
 
     owner: Owner | None
-    claimants: tuple[str, ...] = ()
+    claims: tuple[tuple[int, str], ...] = ()
     challenge: str | None = None
 
     @property
@@ -132,8 +133,10 @@ class LeaseFiles:
 
     @property
     def next_epoch(self) -> int:
-        """The first epoch without a claim."""
-        return (self.owner.epoch if self.owner is not None else 0) + len(self.claimants) + 1
+        """The epoch after the owner's and after all that are claimed."""
+        if self.claims:
+            return self.claims[-1][0] + 1
+        return (self.owner.epoch if self.owner is not None else 0) + 1
 
 
 class Succession:
@@ -167,7 +170,7 @@ class Succession:
         is_free = owner is None or owner.released or own_claim_stands or self._is_dead(owner.run)
         must_ask = owner is not None and owner.is_silent and not is_free
         self._measure(found, now_s, counts=found.is_asked or not must_ask)
-        is_sought = not all(run == self._run or self._is_dead(run) for run in found.claimants)
+        is_sought = not all(self.is_ours(run) for _, run in found.claims)
         if (is_free and not is_sought) or self._silent_s >= self._patience_s:
             return LeaseAction.TAKE
         if must_ask and not found.is_asked and self._may_ask(now_s):
@@ -198,4 +201,8 @@ class Succession:
 
     def is_over(self, owner: Owner) -> bool:
         """Whether an owner is this session, or one that is known to have ended."""
-        return owner.run == self._run or self._is_dead(owner.run)
+        return self.is_ours(owner.run)
+
+    def is_ours(self, run: str) -> bool:
+        """Whether a session is this one, or one of this state directory that is known to have ended."""
+        return run == self._run or self._is_dead(run)
