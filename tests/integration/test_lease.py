@@ -316,6 +316,19 @@ def test_a_claim_that_a_power_failure_restored_is_removed_by_the_next(folder: Pa
     assert names(folder) == [marker.NAME]
 
 
+def test_a_machine_whose_claim_was_removed_says_so_and_goes_on(folder: Path, clock: FakeClock) -> None:
+    """Before, it said that another cutoutd on this machine had the folder, which was itself."""
+    first, _ = pair(folder, clock)
+    assert first.attends()
+    (folder / f"{marker.NAME}.term-1").unlink()
+    clock.advance(HEARTBEAT_S)
+    assert "the claim of this machine was removed" in first.lease.acquire(first.root, FOLDER).note
+    started_s = clock.monotonic_s()
+    while not first.attends():
+        clock.advance(5.0)
+        assert clock.monotonic_s() < started_s + 3 * SILENCE_S
+
+
 @pytest.mark.parametrize("put_back", ["written again", "an older one", "an older one of an owner that ended"])
 def test_a_marker_that_does_not_know_the_owner_makes_no_second_one(
     folder: Path, clock: FakeClock, put_back: str

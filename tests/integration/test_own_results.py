@@ -73,6 +73,25 @@ def test_a_published_result_is_not_cut_again(make: Callable[..., DeliveryRun], o
     assert (delivery_run.folder.input / "old/a.png").read_bytes() == OLD
 
 
+@pytest.mark.parametrize("originals", ["keep", "move", "delete"])
+def test_a_result_that_was_left_out_is_left_out_where_it_is_moved_to(
+    make: Callable[..., DeliveryRun], originals: str
+) -> None:
+    """Also once a later cutout has replaced it; before, it was cut when its directory was renamed, and then moved or deleted."""
+    delivery_run = make(originals)
+    delivery_run.deliver("a.jpg", OLD)
+    left_out = delivery_run.deliver("old/a.png", NEW, source=OLD)
+    assert delivery_run.job(left_out).state is JobState.SKIPPED
+    with delivery_run.journal.store.transaction():  # as if a later version had replaced the result
+        delivery_run.journal.store.write("DELETE FROM output WHERE sha256 = :sha256", sha256=digest(OLD))
+    (delivery_run.folder.input / "old").rename(delivery_run.folder.input / "older")
+    delivery_run.journal.sources.note_places(NAME, {"old/a.png": 1})
+    job = delivery_run.deliver("older/a.png", NEW, source=OLD)
+    assert delivery_run.job(job).state is JobState.SKIPPED
+    assert (delivery_run.folder.input / "older/a.png").read_bytes() == OLD
+    assert delivery_run.files() == {"a.png": OLD}
+
+
 @pytest.mark.parametrize("originals", ["move", "delete"])
 @pytest.mark.parametrize("known", ["to the journal", "to its sidecar"])
 def test_a_result_that_a_person_has_had_cut_stays(

@@ -155,7 +155,9 @@ class Journal:
             job: job of the picture.
             sha256: SHA-256 of its bytes.
         """
-        return not job.forced and self.reservations.is_result(sha256) and not self.submissions.has(job.id)
+        if job.forced or self.submissions.has(job.id):
+            return False
+        return self.reservations.is_result(sha256) or self.reservations.was_left_out(job.folder, sha256)
 
     def leave_out_result(self, job: Job, sha256: str) -> None:
         """Finish the job of a picture that is a result itself: it is not cut."""

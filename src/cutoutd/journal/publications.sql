@@ -13,6 +13,12 @@ SELECT rendition, review, target, sha256 FROM output WHERE {source}
 -- name: is_result
 SELECT 1 FROM output WHERE sha256 = :sha256 LIMIT 1
 
+-- name: was_left_out
+SELECT 1 FROM job INDEXED BY job_vanished
+WHERE folder = :folder AND newest = 1 AND missing_us IS NOT NULL AND sha256 = :sha256 AND state = 'skipped'
+  AND json_extract(detail, '$.own_result') IS NOT NULL
+LIMIT 1
+
 -- name: outputs_of_earlier
 SELECT target FROM output WHERE folder = :folder AND path = :path AND generation BETWEEN 0 AND :last
 

@@ -112,6 +112,10 @@ class Reservations:
         """Whether a result with this SHA-256 is published, in any folder."""
         return self._store.row(SQL.is_result, sha256=sha256) is not None
 
+    def was_left_out(self, folder: str, sha256: str) -> bool:
+        """Whether a file with this SHA-256 was left out of a folder as a result, and is not at its path any more."""
+        return self._store.row(SQL.was_left_out, folder=folder, sha256=sha256) is not None
+
     def last_result(self, folder: str, path: str, *, generation: int | None = None) -> dict[str, Any]:
         """Return the lasting part of the last result at a path: its outputs, and whether one was skipped or is doubtful.
 

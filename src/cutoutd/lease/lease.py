@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
 
 _BEGINS: Final = "another cutoutd begins to work on this folder"
+_CLAIM_GONE: Final = (
+    "the claim of this machine was removed, as by another machine that takes the folder over; if none does for a few minutes, "
+    "this one goes on"
+)
 _UNSEEN: Final = "the input is read-only, so it cannot be seen whether another machine works on it too"
 _CANNOT_ASK: Final = (
     "; the input is read-only here, so this machine cannot ask whether it still does: if it never comes back, remove "
@@ -250,10 +254,10 @@ class Lease:
         action, found = self._judge(directory, owner)
         self._read_only = False
         if action is LeaseAction.WAIT:
-            return LeaseStatus(ours=False, note=_owner_text(owner) + self._why_not_asked)
+            return LeaseStatus(ours=False, note=self._owner_text(owner) + self._why_not_asked)
         if action is LeaseAction.ASK:
             self._write_challenge(directory)
-            return LeaseStatus(ours=False, note=_owner_text(owner) + self._why_not_asked)
+            return LeaseStatus(ours=False, note=self._owner_text(owner) + self._why_not_asked)
         try:
             claimed = epochs.claim(directory, found.next_epoch, self._run)
         except OSError as error:
@@ -290,6 +294,9 @@ class Lease:
             self._lists_claims = epochs.all_claims(directory, owner) != found.claims
             return judged() if self._lists_claims else (action, found)
         return action, found
+
+    def _owner_text(self, owner: Owner | None) -> str:
+        return _CLAIM_GONE if owner is not None and owner.run == self._run else _owner_text(owner)
 
     def _write_challenge(self, directory: int) -> None:
         """Write a challenge; later looks check whether it is answered."""
