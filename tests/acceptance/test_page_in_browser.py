@@ -735,7 +735,7 @@ def test_of_two_clicks_on_pause_the_later_one_counts(browser: Browser, kept: tup
 
 
 def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple[str, str, object]) -> None:
-    """All words, the numbers, and the language that is announced to screen readers."""
+    """All words, also the daemon's, the numbers, and the language that is announced to screen readers."""
     with again(browser, kept, language="de-AT") as visitor:
         expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Eingang")
         assert visitor.page.evaluate("document.documentElement.lang") == "de"
@@ -745,6 +745,13 @@ def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple
         )
         visitor.go("settings")
         expect(visitor.page.locator("#setting-existing-help")).to_contain_text("wie es die meisten wollen")
+        visitor.go("failures")
+        expect(visitor.page.locator(".row")).to_contain_text(
+            ["Das ist kein Bild, das hier gelesen werden kann"]
+        )
+        expect(visitor.page.locator(".row")).to_contain_text(
+            ["Das Original ist unberührt. Exportieren Sie es"]
+        )
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STATIC = resources.files("cutoutd.page") / "static"
 LANGUAGES = ("en", "de")
 
-FROM_ELSEWHERE = ("form.", "formwhat.", "error.", "explain.", "choice.", "reason.", "advice.")
+FROM_ELSEWHERE = ("form.", "formwhat.", "explain.", "choice.")
 """Prefixes of texts that the backend sends in English; catalogues have them in other languages only."""
 
 

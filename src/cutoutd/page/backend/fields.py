@@ -219,7 +219,7 @@ def _text(field: SettingField, value: object, longest: int) -> str:
 
 def _wrong(field: SettingField) -> RefusedError:
     text = f"{field.key} cannot have this value."
-    return RefusedError(422, "value_refused", text, key=field.key)
+    return RefusedError(422, "value_refused", text, key=field.key, why=text)
 
 
 def _bound(info: FieldInfo, name: str) -> float | None:

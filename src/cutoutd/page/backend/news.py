@@ -160,19 +160,19 @@ class NewsWatch:
         try:
             self._news.poll()
         except RefusedError as refused:
-            self._report_trouble(refused.code, refused.text)
+            self._report_trouble(refused.code, refused.text, refused.named)
         except CutoutdError as error:
-            self._report_trouble("unavailable", f"{error.title}: {error}. {error.advice}")
+            self._report_trouble("unavailable", f"{error.title}: {error}", {"why": str(error)})
         else:
             if self._trouble:
                 self._trouble = ""
                 self._backend.tell("trouble", None)
 
-    def _report_trouble(self, code: str, text: str) -> None:
+    def _report_trouble(self, code: str, text: str, named: Mapping[str, object]) -> None:
         if text != self._trouble:
             self._trouble = text
             logs.get().warning("page.no_news", why=text)
-            self._backend.tell("trouble", {"code": code, "text": text})
+            self._backend.tell("trouble", {"code": code, "text": text, "named": dict(named)})
 
 
 class StateChanges:

@@ -171,7 +171,7 @@ class MethodRunner(Generic[BehindT]):
         except frames.FrameError:
             refused = RefusedError(500, "too_large", "The answer is too large. Ask for less.")
         except CutoutdError as error:
-            refused = RefusedError(503, "unavailable", f"{error.title}: {error}. {error.advice}")
+            refused = RefusedError(503, "unavailable", f"{error.title}: {error}", why=str(error))
         except OSError as error:
             refused = self._system_refusal(name, error)
         except Exception:  # noqa: BLE001 -- an internal error costs one request, and is told in the log

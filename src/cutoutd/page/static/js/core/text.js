@@ -6,11 +6,14 @@
  * To add a text: a key in `lang/en.json` under its view's prefix, and the same key in every other language (a test compares).
  */
 
+import { DaemonSentences } from "./daemon-sentences.js";
+
 const LANGUAGES = ["en", "de"];
 let locale = "en";
 let plural = new Intl.PluralRules(locale);
 let catalogue = {};
 let english = {};
+let sentences = null; // none is needed in English
 
 /** Fetches the catalogue of the first language that the browser prefers and that there is. */
 export async function loadTexts(wanted = navigator.languages) {
@@ -18,6 +21,7 @@ export async function loadTexts(wanted = navigator.languages) {
   [english, catalogue] = await Promise.all([fetchTexts("en"), found === "en" ? {} : fetchTexts(found)]);
   const exact = wanted.find((one) => one.toLowerCase().split("-")[0] === found) ?? found;
   locale = exact;
+  sentences = found === "en" ? null : new DaemonSentences(english, t);
   plural = new Intl.PluralRules(locale);
   document.documentElement.lang = found;
 }
@@ -47,10 +51,17 @@ function shown(value) {
   return typeof value === "number" ? number(value) : value;
 }
 
+/** What cutoutd says in English, such as why a picture could not be cut, in the page's language. */
+export function said(text) {
+  return (sentences ? sentences.in(text) : text) ?? "";
+}
+
 /** What went wrong, in words: the catalogue's `error.CODE`, else what the backend says. */
 export function errorText(error) {
-  if (error?.code && has(`error.${error.code}`)) return t(`error.${error.code}`, error.named);
-  return error?.text || error?.message || t("error.unknown");
+  const { why } = error?.named ?? {};
+  const named = typeof why === "string" ? { ...error.named, why: said(why) } : error?.named;
+  if (error?.code && has(`error.${error.code}`)) return t(`error.${error.code}`, named);
+  return said(error?.text || error?.message) || t("error.unknown");
 }
 
 /** A text by a key with a code in it, or what came with the code: `coded("why", folder.why, folder.note)`. */

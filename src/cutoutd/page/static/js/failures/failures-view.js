@@ -11,7 +11,7 @@ import { IdempotentRequests } from "../core/idempotent-request.js";
 import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { setQuery } from "../core/router.js";
-import { ago, dateTime, t } from "../core/text.js";
+import { ago, coded, dateTime, said, t } from "../core/text.js";
 
 export const title = "failures.title";
 
@@ -111,8 +111,8 @@ class Failures {
       el(
         "div",
         {},
-        el("h2", { class: "row-why" }, plain(job.why)),
-        el("p", {}, plain(job.advice ?? "")),
+        el("h2", { class: "row-why" }, plain(said(job.why))),
+        el("p", {}, plain(said(job.advice))),
         el("p", { class: "row-name small" }, name(job.path), " · ", plain(job.folder), " · ", el("time", { datetime: job.at, title: dateTime(job.at) }, ago(job.at))),
       ),
       el("div", { class: "row-actions" }, el("button", { class: "button", "aria-label": t("failures.againOf", { name: plain(job.name) }), on: { click: ({ currentTarget }) => this.#retry(job, currentTarget) } }, icon("again"), t("failures.again"))),
@@ -126,7 +126,7 @@ class Failures {
     try {
       const { done, conflicts } = await this.requests.send(job.job, failure, (request) => write("retry", { items: [[job.job, job.seen]] }, { request, signal }));
       if (done) announce(t("failures.asked", { count: done }));
-      for (const one of conflicts) toast(t("failures.conflict", { name: plain(job.name), why: one.text }), { kind: "bad" });
+      for (const one of conflicts) toast(t("failures.conflict", { name: plain(job.name), why: coded("conflict", one.code, one.text) }), { kind: "bad" });
       if (done) button.closest(".row").classList.add("asked");
     } catch (error) {
       button.disabled = false;
@@ -148,7 +148,7 @@ class Failures {
       refused.push(...answer.conflicts);
     }
     if (done) toast(t("failures.asked", { count: done }));
-    if (refused.length) toast(t("failures.refused", { count: refused.length, why: refused[0].text }), { kind: "bad" });
+    if (refused.length) toast(t("failures.refused", { count: refused.length, why: coded("conflict", refused[0].code, refused[0].text) }), { kind: "bad" });
     await this.load();
   }
 

@@ -11,7 +11,7 @@ import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, toast } from "../core/messages.js";
 import { go } from "../core/router.js";
 import { StoredValue } from "../core/stored-value.js";
-import { errorText, has, t } from "../core/text.js";
+import { errorText, has, said, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
 import { drawPictureView } from "../viewer/picture-view.js";
 import { PyramidCache } from "../viewer/pyramid-cache.js";
@@ -300,7 +300,7 @@ class Fix {
 
   #refused(text) {
     this.#become("drawing");
-    this.panel.say(text, "bad");
+    this.panel.say(said(text), "bad");
   }
 
   // The cutout as it was written, in place of the preview.

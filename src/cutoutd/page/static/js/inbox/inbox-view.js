@@ -9,7 +9,7 @@ import { getSession, onOverview } from "../core/app-state.js";
 import { el, icon, name, plain, put, redraw } from "../core/dom.js";
 import { announce } from "../core/messages.js";
 import { href } from "../core/router.js";
-import { ago, bytes, coded, duration, has, number, t } from "../core/text.js";
+import { ago, bytes, coded, duration, has, number, said, t } from "../core/text.js";
 import { throughputPlot } from "./throughput-plot.js";
 
 export const title = "inbox.title";
@@ -106,7 +106,7 @@ function folderCard(folder, overview) {
       folder.tagged ? el("span", { class: "chip warn" }, t("inbox.tagged")) : null,
       el("a", { class: "button quiet icon-only", href: href(`/settings/${encodeURIComponent(folder.name)}`), data: { keep: `set ${folder.name}` }, "aria-label": t("inbox.settingsOf", { name: plain(folder.name) }) }, icon("settings")),
     ),
-    overview.running ? said(folder, away) : null,
+    overview.running ? callout(folder, away) : null,
     el("p", { class: "folder-counts" }, countsOf(folder).map(([text, link], i) => [i ? " · " : "", link ? el("a", { href: link, data: { keep: `${folder.name} ${i}` } }, text) : text])),
     heldUp(folder),
     el("p", { class: "folder-place secondary small" }, name(folder.input), " → ", name(folder.output), typeof folder.free_bytes === "number" ? ` (${t("inbox.free", { size: bytes(folder.free_bytes) })})` : ""),
@@ -114,8 +114,8 @@ function folderCard(folder, overview) {
 }
 
 /* What the daemon says of it, and what to do. */
-function said(folder, away) {
-  const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, plain(one)));
+function callout(folder, away) {
+  const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, plain(said(one))));
   const advice = folder.advice ? el("p", { class: "advice" }, coded("advice", folder.trouble, folder.advice)) : null;
   return lines.length || advice ? el("div", { class: away ? "callout bad" : "callout" }, lines, advice) : null;
 }
@@ -149,7 +149,7 @@ function heldUp(folder) {
     "details",
     { class: "held-up" },
     el("summary", { data: { keep: `held ${folder.name}` } }, t("inbox.held", { count: files.length })),
-    el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", plain(file.why)))),
+    el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", plain(said(file.why))))),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { el, icon, name, put } from "../core/dom.js";
 import { keyOf } from "../core/keyboard-shortcuts.js";
-import { coded, duration, has, number, percent, t } from "../core/text.js";
+import { coded, duration, has, number, percent, said, t } from "../core/text.js";
 import { decisionOf, stateOf } from "./picture-labels.js";
 
 const CHIPS = { review: "warn", doubtful: "warn", done: "good", rejected: "bad", failed: "bad" };
@@ -42,10 +42,10 @@ export class DetailsPanel {
         scoreOf(job),
       ),
       this.#decision(decisionOf(job, mark), running),
-      job.refused ? el("p", { class: "side-note bad" }, job.refused) : null,
+      job.refused ? el("p", { class: "side-note bad" }, said(job.refused)) : null,
       job.reasons.length > 0 && job.doubtful ? el("ul", { class: "side-reasons" }, job.reasons.map(reason)) : null,
-      job.reasons.length === 0 && job.why ? el("p", {}, job.why) : null,
-      job.advice ? el("p", { class: "secondary" }, job.advice) : null,
+      job.reasons.length === 0 && job.why ? el("p", {}, said(job.why)) : null,
+      job.advice ? el("p", { class: "secondary" }, said(job.advice)) : null,
     );
   }
 
@@ -76,7 +76,7 @@ export class DetailsPanel {
       ["review.took", seconds(job.seconds)],
       ["review.files", (job.outputs ?? []).map((one) => el("span", { class: "side-file" }, name(typeof one === "string" ? one : one.name)))],
       ["review.path", name(job.path)],
-      ["review.warnings", (job.warnings ?? []).map((one) => el("span", { class: "side-file" }, one))],
+      ["review.warnings", (job.warnings ?? []).map((one) => el("span", { class: "side-file" }, said(one)))],
     ].filter(([, value]) => value && (!Array.isArray(value) || value.length > 0));
     put(this.details.lastElementChild, el("dl", {}, rows.map(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)])));
   }
@@ -85,10 +85,10 @@ export class DetailsPanel {
     if (!decision) return null;
     const { verb, state, text } = decision;
     if (state === "conflict") return el("p", { class: "side-note bad", role: "status" }, icon("warn"), el("span", {}, coded("conflict", decision.code, text)));
-    const said = coded("review.decided", verb);
+    const decided = coded("review.decided", verb);
     const late = state === "unsent" ? t("review.unsent") : !running ? t("review.kept") : "";
     const kind = verb === "accept" ? "good" : verb === "reject" ? "bad" : "";
-    return el("p", { class: `side-note ${kind}` }, icon(late ? "clock" : verb === "reject" ? "cross" : "check"), el("span", {}, [said, late].filter(Boolean).join(" ")));
+    return el("p", { class: `side-note ${kind}` }, icon(late ? "clock" : verb === "reject" ? "cross" : "check"), el("span", {}, [decided, late].filter(Boolean).join(" ")));
   }
 
   #button(action, sign, kind) {

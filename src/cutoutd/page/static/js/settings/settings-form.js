@@ -9,7 +9,7 @@ import { ask } from "../core/dialogs.js";
 import { el, name, plain, put } from "../core/dom.js";
 import { IdempotentRequests } from "../core/idempotent-request.js";
 import { announce, fail, toast } from "../core/messages.js";
-import { coded, errorText, number, t } from "../core/text.js";
+import { coded, errorText, number, said, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
 import { fieldHelp, fieldLabel, groupLabel, groupOf, groupsInOrder, valueText } from "./setting-labels.js";
 
@@ -243,7 +243,7 @@ export class SettingsForm {
 
 /* Written is not yet taken over: the daemon may be busy, not there, or refuse. */
 function tellSaved({ taken_over: how = "now", why = "" }) {
-  if (how === "refused") toast(t("settings.savedRefused", { why: plain(why) }), { kind: "bad", seconds: 20 });
+  if (how === "refused") toast(t("settings.savedRefused", { why: plain(said(why)) }), { kind: "bad", seconds: 20 });
   else toast(t(`settings.saved.${how}`));
 }
 

@@ -5,7 +5,7 @@ import { getSession, onOverview, overview, refresh, setSession } from "../core/a
 import { el, icon, name, plain, put, redraw } from "../core/dom.js";
 import { fail } from "../core/messages.js";
 import { href } from "../core/router.js";
-import { coded, errorText, t } from "../core/text.js";
+import { coded, errorText, said, t } from "../core/text.js";
 import { FolderChooser } from "./folder-chooser.js";
 import { formDrawing } from "./form-drawings.js";
 
@@ -60,7 +60,7 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
       chosen.output = output.value.trim();
       const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, existing: existing.checked ? "cut" : "skip", create: true }, { signal });
       setSession({ ...getSession(), configured: true });
-      if (how === "refused") fail({ code: "config_refused", text: t("settings.savedRefused", { why: plain(why) }) });
+      if (how === "refused") fail({ code: "config_refused", text: t("settings.savedRefused", { why: plain(said(why)) }) });
       done(added);
       refresh();
     } catch (error) {
@@ -107,8 +107,8 @@ function watchFirst(stage, added, chosen, signal) {
     const good = job.state === "done" || job.state === "review";
     if (ended === "good" || (ended && !good)) return;
     ended = good ? "good" : "failed";
-    line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(job.why) });
-    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-cutout-failed" }, icon("failures"), plain(job.advice ?? "")));
+    line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(said(job.why)) });
+    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-cutout-failed" }, icon("failures"), plain(said(job.advice))));
     next.hidden = false;
   };
   const draw = (now) => {
