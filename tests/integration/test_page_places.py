@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,7 +40,9 @@ def listing(home: Path, path: str = "") -> dict[str, Any]:
 def test_a_place_shows_its_folders_and_how_many_pictures_there_are(home: Path) -> None:
     """Without hidden ones and links; a folder whose name no configuration can hold is counted."""
     found = listing(home, str(home / "Pictures"))
+    status = (home / "Pictures").stat()
     assert found == {
+        "identity": f"{status.st_dev}-{status.st_ino}",
         "path": str(home / "Pictures"),
         "parent": str(home),
         "roots": [str(home)],
@@ -114,3 +119,36 @@ def test_a_place_that_gives_no_answer_is_reported_in_time(
         listing(home)
     assert refused.value.code == "place_hangs"
     assert 1 <= time.monotonic() - started_s < 10
+
+
+def test_what_lies_on_a_mount_point_without_its_disk_is_told(tmp_path: Path) -> None:
+    """As fstab names mount points; comments, other places and what is mounted are no reason."""
+    fstab = tmp_path / "fstab"
+    away = tmp_path / "my nas"
+    away.mkdir()
+    text = (
+        f"# //nas/a {tmp_path}/other cifs\n\n/dev/sda1 / ext4\nnone none swap\n//nas/b {away}/ cifs noauto\n"
+    )
+    fstab.write_text(text.replace(str(away), str(away).replace(" ", "\\040")), encoding="utf-8")
+    assert directory_listing.unmounted_above(f"{away}/shoot", fstab) == str(away)
+    assert directory_listing.unmounted_above(str(away), fstab) == str(away)
+    for path in (f"{tmp_path}/other/shoot", f"{away}-2/shoot", "/"):
+        assert directory_listing.unmounted_above(path, fstab) == ""
+    assert directory_listing.unmounted_above(str(away), tmp_path / "none") == ""
+
+
+def test_nothing_is_made_on_a_mount_point_without_its_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures that went there would be hidden as soon as the disk is mounted."""
+    monkeypatch.setattr(directory_listing, "unmounted_above", lambda _: "/mnt/nas")
+    monkeypatch.setattr(sys, "argv", ["listing", "make", str(home), "empty/new", ""])
+    assert directory_listing.main() == 0
+    assert json.loads(capsys.readouterr().out) == {"unmounted": "/mnt/nas"}
+    assert not (home / "empty" / "new").exists()
+    said = SimpleNamespace(merged={"unmounted": "/mnt/nas"})
+    monkeypatch.setattr(probe, "run", lambda *_, **__: said)
+    place = places.place_of(backend_at(home / "c.toml", None), str(home / "empty" / "new"))
+    with pytest.raises(RefusedError, match="not mounted now") as refused:
+        places.inspect(place, make=True)
+    assert (refused.value.status, refused.value.code) == (503, "place_unmounted")

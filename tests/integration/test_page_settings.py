@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cutoutd.page.backend import folder_settings, folders, reloading, session
+from cutoutd.page.backend import folder_settings, folders, places, reloading, session
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
 from cutoutd.webserver.backend.method import RefusedError
@@ -19,7 +19,7 @@ from tests.unit.page_backend import CONFIGURATION, backend_at
 if TYPE_CHECKING:
     from pathlib import Path
 
-METHODS = {**folder_settings.METHODS, **folders.METHODS}
+METHODS = {**folder_settings.METHODS, **folders.METHODS, **places.METHODS}
 
 
 @pytest.fixture
@@ -309,6 +309,38 @@ def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) ->
     third = {**second, "input": str(tmp_path / "deep" / "shoot"), "output": str(tmp_path / "c")}
     assert METHODS["add_folder"](backend, third).data["name"] == "shoot-2"
     assert len(loader.load(path, {}).folder) == 3
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "another directory"])
+@pytest.mark.parametrize("makes", [False, True])
+def test_a_chosen_folder_that_is_gone_is_not_made_anew(path: Path, *, becomes: str, makes: bool) -> None:
+    """Nor one in a directory that is gone: its share may be away, and another directory be in its place."""
+    backend = backend_at(path)
+    chosen = path.parent / "share"
+    chosen.mkdir()
+    seen = METHODS["places"](backend, {"path": str(chosen)}).data["identity"]
+    chosen.rename(path.parent / "away")
+    if becomes == "another directory":
+        chosen.mkdir()
+    asked = {
+        "input": str(chosen / "new" if makes else chosen),
+        "output": str(chosen / "out"),
+        "form": "transparent",
+        "create": makes,
+        "seen": seen,
+    }
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend, asked)
+    assert (refused.value.status, refused.value.code) == (409, "place_gone")
+    assert refused.value.named == {"path": str(chosen)}
+    assert path.read_text(encoding="utf-8") == CONFIGURATION
+    assert chosen.exists() == (becomes == "another directory")
+    assert not chosen.exists() or list(chosen.iterdir()) == []
+    if chosen.exists():
+        chosen.rmdir()
+    (path.parent / "away").rename(chosen)
+    added = METHODS["add_folder"](backend, {**asked, "output": str(path.parent / "out")}).data
+    assert added["name"] == ("new" if makes else "share")
 
 
 @pytest.mark.parametrize(

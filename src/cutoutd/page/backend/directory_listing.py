@@ -1,8 +1,8 @@
 """List one directory below a root, in a separate process, so that a share that hangs does not block the caller.
 
-Started as ``python -P -m cutoutd.page.backend.directory_listing list|make ROOT PATH``. It reaches the directory by descriptors, from one to
+Started as ``python -P -m cutoutd.page.backend.directory_listing list|make ROOT PATH SEEN``. It reaches the directory by descriptors, from one to
 the next, and follows no link below the root. It prints JSON documents, one a line, as soon as it knows them. It must not
-open a file.
+open a file of the directory.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.file_signatures import has_picture_extension
@@ -33,33 +34,83 @@ _WRITE: Final = os.W_OK | os.X_OK
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+FSTAB: Final = Path("/etc/fstab")
+
+
+class _OtherDirectoryError(Exception):
+    """The directory is not the one that the person saw."""
+
+
 def main() -> int:
     """Print the listing."""
-    verb, root, path = sys.argv[1:]
+    verb, root, path, seen = sys.argv[1:]
+    if verb == "make" and (point := unmounted_above(os.path.join(root, path))):  # noqa: PTH118 -- no look at a disk
+        _say({"unmounted": point})
+        return 0
     try:
-        directory = open_directory(root, path) if verb == "list" else make_directory(root, path)
+        directory = _opened(root, path, seen) if verb == "list" else make_directory(root, path, seen)
+    except _OtherDirectoryError:
+        _say({"other": True})
+        return 0
     except OSError as error:
         _say({"missing": isinstance(error, FileNotFoundError), "why": error.strerror or "it gives no answer"})
         return 0
     with os.scandir(directory) as entries:
-        _say({"readable": True, "writable": os.access(".", _WRITE, dir_fd=directory)})
+        is_writable = os.access(".", _WRITE, dir_fd=directory)
+        _say({"readable": True, "writable": is_writable, "identity": _identity(directory)})
         _say(folders_in(entries))
     _say(pictures_in(directory))
     return 0
 
 
-def make_directory(root: str, path: str) -> int:
+def unmounted_above(path: str, fstab: Path = FSTAB) -> str:
+    """Return the mount point that a path lies on according to fstab, if nothing is mounted there now; empty: there is none."""
+    try:
+        lines = fstab.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
+    fields = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    points = [one[1].replace(r"\040", " ").rstrip("/") for one in fields if len(one) > 1]
+    return next(
+        (one for one in points if one and f"{path}/".startswith(f"{one}/") and not os.path.ismount(one)), ""
+    )
+
+
+def _identity(directory: int) -> str:
+    """Return what tells a directory from another one that has its path later."""
+    found = os.fstat(directory)
+    return f"{found.st_dev}-{found.st_ino}"
+
+
+def _opened(root: str, path: str, seen: str) -> int:
+    """Open a directory; the caller closes it.
+
+    Raises:
+        _OtherDirectoryError: it is not the one that was seen.
+        OSError: it cannot be opened.
+    """
+    directory = open_directory(root, path)
+    if seen and _identity(directory) != seen:
+        os.close(directory)
+        raise _OtherDirectoryError
+    return directory
+
+
+def make_directory(root: str, path: str, seen: str = "") -> int:
     """Create a directory with missing parents; the caller closes its descriptor.
 
     Args:
         root: existing root directory.
         path: relative to it, without ``..``.
+        seen: identity of the directory in which it is to be made, which then has to be there; empty: it is made as well.
 
     Raises:
+        _OtherDirectoryError: it would be made in another directory.
         OSError: the directory cannot be created, or its name is taken by another file.
     """
-    here = open_directory(root, "")
-    for part in filter(None, path.split("/")):
+    above, _, last = path.rpartition("/")
+    here = _opened(root, above, seen) if seen else open_directory(root, "")
+    for part in filter(None, [last] if seen else path.split("/")):
         try:
             with suppress(FileExistsError):
                 os.mkdir(part, dir_fd=here)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cutoutd.settings.forms import OutputForm
     from cutoutd.webserver.backend.method import Parameters
 
+_MAX_IDENTITY: Final = 64
+
 MOST_FOLDERS: Final = 200
 """Each has four threads of the daemon; a page that is taken over must not add them without end."""
 
@@ -49,6 +51,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
     form = _form(parameters.text(params, "form"))
     existing = _existing(parameters.text(params, "existing", Existing.CUT.value))
     creates = parameters.truth(params, "create", default=False)
+    seen_place = parameters.text(params, "seen", "", longest=_MAX_IDENTITY)
     wanted = parameters.text(params, "name", "", longest=MAX_NAME)
     with lock_of(backend):
         seen = _read_current(path, has_been_there=backend.settings is not None)
@@ -63,7 +66,7 @@ def _add_folder(backend: Backend, params: Parameters) -> Reply:
             configuration.check(path, seen, draft.text, draft.means, os.environ)
         except RefusedError as refused:
             raise at_its_field(refused, ("input", "output", "name")) from refused
-        _prepare_directories(watched, results, creates=creates)
+        _prepare_directories(watched, results, creates=creates, seen=seen_place)
         try:
             if seen is None:
                 new = configuration.create(path, draft.text, draft.means, os.environ)
@@ -122,17 +125,23 @@ def _values(name: str, between: tuple[Place, Place], existing: Existing) -> dict
     return values if existing is Existing.CUT else {**values, "existing": existing.value}
 
 
-def _prepare_directories(watched: Place, results: Place, *, creates: bool) -> None:
+def _prepare_directories(watched: Place, results: Place, *, creates: bool, seen: str) -> None:
     """Check that the input can be read and the output written; create them if requested.
+
+    Args:
+        watched: the input.
+        results: the output; it is created wherever the input may be, or was seen.
+        creates: whether the input is created.
+        seen: identity of the input, or of the directory that it is created in, as the person saw it; empty: whichever there is.
 
     Raises:
         RefusedError: a directory cannot be used.
     """
-    found = inspect(watched, make=creates)
+    found = inspect(watched, make=creates, seen=seen)
     if not found["readable"]:
         text = f"{watched.path} cannot be read. Choose another folder, or let this user read it."
         raise RefusedError(422, "place_unreadable", text, path=str(watched.path), key="input")
-    found = inspect(results, make=creates)
+    found = inspect(results, make=creates or bool(seen))
     if not found["writable"]:
         text = f"{results.path} cannot be written to. Choose another folder for the cutouts."
         raise RefusedError(422, "place_unwritable", text, path=str(results.path), key="output")

@@ -87,22 +87,29 @@ def place_of(backend: Backend, text: str) -> Place:
     raise _outside(text)
 
 
-def inspect(place: Place, *, make: bool = False) -> dict[str, Any]:
+def inspect(place: Place, *, make: bool = False, seen: str = "") -> dict[str, Any]:
     """List a place.
 
     Args:
         place: that is meant.
         make: make it, if it is not there.
+        seen: ``identity`` of the place as a person saw it, or of the one in which it is to be made; empty: whichever is there.
 
     Returns:
-        ``readable``, ``writable``, ``folders`` (names), ``pictures``, ``pictures_more``; what is not known in time is absent.
+        ``readable``, ``writable``, ``identity``, ``folders`` (names), ``pictures``, ``pictures_more``; what is not known in time is absent.
 
     Raises:
         RefusedError: the directory does not exist, or does not respond.
     """
-    arguments = ("make" if make else "list", str(place.root), place.below)
+    arguments = ("make" if make else "list", str(place.root), place.below, seen)
     answer = probe.run(_LISTING, arguments, timeout_s=TIMEOUT_S)
     said = answer.merged
+    if "unmounted" in said:
+        text = "{path} lies on {point}, which is not mounted now. Mount it, then try again."
+        named = {"path": str(place.path), "point": said["unmounted"]}
+        raise RefusedError(503, "place_unmounted", text.format(**named), **named)
+    if seen and (said.get("missing") or said.get("other")):
+        raise _gone(place, make=make)
     if said.get("missing"):
         raise _not_found(str(place.path))
     if "why" in said:
@@ -128,6 +135,7 @@ def _places(backend: Backend, params: Parameters) -> Reply:
             "roots": [str(root) for root in roots_of(backend)],
             "readable": found["readable"],
             "writable": found["writable"],
+            "identity": found.get("identity", ""),
             "pictures": found.get("pictures", 0),
             "pictures_more": found.get("pictures_more", True),
             "folders": [{"name": name, "path": str(place.path / name)} for name in folders],
@@ -135,6 +143,15 @@ def _places(backend: Backend, params: Parameters) -> Reply:
             "unnamed": found.get("unnamed", 0),
         }
     )
+
+
+def _gone(place: Place, *, make: bool) -> RefusedError:
+    path = str(place.parent if make else place.path)
+    text = (
+        f"{path} is not the folder any more that you chose: it was moved or deleted, or its disk or share is not connected. "
+        "Connect it and try again, or go back and choose another one. Nothing was made."
+    )
+    return RefusedError(409, "place_gone", text, path=path)
 
 
 def _not_found(text: str) -> RefusedError:

@@ -98,7 +98,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "retry": ("items", "model", _NAMED),
     "pause": ("paused", _NAMED),
     "change_settings": ("folder", "digest", "changes", _NAMED),
-    "add_folder": ("input", "output", "form", "existing", "create", "name", _NAMED),
+    "add_folder": ("input", "output", "form", "existing", "create", "seen", "name", _NAMED),
     "fix_start": ("job", _NAMED),
     "fix_preview": ("fix", "strokes", "suggestion", _NAMED),
     # "again" is ignored: a tab of the version before sends it, and keeps its strokes. It can go after the next release.

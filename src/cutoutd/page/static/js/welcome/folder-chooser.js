@@ -10,7 +10,8 @@ import { errorText, t } from "../core/text.js";
 const AGAIN_MS = 3000;
 
 export class FolderChooser {
-  // `chosen` takes what is chosen: the path `input`, and `places`, what is known of it; `done()` goes on.
+  // `chosen` takes what is chosen: the path `input`, whether it is `made`, and `places`, what is known of it, or of where it is made;
+  // `done()` goes on.
   constructor(step, chosen, done, signal) {
     Object.assign(this, { chosen, done, signal });
     this.facts = el("div", { class: "facts", role: "status" });
@@ -46,6 +47,7 @@ export class FolderChooser {
 
   #make(event) {
     event.preventDefault();
+    this.chosen.made = true;
     this.chosen.input = `${this.chosen.places.path.replace(/\/$/, "")}/${this.fresh.value.trim() || "to-cut"}`;
     this.done();
   }
@@ -57,6 +59,7 @@ export class FolderChooser {
       if (!this.list.isConnected) return;
       this.chosen.places = found;
       this.chosen.input = found.path;
+      this.chosen.made = false;
       this.#draw(found);
     } catch (error) {
       if (error.name === "AbortError") return;

@@ -58,7 +58,7 @@ async function chooseForm(stage, chosen, { back, done, signal }) {
     problem.textContent = "";
     try {
       chosen.output = output.value.trim();
-      const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, existing: existing.checked ? "cut" : "skip", create: true }, { signal });
+      const { name: added, taken_over: how, why } = await write("add_folder", { input: chosen.input, output: chosen.output, form: chosen.form, existing: existing.checked ? "cut" : "skip", create: chosen.made, seen: chosen.places.identity }, { signal });
       setSession({ ...getSession(), configured: true });
       if (how === "refused") fail({ code: "config_refused", text: t("settings.savedRefused", { why: plain(said(why)) }) });
       done(added);
