@@ -161,6 +161,13 @@ class Rendition:
         return has_place and self.position is not None
 
     @property
+    def is_laid_out(self) -> bool:
+        """Whether the subject may lie elsewhere than in the picture, or be of another size in relation to the frame."""
+        return not (
+            self.crop is None and self.canvas is None and self.scale is None and self.position is None
+        )
+
+    @property
     def is_transparent(self) -> bool:
         """Whether its pixels have alpha."""
         is_clear = self.colour is None and self.picture is None

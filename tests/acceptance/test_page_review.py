@@ -118,18 +118,12 @@ def browser() -> Iterator[Browser]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def review_setup(
-    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
-) -> Iterator[ReviewSetup]:
-    """A studio in which all pictures are cut and held back."""
-    bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
-    config = configured(bench, 1.0)
-    for number, name in enumerate(NAMES):
-        bench.drop(name, number)
+@contextmanager
+def reviewing(bench: Bench, config: Path, browser: Browser, *, pictures: int) -> Iterator[ReviewSetup]:
+    """Run a daemon until all pictures of a bench are held back, and pair a browser."""
     daemon = Daemon(bench, "--config", config)
     try:
-        bench.wait_for(lambda: list(bench.states().values()) == ["review"] * len(NAMES), "all in review")
+        bench.wait_for(lambda: list(bench.states().values()) == ["review"] * pictures, "all in review")
         address = address_of(bench)
         with visit(browser, address) as visitor:
             visitor.page.locator(".view-inbox").wait_for()
@@ -145,6 +139,19 @@ def review_setup(
         )
     finally:
         daemon.end(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def review_setup(
+    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
+) -> Iterator[ReviewSetup]:
+    """A studio in which all pictures are cut and held back."""
+    bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
+    config = configured(bench, 1.0)
+    for number, name in enumerate(NAMES):
+        bench.drop(name, number)
+    with reviewing(bench, config, browser, pictures=len(NAMES)) as setup:
+        yield setup
 
 
 def shown_name(page: Page) -> str:

@@ -72,6 +72,7 @@ def test_original_cutout_and_matte_are_shown_in_tiles(served_folder: ServedFolde
     for kind in ("source", "cutout", "matte"):
         seen = served_folder.ask("look", job, kind).data
         assert (seen["width"], seen["height"], seen["tile"], seen["levels"]) == (2400, 1600, 256, 5)
+        assert seen["laid_out"] is False
         first = served_folder.ask("tile", job, kind, level=4, x=0, y=0, v=seen["version"])
         assert (read(first.body).size, first.immutable, first.media_type) == ((150, 100), True, "image/webp")
         last = served_folder.ask("tile", job, kind, level="0", x="9", y="6")
@@ -83,6 +84,18 @@ def test_original_cutout_and_matte_are_shown_in_tiles(served_folder: ServedFolde
     for level, x, y in ((0, 10, 0), (0, 0, 7), (5, 0, 0), (10**9, 0, 0)):
         assert served_folder.refused("tile", job, "cutout", level=level, x=x, y=y).code == "no_such_tile"
     assert read(served_folder.ask("tile", job, "cutout", level=0, x=0, y=0).body).size == (256, 256)
+
+
+def test_a_cutout_says_whether_it_is_laid_out_otherwise_than_the_picture(tmp_path: Path) -> None:
+    """As on a canvas: nobody can aim at a part of the picture on that, also where the two are of one size."""
+    rendition = {"canvas": "2400x1600", "scale": "50%"}
+    served_folder = ServedFolder(tmp_path, rendition=[rendition])
+    try:
+        job = served_folder.cut("a.jpg", jpeg(), png())
+        assert served_folder.ask("look", job, "cutout").data["laid_out"] is True
+        assert served_folder.ask("look", job, "source").data["laid_out"] is False
+    finally:
+        served_folder.close()
 
 
 def test_a_cached_picture_is_shown_again_without_a_worker(

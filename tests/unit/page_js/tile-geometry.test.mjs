@@ -71,3 +71,14 @@ test("a picture does not leave the viewport", () => {
 test("a tile lies in its coarser one", () => {
   assert.deepEqual(tiles.coarser({ level: 0, x: 5, y: 4 }), { level: 1, x: 2, y: 2 });
 });
+
+test("a cutout lies over its source if it has the same shape, at any size, and is not laid out otherwise", () => {
+  const source = { width: 6000, height: 4001 };
+  const apart = (width, height, laid_out = false) => tiles.isApart({ width, height, laid_out }, source);
+  assert.equal(apart(6000, 4001), false);
+  assert.equal(apart(1000, 667), false);
+  assert.equal(apart(2000, 2000), true);
+  assert.equal(apart(3000, 3000), true);
+  assert.equal(apart(6000, 4001, true), true);
+  assert.equal(tiles.isApart(undefined, source), false);
+});

@@ -136,7 +136,7 @@ class Pictures:
         width, height = size
         levels = tiling.level_count((width, height))
         said: dict[str, int | str] = {"width": width, "height": height, "tile": tiling.TILE, "levels": levels}
-        return said | {"version": shown.version}
+        return said | {"version": shown.version, "laid_out": shown.is_laid_out}
 
     def small(self, shown: ShownFile) -> tuple[bytes, bool]:
         """Return a thumbnail, and whether it may be cached for ever."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd import job_options
 from cutoutd.exchange import cutout_previews
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
@@ -81,6 +83,14 @@ class ShownFile:
     def key(self) -> str:
         """Of what is decoded for it: cutout and matte are in one file."""
         return f"{self.job.id}/{self.kind is PictureView.SOURCE}/{self.version}"
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether the subject may lie elsewhere than in the original, as on a canvas; as the settings are now."""
+        if self.kind is PictureView.SOURCE:
+            return False
+        options = job_options.of_text(self.job.options)
+        return options.renditions(self.folder.recipe().renditions, Path())[0].is_laid_out
 
     def is_named(self, version: str) -> bool:
         """Whether a request is for just this version, by its own or by the cutout's SHA-256."""

@@ -4,7 +4,7 @@
  */
 
 import { el } from "../core/dom.js";
-import { toPicture, toViewport } from "../viewer/tile-geometry.js";
+import { isApart, toPicture, toViewport } from "../viewer/tile-geometry.js";
 import { MattePreview, trace } from "./matte-preview.js";
 import { firstRadius, simplified, stepRadius, within } from "./strokes.js";
 
@@ -28,6 +28,7 @@ export class Brush extends EventTarget {
     this.current = null;
     this.cursor = null;
     this.enabled = false;
+    this.isApart = false; // what is shown is laid out otherwise than the picture: nobody can aim on it
     this.preview = new MattePreview();
     this.composed = el("canvas", { class: "overlay", "aria-hidden": "true" });
     this.lines = el("canvas", { class: "overlay", "aria-hidden": "true" });
@@ -81,9 +82,10 @@ export class Brush extends EventTarget {
     this.#stale();
   }
 
-  /** Hides all that the brush draws, as when the result itself is shown. */
-  setShown(shown) {
+  /** Hides all that the brush draws, as when the result itself is shown, whose pyramids are given then. */
+  setShown(shown, { source, cutout } = {}) {
     this.composed.hidden = this.lines.hidden = !shown;
+    this.isApart = !shown && isApart(cutout, source);
     if (!shown) this.ring.hidden = true;
   }
 
@@ -114,8 +116,10 @@ export class Brush extends EventTarget {
   }
 
   begin(at) {
+    const { isApart } = this;
     this.#hideCursor();
     this.dispatchEvent(new Event("begin"));
+    if (isApart) return; // the picture is back, and can be aimed at
     this.current = this.#stroke([this.#point(at)]);
     this.update();
   }
@@ -181,7 +185,10 @@ export class Brush extends EventTarget {
   #key(event) {
     if (!this.enabled || event.target !== this.viewer.element || event.ctrlKey || event.altKey || event.metaKey) return;
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (way) this.#moveCursor(way.map((one) => one * (event.shiftKey ? FAR : STEP)));
+    if ((way || event.key === "Enter") && this.lines.hidden) {
+      this.dispatchEvent(new Event("begin"));
+      this.#moveCursor([0, 0]); // nobody has seen where it is
+    } else if (way) this.#moveCursor(way.map((one) => one * (event.shiftKey ? FAR : STEP)));
     else if (event.key === "Enter" && this.cursor) this.#enter(event.shiftKey);
     else if (event.key === "Enter") this.#moveCursor([0, 0]); // the first one says where it is
     else if (event.key === "Escape" && this.current) this.cancel();
@@ -220,7 +227,7 @@ export class Brush extends EventTarget {
   }
 
   #ringAt(at) {
-    this.ring.hidden = !at || !this.enabled;
+    this.ring.hidden = !at || !this.enabled || this.isApart;
     if (this.ring.hidden) return;
     const side = Math.max(6, this.radius * 2 * this.viewer.place.scale);
     this.ring.style.width = this.ring.style.height = `${side}px`;

@@ -23,6 +23,7 @@ import { Brush } from "./brush.js";
 import { CorrectionSaver } from "./correction-saver.js";
 import { FixPanel } from "./fix-panel.js";
 import { FixSession } from "./fix-session.js";
+import { laterNote, resultNote } from "./saved-notes.js";
 import { StrokeDraft } from "./stroke-draft.js";
 import { hasRoom, StrokeHistory } from "./strokes.js";
 
@@ -264,8 +265,7 @@ class Fix {
       this.saver.takeHeldBack();
     }
     if (this.state !== "saving" || this.signal.aborted) return;
-    if (overview()?.running === false) this.#savedForLater();
-    else this.panel.say(t("fix.cutting"));
+    this.#tellSaved(laterNote(overview(), this.job.folder));
   }
 
   async #saveFailed(error) {
@@ -290,10 +290,10 @@ class Fix {
     toast(t(count > 0 ? "fix.rebased" : "fix.replaced"), { kind: count > 0 ? "bad" : "info", seconds: 12 });
   }
 
-  // Nobody cuts the picture now.
-  #savedForLater() {
+  #tellSaved(later) {
+    if (!later) return this.panel.say(t("fix.cutting"));
     this.#markSaved();
-    toast(t("fix.later"));
+    toast(later);
     if (this.history.changed) this.#become("drawing");
     else this.#toReview();
   }
@@ -320,10 +320,10 @@ class Fix {
     if (this.state !== "saved") return;
     await this.viewer.whenShown(SHOWN_MS); // the preview stays until all tiles of the result are there
     if (this.state !== "saved") return;
-    this.brush.setShown(false);
-    this.panel.say(t(undone ? "fix.former" : "fix.published"), "good");
-    announce(t(undone ? "fix.former" : "fix.published"));
-    this.#draw();
+    this.brush.setShown(false, entry.pyramids);
+    const note = resultNote(this.job, { undone, isApart: this.brush.isApart });
+    this.panel.say(note, "good");
+    announce(note);
   }
 
   // The strokes of the former version: it may be any of those that were saved before, also in another tab.

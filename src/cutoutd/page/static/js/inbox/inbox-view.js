@@ -71,7 +71,7 @@ function isAway({ watching }) {
 function figuresOf({ folders, running, paused }) {
   const sum = (key) => folders.reduce((total, folder) => total + (folder[key] ?? 0), 0);
   const doubtful = sum("doubtful") + sum("review");
-  const left = Math.max(0, ...folders.map((folder) => folder.eta_s ?? 0));
+  const left = Math.max(0, ...folders.map((folder) => (isAway(folder) ? 0 : (folder.eta_s ?? 0))));
   const found = [
     ["waiting", number(sum("waiting")), null],
     ["working", number(sum("working")), null],

@@ -8,6 +8,7 @@
 
 const MAXIMUM_ZOOM = 16; // device pixels for a pixel of the picture
 const SMALLEST_PART = 0.5; // of the size that fits; further out there is nothing to see
+const ROUNDED = 2; // pixels by which a reduced picture's shape may be another
 
 // The place that shows the whole picture. Small pictures are not enlarged beyond one device pixel a pixel.
 export function fitted(picture, viewport, ratio = 1) {
@@ -54,6 +55,13 @@ export function held(place, picture, viewport) {
 function heldAlong(start, size, room) {
   if (size <= room) return (room - size) / 2;
   return Math.min(0, Math.max(room - size, start));
+}
+
+// Whether the subject lies elsewhere in the cutout than in the source, as on a canvas; one that is only smaller lies over the source.
+export function isApart(cutout, source) {
+  if (!cutout || !source) return false;
+  const width = (source.width * cutout.height) / source.height;
+  return Boolean(cutout.laid_out) || Math.abs(cutout.width - width) > ROUNDED;
 }
 
 export function toPicture(place, at) {

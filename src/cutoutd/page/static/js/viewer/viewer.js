@@ -271,23 +271,25 @@ export class Viewer extends EventTarget {
     this.backdropElement.style.height = `${this.backdropBox.height}px`;
   }
 
-  // The source is seen to the left of the wipe, the cutout to its right.
+  // The source is seen to the left of the wipe, the cutout to its right, also where it covers less than the source.
   #clip() {
-    const at = this.wipe === null ? 0 : this.wipe * this.viewport.width;
+    const { width } = this.viewport;
+    const at = this.wipe === null ? 0 : this.wipe * width;
+    const isAlone = this.wipe === null || this.composes || this.picture.sourceOnly;
     for (const [kind, layer] of this.layers) {
-      const after = kind !== "source";
-      layer.element.style.clipPath = after && this.wipe !== null ? this.#rightOf(at, layer.origin) : "";
+      const [from, to] = kind === "source" ? [0, at] : [at, width];
+      layer.element.style.clipPath = isAlone ? "" : this.#between(from, to, layer.origin);
     }
     const { left, top } = this.backdropBox;
-    this.backdropElement.style.clipPath = this.wipe !== null ? this.#rightOf(at, { x: left, y: top }) : "";
+    this.backdropElement.style.clipPath = this.wipe === null ? "" : this.#between(at, width, { x: left, y: top });
     if (this.wipe === null) return;
     this.handle.style.transform = `translate(${at}px, 0)`;
     this.handle.setAttribute("aria-valuenow", String(Math.round(this.wipe * 100)));
   }
 
-  #rightOf(at, origin) {
-    const left = at - origin.x;
-    const right = this.viewport.width - origin.x;
+  #between(from, to, origin) {
+    const left = from - origin.x;
+    const right = to - origin.x;
     const top = -origin.y;
     const bottom = this.viewport.height - origin.y;
     return `polygon(${left}px ${top}px, ${right}px ${top}px, ${right}px ${bottom}px, ${left}px ${bottom}px)`;

@@ -1,0 +1,158 @@
+"""Review and Fix in Chromium where a cutout is no picture of its source's size: on a square canvas, on white, as a JPEG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.acceptance.browsing import PATIENCE_MS, chromium, needs_chromium
+from tests.acceptance.conftest import small_bench_in
+from tests.acceptance.test_page_review import ReviewSetup, configured, reviewing, shown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = needs_chromium()
+expect.set_options(timeout=PATIENCE_MS)
+
+PICTURES = 3
+LISTING = """
+[[folder.rendition]]
+format = "jpeg"
+background = "white"
+canvas = "600x600"
+scale = "60%"
+
+[[folder.rendition]]
+format = "webp"
+suffix = "_web"
+crop = true
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of this module."""
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def review_setup(
+    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
+) -> Iterator[ReviewSetup]:
+    """A shop's folder, whose pictures are all held back."""
+    bench = small_bench_in(tmp_path_factory.mktemp("shop"), small_models_dir)
+    config = configured(bench, 1.0)
+    config.write_text(config.read_text(encoding="utf-8") + LISTING, encoding="utf-8")
+    for number in range(PICTURES):
+        bench.drop(f"ball-{number}.jpg", number)
+    with reviewing(bench, config, browser, pictures=PICTURES) as setup:
+        yield setup
+
+
+def fix(page: Page) -> None:
+    """Begin to fix the picture that is shown."""
+    shown_name(page)
+    page.keyboard.press("e")
+    expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+    page.locator(".viewer").focus()
+
+
+def paint_and_save(page: Page) -> None:
+    """Paint in the middle by the keyboard, and save."""
+    page.keyboard.press("p")
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    expect(page.locator(".fix-note")).to_contain_text("how it will be")
+    page.keyboard.press("Control+Enter")
+
+
+def leave(page: Page) -> None:
+    """End the correction, whose worker others need."""
+    page.keyboard.press("Escape")
+    page.locator(".view-review").wait_for()
+
+
+def test_nothing_is_drawn_on_a_result_that_is_laid_out_otherwise(review_setup: ReviewSetup) -> None:
+    """What was aimed at there is elsewhere in the picture: the first press brings the picture back, the next one draws."""
+    with review_setup.visit("review?q=ball-0") as visitor:
+        page = visitor.page
+        fix(page)
+        paint_and_save(page)
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("click the picture first")
+        middle = page.locator(".viewer")
+        middle.hover()
+        expect(page.locator(".brush-ring")).to_be_hidden()
+        middle.click()
+        expect(note).to_contain_text("Draw a stroke")
+        expect(page.locator('[data-action="save"]')).to_have_attribute("aria-disabled", "true")
+        middle.click(position={"x": 300, "y": 300})
+        expect(page.locator('[data-action="save"]')).to_have_attribute("aria-disabled", "false")
+        assert len(review_setup.bench.sidecar("ball-0.jpg.json")["correction"]["strokes"]) == 1
+        page.keyboard.press("Control+z")
+        leave(page)
+
+
+def test_keys_bring_the_picture_back_before_they_draw(review_setup: ReviewSetup) -> None:
+    """The cursor is not seen on a result, so Enter there shows it, and draws nothing."""
+    with review_setup.visit("review?q=ball-1") as visitor:
+        page = visitor.page
+        fix(page)
+        paint_and_save(page)
+        note = page.locator(".fix-note")
+        expect(note).to_contain_text("click the picture first")
+        page.locator(".viewer").focus()
+        page.keyboard.press("Enter")
+        expect(note).to_contain_text("Draw a stroke")
+        expect(page.locator('[data-action="save"]')).to_have_attribute("aria-disabled", "true")
+        page.keyboard.press("Control+Shift+z")
+        page.keyboard.press("Control+Enter")
+        expect(note).to_contain_text("held back as before")
+        assert review_setup.state("ball-1.jpg") == "review"
+        leave(page)
+
+
+def test_beside_the_wipe_the_original_is_not_seen_around_the_cutout(review_setup: ReviewSetup) -> None:
+    """A square cutout covers less than its picture; the rest would look like background that was kept."""
+    with review_setup.visit("review?q=ball-2") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("w")
+        page.locator(".layer-source .tile img").first.wait_for()
+        wipe = page.locator(".wipe").bounding_box()
+        source = page.evaluate(
+            """() => {
+              const layer = document.querySelector(".layer-source");
+              const { left } = layer.getBoundingClientRect();
+              const points = [...getComputedStyle(layer).clipPath.matchAll(/(-?[\\d.]+)px (-?[\\d.]+)px/g)];
+              return Math.max(...points.map(([, x]) => left + Number(x)));
+            }"""
+        )
+        assert wipe is not None
+        assert abs(source - (wipe["x"] + wipe["width"] / 2)) < 2
+
+
+def test_who_saves_while_cutting_is_paused_is_told_so(review_setup: ReviewSetup) -> None:
+    """Nobody waits on that screen for a cutout that does not come; it is cut when cutting goes on."""
+    bench = review_setup.bench
+    with review_setup.visit("review?q=ball-2") as visitor:
+        page = visitor.page
+        fix(page)
+        pause = page.locator(".pause")
+        pause.click()
+        expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+        try:
+            page.locator(".viewer").focus()
+            paint_and_save(page)
+            expect(page.locator("#toasts")).to_contain_text("cutoutd is paused")
+            page.locator(".view-review").wait_for()
+        finally:
+            pause.click()
+        bench.wait_for(lambda: review_setup.state("ball-2.jpg") == "done", "the cutout with its stroke")
