@@ -115,10 +115,11 @@ def test_killing_workers_busy_or_idle_costs_no_picture(bench: Bench, start: Call
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """A site as the torture campaigns make it, with one picture."""
+def site(tmp_path: Path, small_models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site as the torture campaigns make it, with one picture and a small model."""
     need("strace")
-    place = Site(Layout(root=tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", os.fspath(small_models_dir))
+    place = Site(Layout(root=tmp_path, tables=("[model]", 'name = "darkness"')))
     place.drop("x/a.jpg", jpeg(0))
     return place
 
