@@ -14,6 +14,7 @@ export class PointerInput {
     this.tool = null;
     this.pointers = new Map();
     this.doing = null;
+    this.pen = null; // the id of the one that is down
     this.stop = new AbortController();
     const on = (target, name, act, options = {}) =>
       target.addEventListener(name, act, { signal: this.stop.signal, ...options });
@@ -40,6 +41,8 @@ export class PointerInput {
 
   #down(event) {
     if (event.pointerType === "mouse" && event.button > 1) return;
+    if (event.pointerType === "touch" && this.pen !== null) return; // the palm beside the pen
+    if (event.pointerType === "pen") this.#takePen(event.pointerId);
     this.pointers.set(event.pointerId, this.at(event));
     try {
       this.viewer.element.setPointerCapture(event.pointerId);
@@ -56,6 +59,14 @@ export class PointerInput {
       if (this.doing === "pan") this.viewer.element.dataset.dragged = "";
     }
     if (event.button === 1) event.preventDefault();
+  }
+
+  // A hand that rests on the screen already does nothing more: neither draws it nor is it one of two fingers.
+  #takePen(id) {
+    if (this.doing === "draw") this.tool.cancel();
+    this.doing = null;
+    this.pointers.clear();
+    this.pen = id;
   }
 
   #first(event) {
@@ -88,6 +99,7 @@ export class PointerInput {
   }
 
   #up(event, cancelled = false) {
+    if (event.pointerId === this.pen) this.pen = null;
     if (!this.pointers.delete(event.pointerId)) return;
     if (this.doing === "draw") {
       if (cancelled) this.tool.cancel();
