@@ -36,6 +36,12 @@ NOTE_TOASTS = """() => {
 }"""
 """A script that notes every short message, also those that are replaced at once."""
 
+ON_TOP = """(one) => {
+  const box = one.getBoundingClientRect();
+  return one.contains(document.elementFromPoint(box.left + box.width / 2, box.bottom - 4));
+}"""
+"""A script that says whether the lower edge of an element is covered by nothing."""
+
 PATIENCE_MS: Final = 30_000
 DESKTOP: Final = (1280, 900)
 PHONE: Final = (360, 740)

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.browsing import DESKTOP, NOTE_TOASTS, PHONE, address_of, chromium, needs_chromium, visit
+from tests.acceptance.browsing import (
+    DESKTOP,
+    NOTE_TOASTS,
+    ON_TOP,
+    PHONE,
+    address_of,
+    chromium,
+    needs_chromium,
+    visit,
+)
 from tests.acceptance.conftest import PATIENCE_S, bench_in, picture
 
 if TYPE_CHECKING:
@@ -452,6 +461,29 @@ def test_settings_are_saved_and_errors_appear_at_their_fields(
         expect(page.get_by_label("Doubtful below")).to_have_value("0.2")
         expect(page.get_by_text("1 change is not saved")).to_be_visible()
         page.get_by_role("button", name="Discard").click()
+
+
+def test_what_is_wrong_with_a_setting_is_seen_beside_its_field(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """Not below the bar with Save; so is that the page may not set a value. "auto" is no number of seconds."""
+    assert studio.root.is_dir()
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        default = page.locator(".setting", has=page.locator("#setting-settle_s")).locator(
+            ".setting-foot button"
+        )
+        expect(default).to_have_text("Back to the default: auto")
+        for key, value in (("canvas", "99999x99999"), ("background", "/srv/wall.jpg")):
+            page.locator(f"#setting-rendition-{key}").fill(value)
+            page.evaluate("scrollTo(0, 0)")
+            page.get_by_role("button", name="Save").click()
+            error = page.locator(f"#setting-rendition-{key}-error")
+            expect(error).not_to_be_empty()
+            expect(page.locator(f"#setting-rendition-{key}")).to_be_focused()
+            assert error.evaluate(ON_TOP)
+            page.get_by_role("button", name="Discard").click()
 
 
 @pytest.mark.parametrize("late", ["change_settings", "folder_settings"])

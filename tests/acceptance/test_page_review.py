@@ -20,6 +20,7 @@ from playwright.sync_api import expect
 from cutoutd.journal.store import FILE_NAME
 from tests.acceptance.browsing import (
     NOTE_TOASTS,
+    ON_TOP,
     PATIENCE_MS,
     PHONE,
     address_of,
@@ -47,11 +48,6 @@ MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
 QUIET_MS = 500  # after which no request follows another one
 LAPTOP = (1366, 600)  # what a browser leaves of 768
-ON_TOP = """(one) => {
-  const box = one.getBoundingClientRect();
-  return one.contains(document.elementFromPoint(box.left + box.width / 2, box.bottom - 4));
-}"""
-"""A script that says whether the lower edge of an element is covered by nothing."""
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 CONFIGURATION = """\

@@ -29,17 +29,17 @@ export function groupLabel(group) {
 }
 
 export function fieldLabel(field) {
-  return coded("setting", plainKey(field), field.key.split(".").at(-1).replaceAll("_", " "));
+  return coded("setting", withoutNumber(field.key), field.key.split(".").at(-1).replaceAll("_", " "));
 }
 
-/* A field's key without the number of its result, as the catalogue has it: "rendition.format" for "rendition.2.format". */
-function plainKey({ key }) {
+/* A key without the number of its result, as the catalogue has it: "rendition.format" for "rendition.2.format". */
+export function withoutNumber(key) {
   return key.replace(/\.\d+\./, ".");
 }
 
 /* The reference speaks of a file's "true" and "false"; here it is a switch. */
 export function fieldHelp(field) {
-  const text = coded("explain", plainKey(field), field.explanation);
+  const text = coded("explain", withoutNumber(field.key), field.explanation);
   if (field.kind !== "bool") return text;
   const said = (key) => t(key).replace(/^./, (letter) => letter.toUpperCase());
   return text.replace(/\btrue:/g, `${said("settings.on")}:`).replace(/\bfalse:/g, `${said("settings.off")}:`);
@@ -49,5 +49,6 @@ export function valueText(value, field) {
   if (field.kind === "bool") return t(value ? "settings.on" : "settings.off");
   if (field.kind === "choice") return coded(`choice.${field.key}`, value);
   if (value === "" || value === null) return t("settings.empty");
-  return `${typeof value === "number" ? number(value, 3) : value}${field.unit ? ` ${field.unit}` : ""}`;
+  const isNumber = !Number.isNaN(Number(value)); // "auto" of seconds is no number of them
+  return `${typeof value === "number" ? number(value, 3) : value}${field.unit && isNumber ? ` ${field.unit}` : ""}`;
 }

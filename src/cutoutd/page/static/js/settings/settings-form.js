@@ -11,7 +11,7 @@ import { IdempotentRequests } from "../core/idempotent-request.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { coded, errorText, number, said, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
-import { fieldHelp, fieldLabel, groupLabel, groupOf, groupsInOrder, valueText } from "./setting-labels.js";
+import { fieldHelp, fieldLabel, groupLabel, groupOf, groupsInOrder, valueText, withoutNumber } from "./setting-labels.js";
 
 const SAVE = "save"; // the subject of the one change that may have no answer
 
@@ -19,7 +19,8 @@ export class SettingsForm {
   constructor(place, folder, signal) {
     Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map(), turn: Promise.resolve() });
     this.requests = new IdempotentRequests();
-    const look = () => this.inTurn(() => this.changed()).catch(() => {}); // where nobody answers, the frame says so
+    const tell = (error) => error.code === "no_folder" && fail(error); // where nobody answers, the frame says so
+    const look = () => this.inTurn(() => this.changed()).catch(tell);
     on("settings", look, signal);
     on("connection", ({ up }) => up && look(), signal); // nobody told of what changed meanwhile
     keepUnsaved(() => this.changes.size > 0, { signal });
@@ -181,6 +182,7 @@ export class SettingsForm {
   focus(key) {
     const { control, problem } = this.controls.get(key);
     control.focus();
+    problem.scrollIntoView({ block: "nearest" }); // it is below the field
     announce(problem.textContent, { urgent: true });
   }
 
@@ -235,8 +237,10 @@ export class SettingsForm {
   }
 
   refused(error) {
-    const key = error.named?.key ?? this.fields.map((one) => one.key).find((one) => error.text?.includes(one.split(".").at(-1)));
-    if (error.status === 422 && key && this.problem(key, errorText(error))) this.focus(key);
+    const keys = this.fields.map((one) => one.key);
+    const isMeant = ({ key }) => this.changes.has(key) && `folder.${withoutNumber(key)}` === error.named?.key;
+    const key = this.fields.find(isMeant)?.key ?? error.named?.key ?? keys.find((one) => error.text?.includes(one.split(".").at(-1)));
+    if ([403, 422].includes(error.status) && key && this.problem(key, errorText(error))) this.focus(key);
     else fail(error);
   }
 }
