@@ -211,7 +211,7 @@ class SourceFacts:
 
 
 class Reason(StrEnum):
-    """What to look for in a cutout; a rendition's own limits give other reasons."""
+    """What to look for in a cutout."""
 
     NO_SUBJECT = "no subject"  # nothing in the picture stands out
     MISSING = "a part may be missing"  # another pass saw more
@@ -222,6 +222,10 @@ class Reason(StrEnum):
     UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
     TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
     SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
+    FEW_FOR_CANVAS = (
+        "the subject has too few pixels for this canvas"  # so it takes less of it than was asked for
+    )
+    FEW_PIXELS = "the picture has fewer pixels than are wanted"  # a rendition's min_px
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ from cutoutd.engine.formats import decode
 from cutoutd.engine.picture import Picture
 from cutoutd.engine.render import codecs, compose
 from cutoutd.errors import LimitError, OutputError
+from cutoutd.jobs import Reason
 from cutoutd.pipeline import renditions
 from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
@@ -367,7 +368,7 @@ def test_a_tiny_subject_is_enlarged_no_further_than_is_allowed(staging: Staging)
     """
     shop = {"format": "jpeg", "background": "white", "canvas": "600x600", "scale": "85%"}
     stage = staging.stage(shop)  # 40 x 60 pixels to 510: 8.5 times
-    assert stage.doubts == ("the subject has too few pixels for this canvas",)
+    assert stage.doubts == (Reason.FEW_FOR_CANVAS,)
     assert "the subject was enlarged 3.00 times instead of 8.5" in stage.warnings[0]
     rows = np.nonzero((staging.pixels(stage) < 200).any(axis=(1, 2)))[0]
     assert 170 <= rows[-1] - rows[0] + 1 <= 190
@@ -382,5 +383,5 @@ def test_the_longer_side_has_no_more_pixels_than_are_allowed(staging: Staging) -
     assert stage.doubts == ()
     small = staging.stage({"crop": True, "min_px": 61}, {"min_px": 200})
     assert [(one.width, one.height) for one in small.staged] == [(40, 60), (WIDTH, HEIGHT)]
-    assert small.doubts == ("the picture has fewer pixels than are wanted",)
+    assert small.doubts == (Reason.FEW_PIXELS,)
     assert [one for one in small.warnings if "60 pixels, fewer than min_px = 61" in one]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.jobs import Reason
 from cutoutd.page.backend.admission import is_admitted
 from cutoutd.settings import reference
 
@@ -48,6 +49,14 @@ def scripts(place: Traversable = STATIC / "js") -> Iterator[tuple[str, str]]:
             yield from scripts(one)
         elif one.name.endswith(".js"):
             yield one.name, re.sub(r"/\*.*?\*/", "", one.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_reason_for_doubt_is_in_words_and_says_what_to_look_for(language: str) -> None:
+    """A reason without a text of its own would be shown as it stands in the sidecar, in English."""
+    texts = catalogue(language)
+    codes = [reason.name.lower() for reason in Reason]
+    assert [code for code in codes if not {f"reason.{code}", f"look_for.{code}"} <= texts.keys()] == []
 
 
 def test_each_language_has_the_same_texts() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.render import backdrop, compose, placement, scaling
 from cutoutd.errors import LimitError
+from cutoutd.jobs import Reason
 from cutoutd.recipe import Channels, Profile
 
 if TYPE_CHECKING:
@@ -221,14 +222,14 @@ def _limits(rendition: Rendition, of: Subject, place: Placement, shown: Box) -> 
     if most is not None and wanted > most * _MUCH:
         said = f"the subject was enlarged {place.factor:.2f} times instead of {wanted:.1f}"
         why = "max_enlargement allows no more, so it takes less of the canvas than it was to"
-        yield f"{said}: {why}", "the subject has too few pixels for this canvas"
+        yield f"{said}: {why}", Reason.FEW_FOR_CANVAS
     elif place.factor > _MUCH:
         yield f"the subject was enlarged {place.factor:.2f} times", ""
     longer = max(place.width, place.height)
     if rendition.min_px is not None and longer < rendition.min_px:
         yield (
             f"its longer side has {longer} pixels, fewer than min_px = {rendition.min_px}",
-            "the picture has fewer pixels than are wanted",
+            Reason.FEW_PIXELS,
         )
 
 

@@ -13,7 +13,7 @@ const LISTS = {
   done: ["done"],
   rejected: ["rejected"],
 };
-const REASONS = ["missing", "kept", "equals", "veil", "page", "unsure", "touching_border", "small", "no_subject"];
+const REASONS = ["missing", "kept", "equals", "veil", "page", "unsure", "touching_border", "small", "few_for_canvas", "few_pixels", "no_subject"];
 const SCORES = [0.3, 0.5, 0.7, 0.9];
 const TYPING_MS = 250;
 
