@@ -55,6 +55,22 @@ test("a conflict is marked with its words", async () => {
   assert.equal(heard.length, 1);
 });
 
+test("an undo is about what was decided, and not about what was refused", async () => {
+  const taken = { 2: "reject" };
+  const { asked, write } = backend((method, { items: sent }) => ({
+    conflicts: method === "decide" ? sent.filter(([job]) => taken[job]).map(([job]) => ({ job, code: "decided", text: "Somebody rejected it." })) : [],
+  }));
+  const decisions = new DecisionQueue(write);
+  await decisions.decide("accept", items(1, 2, 3));
+  assert.deepEqual(decisions.undo(), [1, 3]);
+  await settled();
+  assert.deepEqual(asked[1], { method: "undo", body: { batch: "b1" } });
+  assert.equal(decisions.mark(2).state, "conflict");
+  assert.equal(decisions.over(2), undefined);
+  await decisions.decide("accept", items(2));
+  assert.equal(decisions.undo(), null);
+});
+
 test("what nobody answers is kept, and sent once somebody does", async () => {
   let there = false;
   const { asked, write } = backend(() => {

@@ -185,7 +185,15 @@ export class DecisionQueue extends EventTarget {
       const conflict = refused.get(job);
       this.#marks.set(job, conflict ? { ...mark, ...conflict, state: "conflict" } : { ...mark, state: "sent" });
     }
-    if (conflicts.length > 0 && !batch.isUndone) this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
+    if (conflicts.length > 0 && !batch.isUndone) this.#leaveOut(batch, refused, conflicts);
+  }
+
+  // Nothing was decided about these: there is nothing of them to take back.
+  #leaveOut(batch, refused, conflicts) {
+    this.#changed(batch.items);
+    batch.items = batch.items.filter(({ job }) => !refused.has(job));
+    if (batch.items.length === 0) this.#batches = this.#batches.filter((one) => one !== batch);
+    this.dispatchEvent(new CustomEvent("conflicts", { detail: conflicts }));
   }
 
   async #takeBack(batch) {
