@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.acceptance.browsing import PATIENCE_MS, chromium, needs_chromium
+from tests.acceptance.browsing import PATIENCE_MS, PHONE, chromium, needs_chromium
 from tests.acceptance.conftest import small_bench_in
 from tests.acceptance.test_page_review import ReviewSetup, configured, reviewing, shown_name
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = needs_chromium()
 expect.set_options(timeout=PATIENCE_MS)
 
+MARGIN = 8  # that a bar has at least
 PICTURES = 3
 LISTING = """
 [[folder.rendition]]
@@ -137,6 +139,41 @@ def test_beside_the_wipe_the_original_is_not_seen_around_the_cutout(review_setup
         )
         assert wipe is not None
         assert abs(source - (wipe["x"] + wipe["width"] / 2)) < 2
+
+
+def test_the_toolbar_of_a_phone_stays_in_its_line_at_any_scale(review_setup: ReviewSetup) -> None:
+    """The picture would move under two fingers that zoom it, where the words for the scale took a second line."""
+    with review_setup.visit("review?q=ball-2", size=PHONE) as visitor:
+        page = visitor.page
+        shown_name(page)
+        zoom = page.locator(".zoom")
+        before = zoom.bounding_box()
+        page.locator(".viewer").hover()
+        page.mouse.wheel(0, -400)
+        expect(zoom).to_contain_text(re.compile(r"\d{3,} %"))
+        after = zoom.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert after["height"] == before["height"]
+        assert after["x"] + after["width"] <= PHONE[0] - MARGIN
+
+
+def test_a_reload_and_the_way_back_lead_to_the_picture_that_was_looked_at(review_setup: ReviewSetup) -> None:
+    """Not to the first one of thousands."""
+    with review_setup.visit("review?state=all") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.keyboard.press("End")
+        expect(page.locator(".review-count")).to_have_text(f"{PICTURES} of {PICTURES}")
+        page.wait_for_url(re.compile(r"state=all&at=\d+$"))
+        name = shown_name(page)
+        page.reload()
+        expect(page.locator(".review-count")).to_have_text(f"{PICTURES} of {PICTURES}")
+        assert shown_name(page) == name
+        visitor.go("inbox")
+        page.go_back()
+        expect(page.locator(".review-count")).to_have_text(f"{PICTURES} of {PICTURES}")
+        assert shown_name(page) == name
 
 
 def test_who_saves_while_cutting_is_paused_is_told_so(review_setup: ReviewSetup) -> None:

@@ -43,7 +43,8 @@ class Review {
     this.place = place;
     this.signal = signal;
     this.filter = filterOf(query);
-    this.wanted = this.linked = Number(query.get("job")) || null;
+    this.linked = Number(query.get("job")) || null;
+    this.wanted = this.linked ?? (Number(query.get("at")) || null); // where a reload, or the way back, finds its place again
     // Back from a picture: its list as it was. From elsewhere: what matches now.
     const again = this.wanted && kept && JSON.stringify(kept.filter) === JSON.stringify(this.filter);
     this.list = again ? kept.list : new PictureList(read);
@@ -295,7 +296,12 @@ class Review {
     this.#drawSide();
     if (!job) return this.#waitsForWanted ? undefined : this.large.blank();
     this.large.show(job, this.#label()).then(() => this.large.ahead(AHEAD.map((step) => this.list.at(current + step)).filter(Boolean)));
-    this.detailsTimer = setTimeout(() => this.#askDetails(job), DETAILS_MS);
+    this.detailsTimer = setTimeout(() => this.#rest(job), DETAILS_MS);
+  }
+
+  #rest(job) {
+    setQuery({ ...queryOf(this.filter), at: job.job });
+    this.#askDetails(job);
   }
 
   async #askDetails(job) {
