@@ -384,6 +384,27 @@ def test_a_cutout_that_comes_while_the_inbox_is_asked_for_stays(
         assert "meanwhile.jpg" in page.evaluate(RELEASE, ".cutout")
 
 
+def test_cutouts_of_a_journal_that_is_gone_leave_the_inbox(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """Also where one of them has the focus, which then is on the newest one; else it stays on its cutout."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        page.locator(".cutout").first.wait_for()
+        jobs = page.evaluate("fetch('/api/jobs?state=done&limit=5').then(one => one.json())")["jobs"]
+        listed = [{**jobs[0], "job": 5000 + number, "path": f"{number}.jpg"} for number in range(3)]
+        page.route("**/api/jobs?*", lambda route: route.fulfill(json={"total": len(listed), "jobs": listed}))
+        order = "all => all.map(one => Number(one.dataset.job))"
+        for first, focused in ((5000, 5000), (4999, 5000)):
+            page.locator(".cutout a").first.focus()
+            page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: false })")
+            page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: true })")
+            expect(page.locator(".cutout").first).to_have_attribute("data-job", str(first))
+            assert page.locator(".cutout").evaluate_all(order) == [one["job"] for one in listed]
+            expect(page.locator(f'.cutout[data-job="{focused}"] a')).to_be_focused()
+            listed.insert(0, {**listed[0], "job": 4999, "path": "newer.jpg"})
+
+
 def test_a_failure_has_advice_and_can_be_cut_again(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:

@@ -194,15 +194,13 @@ function throttled(run, pause, signal) {
 }
 
 async function keepNewest(list, signal, changed) {
-  const add = (jobs, fresh) => {
+  const add = (jobs) => {
     const coming = jobs.filter((job) => SHOWN.includes(job.state));
     for (const job of coming) {
       const old = list.querySelector(`[data-job="${Number(job.job)}"]`);
       if (old && old.contains(document.activeElement)) continue;
       old?.remove();
-      const tile = cutout(job);
-      if (fresh) list.prepend(tile);
-      else list.append(tile);
+      list.prepend(cutout(job));
     }
     while (list.childElementCount > NEWEST) list.lastElementChild.remove();
     changed();
@@ -216,7 +214,7 @@ async function keepNewest(list, signal, changed) {
     if (more) load().catch(() => {}); // where nobody answers, the frame says so
     else {
       for (const since of awaited) since.push(...ended);
-      count += add([...ended].reverse(), true);
+      count += add([...ended].reverse());
     }
     if (count && Date.now() - told > 10_000) {
       announce(t("inbox.came", { count }));
@@ -228,10 +226,9 @@ async function keepNewest(list, signal, changed) {
     awaited.add(since);
     const { jobs } = await read("jobs", { state: SHOWN, sort: "newest", limit: NEWEST }, { signal }).finally(() => awaited.delete(since));
     if (!isNews()) return;
-    if (!list.contains(document.activeElement)) put(list);
+    drawAnew(list, jobs);
     list.dataset.loaded = "1";
-    add(jobs, false);
-    add(since.reverse(), true);
+    add(since.reverse());
   };
   on("connection", ({ up }) => up && load().catch(() => {}), signal);
   const clock = setInterval(() => list.querySelectorAll("time").forEach((one) => (one.textContent = ago(one.dateTime))), 30_000);
@@ -239,11 +236,28 @@ async function keepNewest(list, signal, changed) {
   await load();
 }
 
+/* All tiles, in the answer's order. The one with the focus stays if it is among them: others may be of a journal that is gone. */
+function drawAnew(list, jobs) {
+  const coming = jobs.filter((job) => SHOWN.includes(job.state));
+  const focused = [...list.children].find((one) => one.contains(document.activeElement));
+  const at = focused ? coming.findIndex((job) => focused.dataset.picture === pictureOf(job)) : -1;
+  for (const one of [...list.children]) if (one !== focused || at < 0) one.remove();
+  coming.forEach((job, i) => {
+    if (i < at) focused.before(cutout(job));
+    else if (i > at) list.append(cutout(job));
+  });
+  if (focused && at < 0) list.querySelector("a")?.focus({ preventScroll: true });
+}
+
+function pictureOf({ job, folder, path }) {
+  return JSON.stringify([job, folder, path]);
+}
+
 function cutout(job) {
   const held = job.state === "review";
   return el(
     "li",
-    { class: "cutout", data: { job: job.job } },
+    { class: "cutout", data: { job: job.job, picture: pictureOf(job) } },
     el(
       "a",
       { href: href("/review", { job: job.job }) },
