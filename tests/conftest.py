@@ -50,7 +50,6 @@ LONG: Final = (
     "integration/test_challenge",
     "integration/test_submissions",
     "integration/test_subjects",
-    "integration/test_hostile_worker",
     "integration/test_page_sandbox",
     "integration/test_access",
     "integration/test_page_security",
