@@ -52,14 +52,18 @@ again:
 	@rm -f $(VENV)/.installed*
 	@$(PYTHON) -m venv --clear $(VENV) && $(PIP) install --upgrade 'pip>=25.1' || { rm -rf $(VENV); exit 1; }
 
+# Workers write nothing, and would compile at every start. pip would do it in one process; a package may have files of another Python.
+compile = $(BIN)/python -m compileall -qq -j 0 src $(VENV)/lib || true
+
 # The stamps are renewed when what they depend on changes, so a second call costs nothing.
 $(VENV)/.installed: pyproject.toml $(if $(moved),again) | $(BIN)/python
-	@$(PIP) install $(LOCK) --editable .
-	@$(BIN)/python -m compileall -q src  # as pip does with a wheel: workers write nothing, and would compile at every start
+	@$(PIP) install --no-compile $(LOCK) --editable .
+	@$(compile)
 	@printf '%s' '$(CURDIR)' > $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install $(LOCK) --group test --group lint
+	@$(PIP) install --no-compile $(LOCK) --group test --group lint
+	@$(compile)
 	@touch $@
 
 env: $(VENV)/.installed-dev
@@ -109,7 +113,7 @@ coverage: $(VENV)/.installed-coverage
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov=cutoutd --cov-report=term:skip-covered tests/unit tests/integration
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	@$(PIP) install $(LOCK) --group docs
+	@$(PIP) install --no-compile $(LOCK) --group docs
 	@touch $@
 
 docs: $(VENV)/.installed-docs
