@@ -18,6 +18,8 @@ from tests.integration import small_models
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,10 +42,37 @@ def test_a_model_with_features_gives_the_same_matte_bit_for_bit() -> None:
     inference = with_features.inference(rgb)
     assert np.array_equal(inference.predict(rgb), MatteModel(spec, provider="cpu").predict(rgb))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(with_features.model, "tensors", lambda *_: pytest.fail("a second pass"))
+        patch.setattr(with_features.model, "output_and_tensors", lambda *_: pytest.fail("a second pass"))
         assert np.array_equal(seen, inference.features().planes)
     assert seen[..., 0].std() == pytest.approx(1, rel=1e-3)
     assert np.diff(seen[..., :12].std(axis=(0, 1))).max() < 1e-3
+
+
+def test_features_have_the_mattes_of_the_first_pass_and_of_the_check() -> None:
+    """A pass that was made before is not made again, and a part of the picture is not taken for it."""
+    spec = catalog.find(features.MODEL)
+    rgb = np.random.default_rng(1).integers(0, 256, (90, 140, 3), np.uint8)
+    rgb[20:60, 30:80] = (220, 40, 30)
+    model = features.FeatureModel(spec, spec.file.read_bytes())
+    sides = (288, model.model.check_side)
+    expected = [model.model.predict(rgb, side) for side in sides]
+    inference = model.inference(rgb)
+    part = inference.predict(rgb[10:70], sides[1])
+    assert not np.array_equal(part, expected[1])
+    made: list[int] = []
+    predict = model.model.predict
+
+    def counted(rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
+        made.append(side)
+        return predict(rgb, side)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.model, "predict", counted)
+        assert np.array_equal(inference.predict(rgb, sides[1]), expected[1])
+        mattes = inference.features().mattes
+        assert made == [sides[1]]
+    assert len(mattes) == len(sides)
+    assert all(np.array_equal(*pair) for pair in zip(mattes, expected, strict=True))
 
 
 def test_an_altered_model_gives_no_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

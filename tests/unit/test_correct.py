@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -238,3 +240,34 @@ def test_the_brush_that_the_page_begins_with_is_no_fine_one(shape: tuple[int, in
     covered = [2 * one.radius * width * 0.6 + np.pi * one.radius**2 for one in (usual, larger)]
     # Only the pixels that they cover tell them apart, and not their radius.
     assert far[0] / far[1] == pytest.approx(covered[1] / covered[0], rel=0.2)
+
+
+def _disc(x: int, radius: int) -> np.ndarray:
+    """Return the matte of a disc, as another pass may see it."""
+    matte = np.zeros((_HEIGHT, _WIDTH), np.float32)
+    cv2.circle(matte, (x, 60), radius, 1, cv2.FILLED)
+    return matte
+
+
+def test_a_pass_that_sees_what_a_stroke_says_gives_the_extent_of_the_part() -> None:
+    """Where colours and features show no edge; a pass that contradicts the stroke has no say."""
+    rgb = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
+    blind = Features(planes=np.zeros((GRID, GRID, 52), np.float32))
+    one, both = _disc(45, 25), _disc(45, 25) + _disc(115, 15)
+    keep = [_stroke(StrokeKind.KEEP, (115, 60), radius=4)]
+    alone = correct(rgb, one, keep, blind).matte
+    seen = correct(rgb, one, keep, replace(blind, mattes=(both,))).matte
+    assert np.mean((seen > 0.5) != (both > 0.5)) < 0.01 < np.mean((alone > 0.5) != (both > 0.5))
+    assert np.array_equal(correct(rgb, one, keep, replace(blind, mattes=(one,))).matte, alone)
+    remove = [_stroke(StrokeKind.REMOVE, (115, 60), radius=4)]
+    removed = correct(rgb, both, remove, replace(blind, mattes=(one,))).matte
+    assert np.mean((removed > 0.5) != (one > 0.5)) < 0.01
+
+
+def test_a_pass_that_shows_another_subject_does_not_spread_a_stroke() -> None:
+    """Although it is right under the stroke."""
+    rgb, matte = _scene()
+    keep = [_stroke(StrokeKind.KEEP, (110, 55), (120, 65))]
+    everything = replace(_features(rgb), mattes=(np.ones_like(matte),))
+    alone = correct(rgb, matte, keep, _features(rgb)).matte
+    assert np.mean((correct(rgb, matte, keep, everything).matte > 0.5) != (alone > 0.5)) < 0.01

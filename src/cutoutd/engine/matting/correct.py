@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the method: goes up with every change that makes another matte of the same strokes."""
 
 SIDE: Final = 480
@@ -49,13 +49,19 @@ _INSIDE: Final = 0.5
 _MATTE_TRUST: Final = 0.1  # weight of the matte's log odds, relative to the strokes'
 _TRUST_BY_DISTANCE: Final = 0.4  # added at a distance of one longer side from the stroke
 _TRUST_BY_BRUSH: Final = (
-    0.005  # so much more one radius away from a stroke of a very fine brush, with the square of the distance
+    0.02  # so much more one radius away from a stroke of a very fine brush, with the square of the distance
 )
 _TRUST_IF_UNSURE: Final = (
     1.0  # so much more where the matte is unsure under the stroke: such a mistake is small
 )
 _MOST_TRUST: Final = 4.0  # outweighs any evidence of strokes
 _DECIDED_TRUST: Final = 1.0  # added where earlier strokes decided
+_PASS_TRUST: Final = (
+    2.0  # weight of the log odds of a pass that shows the same subject, and is right under the stroke
+)
+_PASS_FAR: Final = 0.02  # of 0 or 1: what another pass can say at most
+_FAR: Final = 1e-3  # likewise of the matte itself
+_TINY: Final = 1e-6
 _SURE_SUBJECT, _SURE_BACKGROUND = 0.95, 0.05
 _SOFTNESS_PX: Final = 1.5  # of a new edge: refinement looks for the real one there
 _SEEN: Final = 0.05  # change of the matte that a person sees
@@ -137,6 +143,7 @@ class StrokeFollower:
         self._matte = matte
         self._before = _resize(matte, self._shape)
         small = np.asarray(cv2.resize(rgb, self._shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        self._passes = [_resize(one, self._shape) for one in features.mattes]
         self._finder = StrokeWalker(small, features) if suggestion == 0 else GrabCut(small)
         untouched = np.zeros(self._shape, np.uint8)
         self._states = [_State(strokes=(), said=untouched, decided=untouched)]
@@ -178,12 +185,27 @@ class StrokeFollower:
             trust += np.float32(_TRUST_IF_UNSURE * float(unsure[mine].mean()))
             trust[(state.decided > 0) & (held | (state.decided == kind))] += np.float32(_DECIDED_TRUST)
             now = np.where(state.decided > 0, np.where(inside, np.float32(1), np.float32(0)), self._before)
-            found = self._finder.find(now, said, trust)
+            odds = trust * _log_odds(now, _FAR) + self._odds_of_passes(mine, kind, now, state.decided > 0)
+            found = self._finder.find(now, said, odds)
             found = found if kind == KEPT else ~found
             part = touched(found & ~right & ~held, mine) | mine
             part |= settled(part, found & right & unsure)
             decided[part & ~held] = kind
         return _State(strokes=(*state.strokes, stroke), said=said, decided=decided)
+
+    def _odds_of_passes(self, stroke: Mask, kind: int, now: Plane, decided: Mask) -> Plane:
+        """Return the log odds that further passes over the picture give, each weighed by how much it is to be believed.
+
+        A pass that is right under the stroke probably knows how far the wrong part extends, and where nothing is wrong. One
+        that shows another subject than the matte does not.
+        """
+        odds = np.zeros(self._shape, np.float32)
+        for one in self._passes:
+            seen = np.where(decided, now, one)
+            subject = float(seen[stroke].mean())
+            agreement = subject if kind == KEPT else 1 - subject
+            odds += np.float32(_PASS_TRUST * agreement * _likeness(seen, now)) * _log_odds(seen, _PASS_FAR)
+        return odds
 
 
 def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]) -> NDArray[np.float32]:
@@ -227,6 +249,21 @@ def _resize(plane: Plane, shape: tuple[int, int]) -> Plane:
     is_finer = plane.shape[0] > shape[0] and plane.shape[1] > shape[1]
     method = cv2.INTER_AREA if is_finer else cv2.INTER_CUBIC
     return np.clip(np.asarray(cv2.resize(plane, shape[::-1], interpolation=method), np.float32), 0, 1)
+
+
+def _log_odds(matte: Plane, far: float) -> Plane:
+    """Return the log odds of a matte, float32 in 0..1, of which nothing is nearer to 0 or 1 than ``far``."""
+    clipped = np.clip(matte, far, 1 - far)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
+
+
+def _likeness(one: Plane, other: Plane) -> float:
+    """Return the intersection over union of two mattes, as of fuzzy sets."""
+    common, either = (
+        np.minimum(one, other).sum(dtype=np.float64),
+        np.maximum(one, other).sum(dtype=np.float64),
+    )
+    return float(common / max(either, _TINY))
 
 
 def _apply(matte: Plane, before: Plane, state: _State) -> CorrectedMatte:

@@ -44,9 +44,11 @@ class Features:
     Attributes:
         planes: float32 (160, 160, 52), stretched over the whole picture; of each stage the principal components in their
             order, the first one with deviation 1.
+        mattes: float32 (h, w) in 0..1 each, of the whole picture: what the model says of it at several sizes.
     """
 
     planes: NDArray[np.float32]
+    mattes: tuple[NDArray[np.float32], ...] = ()
 
 
 class FeatureModel:
@@ -86,7 +88,8 @@ class FeatureInference:
     def __init__(self, model: MatteModel, rgb: NDArray[np.uint8]) -> None:
         self._model = model
         self._rgb = rgb
-        self._stages: list[NDArray[np.float32]] | None = None
+        self._stages: list[NDArray[np.float32]] = []
+        self._mattes: dict[int, NDArray[np.float32]] = {}
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
@@ -94,16 +97,26 @@ class FeatureInference:
         return self._rgb
 
     def predict(self, rgb: NDArray[np.uint8], side: int = 0) -> NDArray[np.float32]:
-        """Do as `MatteModel.predict`, for the picture or a part of it."""
-        if rgb is not self._rgb or (side or self._model.sides[0]) != _SIDE:
+        """Do as `MatteModel.predict`, for the picture or a part of it; passes that `features` needs are made once."""
+        size = side or self._model.sides[0]
+        if rgb is not self._rgb or size not in self._sides:
             return self._model.predict(rgb, side)
-        matte, self._stages = self._model.output_and_tensors(rgb, list(_DIMENSIONS), _SIDE)
-        return np.clip(matte, 0.0, 1.0)
+        if size not in self._mattes:
+            if size == _SIDE:
+                matte, self._stages = self._model.output_and_tensors(rgb, list(_DIMENSIONS), _SIDE)
+                self._mattes[size] = np.clip(matte, 0.0, 1.0)
+            else:
+                self._mattes[size] = self._model.predict(rgb, size)
+        return self._mattes[size]
 
     def features(self) -> Features:
         """Return the features of the picture."""
-        stages = self._stages or self._model.tensors(self._rgb, list(_DIMENSIONS), _SIDE)
-        return _of(stages)
+        mattes = tuple(self.predict(self._rgb, side) for side in self._sides)
+        return Features(planes=_planes(self._stages), mattes=mattes)
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return (_SIDE, self._model.check_side) if self._model.check_side else (_SIDE,)
 
 
 def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
@@ -116,12 +129,12 @@ def features(model: FeatureModel, rgb: NDArray[np.uint8]) -> Features:
     return model.inference(rgb).features()
 
 
-def _of(stages: Sequence[NDArray[np.float32]]) -> Features:
+def _planes(stages: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     parts = [
         _components(_on_grid(stage[0]), kept)
         for stage, kept in zip(stages, _DIMENSIONS.values(), strict=True)
     ]
-    return Features(planes=np.concatenate(parts, axis=2))
+    return np.concatenate(parts, axis=2)
 
 
 def _further_outputs() -> bytes:

@@ -131,7 +131,19 @@ class MatteModel:
     def output_and_tensors(
         self, rgb: NDArray[np.uint8], names: Sequence[str], side: int = 0
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Return the results of `output` and `tensors`, bit for bit, from one inference."""
+        """Return the result of `output`, bit for bit, and further outputs of the model, from one inference.
+
+        Args:
+            rgb: uint8 (H, W, 3), of any size and shape.
+            names: names of the further outputs.
+            side: as for `predict`.
+
+        Returns:
+            The matte, and one array for each name, float32, as the model gives it.
+
+        Raises:
+            ModelError: the model has no such output, or its output is not a matte.
+        """
         self._check_outputs(names)
         return self._infer(rgb, names, side)
 
@@ -157,24 +169,6 @@ class MatteModel:
         if self._logits:
             raw = np.asarray(1 / (1 + np.exp(-np.clip(raw, -_FAR, _FAR))), np.float32)
         return raw
-
-    def tensors(self, rgb: NDArray[np.uint8], names: Sequence[str], side: int) -> list[NDArray[np.float32]]:
-        """Return further outputs of the model for a picture.
-
-        Args:
-            rgb: uint8 (H, W, 3), of any size and shape.
-            names: names of the outputs.
-            side: one of `sides`.
-
-        Returns:
-            One array for each name, float32, as the model gives it.
-
-        Raises:
-            ModelError: the model has no such output.
-        """
-        self._check_outputs(names)
-        outputs: list[Any] = self._session.run(list(names), self._given(rgb, side)[0])
-        return [np.asarray(one, np.float32) for one in outputs]
 
     def _check_outputs(self, names: Sequence[str]) -> None:
         there = {one.name for one in self._session.get_outputs()}

@@ -26,7 +26,6 @@ _INSIDE: Final = 0.5
 _COARSE_ROUNDS: Final = 2
 _SHARPNESS: Final = 0.5  # of the sum of all log odds, as the walker's prior
 _SURE_MARGIN_PX: Final = 3  # from the matte's edge: nearer pixels teach nothing
-_FAR: Final = 1e-3  # of 0 or 1: what the coarse matte can say at most
 
 
 class StrokeWalker:
@@ -48,23 +47,21 @@ class StrokeWalker:
         )
         self._levels = [(Evidence(one, features), RandomWalker(one)) for one in (half, lab)]
 
-    def find(self, matte: Plane, said: NDArray[np.uint8], trust: Plane) -> Mask:
+    def find(self, matte: Plane, said: NDArray[np.uint8], by_mattes: Plane) -> Mask:
         """Find the subject's pixels.
 
         Args:
             matte: float32 (h, w) in 0..1, the current matte.
             said: uint8 (h, w), label of the pixels under a stroke: `KEPT`, `REMOVED` or 0.
-            trust: float32 (h, w), weight of the matte's log odds relative to the strokes'.
+            by_mattes: float32 (h, w), log odds that mattes give, weighed against those of strokes.
 
         Returns:
             bool (h, w).
         """
-        clipped = np.clip(matte, _FAR, 1 - _FAR)
-        by_matte = np.asarray(trust * np.log(clipped / (1 - clipped)), np.float32)
         now = matte
         for (evidence, walker), rounds in zip(self._levels, (_COARSE_ROUNDS, 1), strict=True):
             shape = walker.shape
-            now, odds = _resize(now, shape), _resize(by_matte, shape)
+            now, odds = _resize(now, shape), _resize(by_mattes, shape)
             marks = _marks(said, shape)
             keep, remove = marks == KEPT, marks == REMOVED
             for _ in range(rounds):
