@@ -194,6 +194,41 @@ def test_gaps_between_strands_that_a_network_filled_are_cleared() -> None:
     assert alpha[scene.alpha * (distance < 140) == 1].min() > 127
 
 
+def test_what_a_network_half_believes_becomes_opaque_or_absent() -> None:
+    """Without detail of its own, a plain half-transparency is a guess: a part of a ball, and a smear beside it."""
+    scene = _ball(480)
+    y, x = np.mgrid[:480, :480]
+    sure = 1 / (1 + np.exp((np.hypot(y - 240, x - 240) / 480 - 0.3) / 0.01))
+    half, smear = (1 / (1 + np.exp((np.hypot(y - at, x - 240) - 30) / 4)) for at in (150, 55))
+    matte = sure * (1 - 0.35 * half) + (1 - sure) * 0.3 * smear
+    alpha = refine(scene.rgb, _reduced(matte.astype(np.float32), 288))
+    assert alpha[np.hypot(y - 150, x - 240) < 20].mean() > 230
+    assert alpha[np.hypot(y - 55, x - 240) < 20].mean() < 20
+
+
+def test_an_even_half_transparency_that_is_no_networks_stays() -> None:
+    """Glass in an average of the true alpha, which has no tails: it is what is there."""
+    y, x = np.mgrid[:480, :480]
+    glass = np.where(np.hypot(y - 240, x - 240) < 150, np.float32(0.65), np.float32(0))
+    rng = np.random.default_rng(9)
+    rgb = np.array([150.0, 190, 170]) + cv2.GaussianBlur(rng.normal(size=(480, 480, 3)), (0, 0), 4) * 60
+    rgb = rgb * (1 - glass[..., None]) + np.array([70.0, 45, 30]) * glass[..., None]
+    alpha = refine(np.clip(rgb, 0, 255).astype(np.uint8), _reduced(glass, 288))
+    assert np.abs(alpha[np.hypot(y - 240, x - 240) < 120] / 255 - 0.65).mean() < 0.03
+
+
+def test_a_guess_within_the_subject_makes_no_hole() -> None:
+    """What most of its surroundings speak against is not lowered."""
+    scene = _ball(480)
+    y, x = np.mgrid[:480, :480]
+    distance = np.hypot(y - 240, x - 240) / 480
+    spot = np.exp(-(((y - 240) ** 2 + (x - 240) ** 2) / (2 * 9.0**2)))
+    matte = ((1 - 0.65 * spot) / (1 + np.exp((distance - 0.3) / 0.01))).astype(np.float32)
+    seen = cv2.resize(_reduced(matte, 288), (480, 480), interpolation=cv2.INTER_CUBIC)
+    alpha = refine(scene.rgb, _reduced(matte, 288))
+    assert alpha[240, 240] >= round(255 * float(seen[240, 240])) - 3
+
+
 def test_no_haze_stays_beside_an_edge_of_little_contrast() -> None:
     """Only the pixels on the edge are faint."""
     rng = np.random.default_rng(5)

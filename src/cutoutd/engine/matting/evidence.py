@@ -144,11 +144,17 @@ def _colour_deviation(guide: ColourGuide, radius: int) -> Plane:
     return _root(parts[0] + parts[1] + parts[2])
 
 
-def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
-    """Return how much the undecided parts of a window change over one cell of the matte."""
-    slope = np.hypot(
+def gradient(alpha: Plane) -> Plane:
+    """Return how much an alpha changes from one pixel to the next, float32 (h, w)."""
+    slope: Plane = np.hypot(
         cv2.Sobel(alpha, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(alpha, cv2.CV_32F, 0, 1, scale=1 / 8)
     )
+    return slope
+
+
+def _sharpness(alpha: Plane, cell: float, radius: int) -> Plane:
+    """Return how much the undecided parts of a window change over one cell of the matte."""
+    slope = gradient(alpha)
     weight = alpha * (1 - alpha) + np.float32(1e-4)
     return box(slope * np.float32(cell) * weight, radius) / box(weight, radius)
 

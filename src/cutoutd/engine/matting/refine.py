@@ -15,6 +15,7 @@ from cutoutd.engine.matting import guided_upsample
 from cutoutd.engine.matting.candidates import fit, make_candidates, new_guide
 from cutoutd.engine.matting.evidence import (
     evidence_of,
+    gradient,
     is_exact,
     overall_of,
     resemblance_to_network,
@@ -44,6 +45,17 @@ _LITTLE_CONTRAST, _MUCH_CONTRAST = 0.2, 0.4
 _NEAR_LINE, _ON_LINE = 0.2, 0.1
 _NEAR_BACKGROUND, _AT_BACKGROUND = 0.2, 0.05
 _HARDLY_DOUBTED, _NOT_DOUBTED = 0.85, 0.95  # above, the matte is believed instead
+# Where it is even, what a network leaves half transparent is a guess about something opaque or absent: one in a hundred of such
+# pixels is truly soft. It is decided between these values; not where the colours say the same, as they may of glass, and not
+# downward where most around it is subject, for that would be a hole.
+_DETAILED, _PLAIN = 0.02, 0.01
+_STEEP, _EVEN = 0.02, 0.01  # change from one working pixel to the next: an edge out of focus has more
+_GUESSED_OUT, _GUESSED_IN = 0.3, 0.7
+_GUESS_RADIUS = 3  # beyond its detail, so that no soft seam stays beside an edge
+_MIXED_NEAR_LINE, _MIXED_ON_LINE = 0.4, 0.2
+_UNLIKE, _ALIKE = 0.6, 0.4  # difference of alpha from what the colours say
+_ENCLOSED, _NOT_ENCLOSED = 0.8, 0.5
+_ENCLOSING = 0.03  # radius of the surroundings, of the shorter side
 # What the matte is this sure of is not lost to the background, however much the colours speak for it.
 _SURE_FROM, _SURE_AT = 0.95, 0.98
 _KEPT = 0.55
@@ -181,7 +193,13 @@ def _field(small: WorkingCopy) -> Plane:
     alpha = small.target.copy()
     alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
-    alpha = _kept(_clear_gaps(_clear_ends(alpha), small, candidates), small.coarse)
+    network = np.float32(resemblance_to_network(small))
+    alpha = _clear_ends(alpha)
+    if network > 0:
+        alpha = _clear_gaps(alpha, small, candidates, network)
+    alpha = _kept(alpha, small.coarse)
+    if network > 0:
+        alpha = _decide_guesses(alpha, small, candidates, network)
     given = np.zeros_like(alpha)
     given.put(where, shares[0])
     led = (1 - small.hold) * (1 - given)
@@ -195,18 +213,17 @@ def _field(small: WorkingCopy) -> Plane:
 
 def _clear_ends(alpha: Plane) -> Plane:
     """Cut off both ends of an alpha, where it has detail: haze beside an edge goes, and so does a veil inside it."""
-    detail = box(np.abs(alpha - box(alpha, 1)), 2)
-    detail -= np.float32(_NO_DETAIL)
-    detail *= np.float32(1 / (_SOME_DETAIL - _NO_DETAIL))
-    cut = np.float32(_FAINT) * np.clip(detail, 0, 1, out=detail)
+    cut = np.float32(_FAINT) * _ramp(_detail(alpha), _NO_DETAIL, _SOME_DETAIL)
     return np.asarray(np.clip((alpha - cut) / (1 - 2 * cut), 0, 1), np.float32)
 
 
-def _clear_gaps(alpha: Plane, small: WorkingCopy, candidates: AlphaCandidates) -> Plane:
+def _detail(alpha: Plane) -> Plane:
+    """Return the mean difference of a pixel from its neighbours."""
+    return box(np.abs(alpha - box(alpha, 1)), 2)
+
+
+def _clear_gaps(alpha: Plane, small: WorkingCopy, candidates: AlphaCandidates, network: np.float32) -> Plane:
     """Lower the alpha of a network's matte to what the colours say, where they say clearly that a pixel is background."""
-    network = resemblance_to_network(small)
-    if network <= 0:
-        return alpha
     clear = 1 - small.hold
     for plane, no, yes in (
         (candidates.contrast, _LITTLE_CONTRAST, _MUCH_CONTRAST),
@@ -216,8 +233,27 @@ def _clear_gaps(alpha: Plane, small: WorkingCopy, candidates: AlphaCandidates) -
         clear *= _ramp(plane, no, yes)
     clear = box(clear, 1)  # noise alone moves single pixels
     clear *= _ramp(small.coarse, _NOT_DOUBTED, _HARDLY_DOUBTED)
-    clear *= np.float32(network)
+    clear *= network
     return np.asarray(alpha - clear * np.maximum(alpha - candidates.projected, 0), np.float32)
+
+
+def _decide_guesses(
+    alpha: Plane, small: WorkingCopy, candidates: AlphaCandidates, network: np.float32
+) -> Plane:
+    """Bring what is half transparent, even and without detail nearer to opaque or to absent; one half stays one half."""
+    guessed = _ramp(_detail(alpha), _DETAILED, _PLAIN)
+    guessed *= _ramp(box(gradient(alpha), 1), _STEEP, _EVEN)
+    guessed *= 1 - small.hold
+    guessed = box(guessed, _GUESS_RADIUS)
+    confirmed = _ramp(np.abs(candidates.projected - alpha), _UNLIKE, _ALIKE)
+    confirmed *= _ramp(candidates.contrast, _LITTLE_CONTRAST, _MUCH_CONTRAST)
+    confirmed *= _ramp(candidates.miss, _MIXED_NEAR_LINE, _MIXED_ON_LINE)
+    guessed *= 1 - box(confirmed, 1)
+    moved = guessed * (_ramp(alpha, _GUESSED_OUT, _GUESSED_IN) - alpha)
+    around = box(alpha, max(1, round(min(small.whole) * _ENCLOSING)))
+    moved *= np.where(moved < 0, _ramp(around, _ENCLOSED, _NOT_ENCLOSED), np.float32(1))
+    moved *= network
+    return np.asarray(alpha + moved, np.float32)
 
 
 def _ramp(plane: Plane, no: float, yes: float) -> Plane:
