@@ -66,6 +66,7 @@ def test_a_refused_value_is_told_in_plain_words(path: Path, changes: dict[str, A
         ({"input": "~/shoot"}, "is the watched folder of “shoot”", "input"),
         ({"input": "~/shoot/deep"}, "lies inside the watched folder of “shoot”", "input"),
         ({"output": "~/fresh"}, "is the watched folder itself", "output"),
+        ({"output": "~"}, "contains the watched folder of “shoot”", "output"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_told_in_plain_words(
@@ -79,6 +80,16 @@ def test_a_folder_that_does_not_fit_is_told_in_plain_words(
     assert (said in text, refused.value.named["key"]) == (True, key)
     assert "Choose folders that are apart from each other." in text
     assert OURS.search(text) is None
+
+
+@pytest.mark.parametrize("key", ["input", "output"])
+def test_no_folder_is_chosen_by_an_empty_text(path: Path, key: str) -> None:
+    """It would be the home directory."""
+    asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, key: ""}
+    with pytest.raises(RefusedError) as refused:
+        METHODS["add_folder"](backend_at(path), asked)
+    assert (refused.value.code, refused.value.named["key"]) == ("no_place_chosen", key)
+    assert not (path.parent / "fresh").exists()
 
 
 def test_a_folder_that_could_not_be_added_leaves_word_of_what_was_made(

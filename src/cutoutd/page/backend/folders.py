@@ -44,10 +44,18 @@ def _forms(_: Backend, __: Parameters) -> Reply:
     return Reply(data=offered)
 
 
+def _chosen_place(backend: Backend, params: Parameters, key: str) -> Place:
+    """Return the place that a parameter names; an empty text, which stands for the first root elsewhere, names none."""
+    text = parameters.text(params, key)
+    if not text:
+        said = "Choose a folder for the pictures, and one for the cutouts."
+        raise RefusedError(422, "no_place_chosen", said, key=key)
+    return place_of(backend, text)
+
+
 def _add_folder(backend: Backend, params: Parameters) -> Reply:
     path = file_of(backend)
-    watched = place_of(backend, parameters.text(params, "input"))
-    results = place_of(backend, parameters.text(params, "output"))
+    watched, results = (_chosen_place(backend, params, key) for key in ("input", "output"))
     form = _form(parameters.text(params, "form"))
     existing = _existing(parameters.text(params, "existing", Existing.CUT.value))
     creates = parameters.truth(params, "create", default=False)
