@@ -176,6 +176,18 @@ def test_a_reload_and_the_way_back_lead_to_the_picture_that_was_looked_at(review
         assert shown_name(page) == name
 
 
+def test_keys_stand_within_their_buttons_in_german(review_setup: ReviewSetup) -> None:
+    """Its words are longer."""
+    with review_setup.visit("review?state=all", language="de-DE") as visitor:
+        page = visitor.page
+        shown_name(page)
+        beyond = page.locator(".side-actions kbd").evaluate_all(
+            "all => all.filter((one) => one.getBoundingClientRect().right >= one.parentElement.getBoundingClientRect().right)"
+            ".map((one) => one.parentElement.innerText)"
+        )
+        assert beyond == []
+
+
 def test_who_saves_while_cutting_is_paused_is_told_so(review_setup: ReviewSetup) -> None:
     """Nobody waits on that screen for a cutout that does not come; it is cut when cutting goes on."""
     bench = review_setup.bench

@@ -19,6 +19,7 @@ import cutoutd
 from cutoutd.errors import _ADVICE_BY_ERRNO, _NO_PLACE_ADVICE
 from cutoutd.page.backend.folder_condition import _ADVICE
 from cutoutd.page.backend.plain_words import _SENTENCES
+from cutoutd.publish.records import Record
 from tests.unit.test_page_texts import LANGUAGES, catalogue
 
 if TYPE_CHECKING:
@@ -186,6 +187,12 @@ def test_each_advice_that_is_written_once_for_several_errors_is_in_the_catalogue
                     found.add(template(one.value))
     assert len(found) > 20
     assert unknown(found - {"", OVERLAPS}) == []
+
+
+def test_what_a_cutout_says_that_was_taken_over_is_in_the_catalogue() -> None:
+    """Beside each picture, after a journal was made anew."""
+    _, detail = Record(path="a.jpg", size=1, mtime_ns=1, at_us=1, review=True).outcome()
+    assert unknown(str(detail["why"]).split("; ")) == []
 
 
 def test_each_sentence_of_the_catalogue_is_still_said() -> None:
