@@ -484,6 +484,24 @@ def test_settings_are_saved_and_errors_appear_at_their_fields(
         page.get_by_role("button", name="Discard").click()
 
 
+def test_a_folder_that_left_the_configuration_is_said_to_be_gone(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """Its form stays, with what was typed into it; nobody finds out only by saving."""
+    refusal = {"code": "no_folder", "text": "There is no folder of that name.", "named": {"folder": "gone"}}
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        page.locator("#setting-settle_s").wait_for()
+        page.route(
+            "**/api/folder_settings*", lambda route: route.fulfill(status=404, json={"error": refusal})
+        )
+        page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: false })")
+        page.evaluate("() => new BroadcastChannel('cutoutd').postMessage({ up: true })")
+        expect(page.locator(".toast")).to_contain_text("no folder")
+        expect(page.locator("#setting-settle_s")).to_be_visible()
+
+
 def test_what_is_wrong_with_a_setting_is_seen_beside_its_field(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
