@@ -163,9 +163,12 @@ def test_a_reload_and_the_way_back_lead_to_the_picture_that_was_looked_at(review
     with review_setup.visit("review?state=all") as visitor:
         page = visitor.page
         shown_name(page)
+        place = re.compile(r"state=all&at=\d+$")
+        page.wait_for_url(place)
+        first = page.url
         page.keyboard.press("End")
         expect(page.locator(".review-count")).to_have_text(f"{PICTURES} of {PICTURES}")
-        page.wait_for_url(re.compile(r"state=all&at=\d+$"))
+        page.wait_for_url(lambda url: place.search(url) is not None and url != first)
         name = shown_name(page)
         page.reload()
         expect(page.locator(".review-count")).to_have_text(f"{PICTURES} of {PICTURES}")
