@@ -805,8 +805,13 @@ def test_of_two_clicks_on_pause_the_later_one_counts(browser: Browser, kept: tup
         expect(page.locator('#running[data-kind="running"]')).to_be_visible()
 
 
-def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple[str, str, object]) -> None:
+def test_a_browser_that_prefers_german_gets_german(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
     """All words, also the daemon's, the numbers, and the language that is announced to screen readers."""
+    unreadable = studio.input / "schichten.psd"
+    unreadable.write_bytes(b"8BPS\x00\x01" + bytes(400))
+    studio.wait_for(lambda: studio.states().get(unreadable.name) == "failed", "its failure")
     with again(browser, kept, language="de-AT") as visitor:
         expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Eingang")
         assert visitor.page.evaluate("document.documentElement.lang") == "de"
@@ -823,6 +828,9 @@ def test_a_browser_that_prefers_german_gets_german(browser: Browser, kept: tuple
         expect(visitor.page.locator(".row")).to_contain_text(
             ["Das Original ist unberührt. Exportieren Sie es"]
         )
+    picture(2).save(unreadable, format="JPEG")
+    studio.wait_for(lambda: studio.states()[unreadable.name] == "done", "what was put right")
+    unreadable.unlink()
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:
