@@ -48,6 +48,13 @@ MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
 QUIET_MS = 500  # after which no request follows another one
 LAPTOP = (1366, 600)  # what a browser leaves of 768
+ZOOMED = ((640, 450), (683, 300))  # windows of 1280 by 900, and of a laptop, at 200 %
+WITHIN = """(one) => {
+  const style = getComputedStyle(one.parentElement);
+  const right = one.parentElement.getBoundingClientRect().right - Number.parseFloat(style.paddingRight);
+  return right - Math.max(...[...one.children].map((child) => child.getBoundingClientRect().right));
+}"""
+"""A script that says how far the elements of a bar are from its padding; below 0 they are in it."""
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 CONFIGURATION = """\
@@ -541,7 +548,7 @@ def test_a_correction_is_not_called_published_when_another_result_was(review_set
         expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
 
 
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE, *ZOOMED], ids=["laptop", "phone", "zoomed", "zoomed low"])
 def test_what_fix_says_is_seen_while_drawing(review_setup: ReviewSetup, size: tuple[int, int]) -> None:
     """In a low window as well, where the tools do not fit."""
     with review_setup.visit("review?q=ball-5", size=size) as visitor:
@@ -553,6 +560,9 @@ def test_what_fix_says_is_seen_while_drawing(review_setup: ReviewSetup, size: tu
         page.keyboard.press("p")
         expect(note).to_be_in_viewport(ratio=1)
         assert note.evaluate(ON_TOP)
+        toolbar = page.locator(".view-toolbar")
+        assert toolbar.evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
+        assert toolbar.evaluate(WITHIN) >= 0
 
 
 def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: ReviewSetup) -> None:

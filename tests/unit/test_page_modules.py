@@ -1,4 +1,4 @@
-"""The page's JavaScript modules: how they depend on each other, what is fetched with the page, and how long they are."""
+"""The page's JavaScript modules and style sheets: how they depend on each other, what is fetched with the page, how long they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from posixpath import normpath
 from typing import TYPE_CHECKING
 
 import cutoutd
+from cutoutd.page.web import static_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,10 @@ TESTS = Path(__file__).with_name("page_js")
 SOURCES = {
     path.relative_to(STATIC / "js").as_posix(): path.read_text(encoding="utf-8")
     for path in sorted((STATIC / "js").rglob("*.js"))
+}
+STYLES = {
+    path.relative_to(STATIC / "css").as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((STATIC / "css").rglob("*.css"))
 }
 
 ABOVE: dict[str, set[str]] = {
@@ -140,6 +145,38 @@ def test_no_module_and_no_function_is_too_long() -> None:
     lengths = {f"{module}: {name}": length for module in SOURCES for name, length in _functions(module)}
     assert len(lengths) > len(SOURCES)
     assert {name: length for name, length in lengths.items() if length >= FUNCTION_LINES} == {}
+
+
+def test_all_style_sheets_are_fetched_at_once() -> None:
+    """Nothing is drawn before they are there: one that another one imports would come a round trip later."""
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    (fetched,) = re.findall(r'<link rel="stylesheet" href="/static/([^"]+)">', page)
+    files = static_files.read_all()
+    assert [name for name in files if name.endswith(".css")] == [fetched]
+    served = files[fetched].body.decode()
+    assert "@import" not in served
+    assert [name for name, text in STYLES.items() if name != "page.css" and served.count(text) != 1] == []
+
+
+def test_no_style_sheet_is_too_long_and_each_belongs_to_a_folder_of_modules() -> None:
+    """Its rules are found where the elements are made."""
+    assert [name for name, text in STYLES.items() if text.count("\n") > MODULE_LINES] == []
+    folders = {_folder(name) for name in STYLES if name != "page.css"}
+    assert len(folders) > 5
+    assert folders - {_folder(module) for module in SOURCES} == set()
+
+
+def test_each_class_of_a_rule_is_given_to_an_element() -> None:
+    """A rule for nothing is dead."""
+    rules = re.sub(r"/\*.*?\*/|@[^{;]*[{;]", "", "".join(STYLES.values()), flags=re.DOTALL)
+    classes = {
+        name for head in re.findall(r"([^{}]+)\{", rules) for name in re.findall(r"\.([a-z][\w-]*)", head)
+    }
+    made = (STATIC / "index.html").read_text(encoding="utf-8") + "".join(SOURCES.values())
+    words = set(re.findall(r"[\w-]+", made))
+    starts = tuple(re.findall(r"([\w-]+-)\$\{", made))
+    assert len(classes) > 200
+    assert {name for name in classes - words if not name.startswith(starts)} == set()
 
 
 def _functions(module: str) -> Iterator[tuple[str, int]]:

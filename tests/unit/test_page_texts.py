@@ -118,6 +118,19 @@ def test_each_setting_is_explained_in_each_language() -> None:
     assert german == english
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_command_that_opens_the_page_is_named_as_it_is_after_make_run_too(language: str) -> None:
+    """`make run` installs nothing into the search path."""
+    named = [
+        (key, form)
+        for key, text in catalogue(language).items()
+        for form in forms(text)
+        if "cutoutd page" in form
+    ]
+    assert len(named) > 4
+    assert [key for key, form in named if ".venv/bin/cutoutd page" not in form] == []
+
+
 def test_no_script_makes_markup_of_text() -> None:
     """Trusted Types refuse it in the browser; this test fails earlier."""
     wrong = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\(")

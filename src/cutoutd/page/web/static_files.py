@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
 _MEDIA_TYPES: Final = {
@@ -23,6 +24,11 @@ _MEDIA_TYPES: Final = {
     ".woff2": "font/woff2",
 }
 """Others are not served."""
+
+STYLE_SHEET: Final = "css/page.css"
+"""It imports all others."""
+
+_IMPORT: Final = re.compile(rb'@import "([^"]+)";\n')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +47,19 @@ class StaticFile:
 
 
 def read_all() -> dict[str, StaticFile]:
-    """Return all files of the page, by their paths relative to its directory, such as ``js/main.js``."""
-    return dict(_below(resources.files("cutoutd.page") / "static", ""))
+    """Return all files of the page, by their paths relative to its directory, such as ``js/main.js``.
+
+    The style sheets are one: nothing is drawn before all of them are there, and each import would cost a round trip.
+    """
+    found = dict(_below(resources.files("cutoutd.page") / "static", ""))
+    others = {name for name in found if name.endswith(".css")} - {STYLE_SHEET}
+    joined = _file(STYLE_SHEET, _joined(found))
+    return {name: one for name, one in found.items() if name not in others} | {STYLE_SHEET: joined}
+
+
+def _joined(files: Mapping[str, StaticFile]) -> bytes:
+    folder = STYLE_SHEET.rpartition("/")[0]
+    return _IMPORT.sub(lambda found: files[f"{folder}/{found[1].decode()}"].body, files[STYLE_SHEET].body)
 
 
 def _below(directory: Traversable, path: str) -> Iterator[tuple[str, StaticFile]]:
@@ -50,7 +67,14 @@ def _below(directory: Traversable, path: str) -> Iterator[tuple[str, StaticFile]
         name = f"{path}{entry.name}"
         if entry.is_dir():
             yield from _below(entry, f"{name}/")
-        elif media_type := _MEDIA_TYPES.get(f".{name.rpartition('.')[2]}"):
-            body = entry.read_bytes()
-            tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            yield name, StaticFile(body=body, media_type=media_type, tag=tag)
+        elif _suffix(name) in _MEDIA_TYPES:
+            yield name, _file(name, entry.read_bytes())
+
+
+def _file(name: str, body: bytes) -> StaticFile:
+    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return StaticFile(body=body, media_type=_MEDIA_TYPES[_suffix(name)], tag=tag)
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('.')[2]}"
