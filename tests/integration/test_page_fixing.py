@@ -275,6 +275,7 @@ def test_earlier_strokes_are_shown_again_and_can_be_undone(served_folder: Served
     """With and without a running daemon; without strokes there is nothing to undo, and saving none removes all."""
     job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40))
     assert served_folder.refused_write("fix_undo", job=job).code == "nothing_drawn"
+    assert served_folder.write("correction", job=job).data == {"strokes": [], "suggestion": 0}
     row = Reader(served_folder.journal.store).job(job)
     assert row is not None
     corrections = Corrections(served_folder.journal.store, served_folder.backend.clock)
@@ -287,6 +288,7 @@ def test_earlier_strokes_are_shown_again_and_can_be_undone(served_folder: Served
     assert isinstance(corrections.of(row), Correction)
     begun = served_folder.write("fix_start", job=job).data
     assert (begun["strokes"], begun["suggestion"]) == ([KEEP], 1)
+    assert served_folder.write("correction", job=job).data == {"strokes": [KEEP], "suggestion": 1}
     served_folder.write("fix_undo", job=job, seen=seen)
     served_folder.write("fix_save", fix=begun["fix"], strokes=[], seen=seen)
     assert [one["action"] for one in _asked(served_folder)] == ["draw", "undo", "clear"]

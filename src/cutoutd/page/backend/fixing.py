@@ -6,7 +6,7 @@ What is saved is a request in the journal, which the daemon carries out whenever
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import strokes
 from cutoutd.corrections import MAX_SUGGESTIONS
@@ -140,19 +140,22 @@ def _check_seen(store: Store, shown: ShownFile, seen: str) -> None:
 def fix_start(backend: Backend, params: Parameters) -> Reply:
     """``job``: load the picture in a worker, and begin a session."""
     shown = fixable(backend, parameters.whole(params, "job"))
-    _, store = shown_files.configured(backend)
-    earlier = Corrections(store, backend.clock).of(shown.job)
+    drawn = _drawn(backend, shown)
     fix, (width, height) = _fixing(backend).begin(shown)
-    return Reply(
-        data={
-            "fix": fix.name,
-            "width": width,
-            "height": height,
-            "version": shown.version,
-            "strokes": [] if earlier is None else strokes.dump(earlier.strokes),
-            "suggestion": 0 if earlier is None else earlier.suggestion,
-        }
-    )
+    return Reply(data={"fix": fix.name, "width": width, "height": height, "version": shown.version, **drawn})
+
+
+def correction(backend: Backend, params: Parameters) -> Reply:
+    """``job``: the strokes that its cutout is made with, such as after an undo, and which suggestion for them."""
+    return Reply(data=_drawn(backend, fixable(backend, parameters.whole(params, "job"))))
+
+
+def _drawn(backend: Backend, shown: ShownFile) -> dict[str, Any]:
+    _, store = shown_files.configured(backend)
+    found = Corrections(store, backend.clock).of(shown.job)
+    if found is None:
+        return {"strokes": [], "suggestion": 0}
+    return {"strokes": strokes.dump(found.strokes), "suggestion": found.suggestion}
 
 
 def fix_preview(backend: Backend, params: Parameters) -> Reply:
@@ -207,6 +210,7 @@ def fix_end(backend: Backend, params: Parameters) -> Reply:
 
 
 METHODS: Final[Mapping[str, Method]] = {
+    "correction": correction,
     "fix_start": fix_start,
     "fix_preview": fix_preview,
     "fix_save": fix_save,

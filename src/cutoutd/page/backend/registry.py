@@ -50,6 +50,7 @@ READS: Final = frozenset(
         "prepare",
         "thumb",
         "tile",
+        "correction",
     }
 )
 """Methods that change nothing: a cookie is enough for them. Whatever is not named here needs a token as well.
@@ -99,6 +100,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "pause": ("paused", _NAMED),
     "change_settings": ("folder", "digest", "changes", _NAMED),
     "add_folder": ("input", "output", "form", "existing", "create", "seen", "name", _NAMED),
+    "correction": ("job",),
     "fix_start": ("job", _NAMED),
     "fix_preview": ("fix", "strokes", "suggestion", _NAMED),
     # "again" is ignored: a tab of the version before sends it, and keeps its strokes. It can go after the next release.

@@ -329,7 +329,7 @@ class Fix {
   // The strokes of the former version: it may be any of those that were saved before, also in another tab.
   async #readFormer() {
     this.#become("starting"); // nothing is drawn on what is about to be replaced
-    this.history = StrokeHistory.before(await this.session.start(this.signal), this.history);
+    this.history = StrokeHistory.before(await read("correction", { job: this.number }, { signal: this.signal }), this.history);
     this.sent = this.history.correction;
     this.#showStrokes();
   }
