@@ -18,9 +18,9 @@ from playwright.sync_api import expect, sync_playwright
 from cutoutd.page import announcement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
     from tests.acceptance.conftest import Bench
 
@@ -187,3 +187,35 @@ def address_of(bench: Bench) -> str:
     found = re.search(r"http://127\.0\.0\.1:\d+/#\S+", done.stdout)
     assert found, done
     return found[0]
+
+
+def hold_up(page: Page, *addresses: str, times: int | None = None) -> list[Route]:
+    """Hold up requests from now on; returns those that have come, the oldest first, as they come."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    for address in addresses:
+        page.route(address, hold, times=times)
+    return held
+
+
+def first_of(page: Page, routes: list[Route]) -> Route:
+    """Return the first request that was held up or lost, once there is one."""
+    while not routes:
+        page.wait_for_timeout(20)
+    return routes[0]
+
+
+def losing(*, arrives: bool = True, lost: list[Route] | None = None) -> Callable[[Route], None]:
+    """Return what loses the answer to a request, and the request as well unless it arrives; it is noted among the lost ones."""
+
+    def lose(route: Route) -> None:
+        if arrives:
+            route.fetch()
+        route.abort()
+        if lost is not None:
+            lost.append(route)
+
+    return lose

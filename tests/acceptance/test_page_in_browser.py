@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from cutoutd.errors import PictureError
 from tests.acceptance.browsing import (
     DESKTOP,
     NOTE_TOASTS,
@@ -21,6 +22,9 @@ from tests.acceptance.browsing import (
     PHONE,
     address_of,
     chromium,
+    first_of,
+    hold_up,
+    losing,
     needs_chromium,
     visit,
 )
@@ -300,18 +304,13 @@ def test_a_failure_that_came_again_is_asked_for_anew(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
     """The answer to the first request was lost, but the picture was cut, and failed once more: the next request is another one."""
-
-    def lose(route: Route) -> None:
-        route.fetch()
-        route.abort()
-
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("failures")
         row = page.get_by_role("listitem").filter(has_text="layers.psd")
         first = row.locator("time").get_attribute("datetime")
         assert first is not None
-        page.route("**/api/retry", lose, times=1)
+        page.route("**/api/retry", losing(), times=1)
         first_us = studio.finished_us("layers.psd")
         row.get_by_role("button", name="Cut again").click()
         studio.wait_for(lambda: studio.finished_us("layers.psd") > first_us, "its failure")
@@ -536,15 +535,9 @@ def test_news_of_ones_own_change_is_not_told_as_somebody_elses(
         page.get_by_label("Doubtful below").fill("0.31" if late == "change_settings" else "0.32")
         page.evaluate(NOTE_TOASTS)
         page.evaluate(NOTE_NEWS)
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route(f"**/api/{late}*", hold_up, times=1)
+        held = hold_up(page, f"**/api/{late}*", times=1)
         page.get_by_role("button", name="Save").click()
-        while not held:
-            page.wait_for_timeout(20)
+        first_of(page, held)
         answer = held[0].fetch()
         page.wait_for_function("() => window.heard > 0")
         page.evaluate(TELL_SETTINGS)
@@ -562,18 +555,12 @@ def test_a_setting_whose_saving_had_no_answer_is_nobody_elses(
     browser: Browser, kept: tuple[str, str, object], *, arrives: bool
 ) -> None:
     """Saved once more, it is saved; where it had arrived, the page finds that out as soon as it is connected."""
-
-    def lose(route: Route) -> None:
-        if arrives:
-            route.fetch()
-        route.abort()
-
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("settings")
         page.get_by_label("Doubtful below").fill("0.41" if arrives else "0.42")
         page.evaluate(NOTE_TOASTS)
-        page.route("**/api/change_settings", lose, times=1)
+        page.route("**/api/change_settings", losing(arrives=arrives), times=1)
         page.get_by_role("button", name="Save").click()
         if not arrives:
             expect(page.locator(".toast")).to_contain_text("gives no answer")
@@ -599,15 +586,9 @@ def test_a_setting_that_is_set_back_after_its_saving_had_no_answer_stays_as_it_w
         value = "0.51" if arrives else "0.52"
         doubtful.fill(value)
 
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/api/change_settings", hold_up, times=1)
+        held = hold_up(page, "**/api/change_settings", times=1)
         page.get_by_role("button", name="Save").click()
-        while not held:
-            page.wait_for_timeout(20)
+        first_of(page, held)
         doubtful.fill(former)
         if arrives:
             held[0].fetch()
@@ -638,26 +619,15 @@ def test_a_save_that_was_made_up_for_before_its_turn_says_nothing_more(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:
     """Save is pressed again while the page, which has heard of a change, sends anew what had no answer."""
-
-    def lose(route: Route) -> None:
-        route.fetch()
-        route.abort()
-
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("settings")
         page.get_by_label("Doubtful below").fill("0.61")
         page.evaluate(NOTE_TOASTS)
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/api/change_settings", hold_up, times=1)
-        page.route("**/api/change_settings", lose, times=1)
+        held = hold_up(page, "**/api/change_settings", times=1)
+        page.route("**/api/change_settings", losing(), times=1)
         page.get_by_role("button", name="Save").click()
-        while not held:
-            page.wait_for_timeout(20)
+        first_of(page, held)
         page.get_by_role("button", name="Save").click()
         held[0].continue_()
         expect(page.locator(".savebar")).to_be_hidden()
@@ -831,6 +801,29 @@ def test_a_browser_that_prefers_german_gets_german(
     picture(2).save(unreadable, format="JPEG")
     studio.wait_for(lambda: studio.states()[unreadable.name] == "done", "what was put right")
     unreadable.unlink()
+
+
+def test_what_the_daemon_says_is_german_for_who_prefers_that(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """Why a picture failed, and what to do; a sentence that nobody has foreseen stays as it is."""
+    with again(browser, kept, language="de-DE") as visitor:
+        page = visitor.page
+        (sample,) = page.evaluate("fetch('/api/jobs?limit=1').then(answer => answer.json())")["jobs"]
+        why = "it has 200 megapixels (20000 x 10000), more than the limit of 120"
+        failed = {**sample, "state": "failed", "why": why, "advice": PictureError.advice}
+        other = {**failed, "job": sample["job"] + 1, "why": "something new", "advice": ""}
+        answers = {True: {"total": 2, "jobs": [failed, other]}, False: {"total": 0, "jobs": []}}
+        page.route(
+            "**/api/jobs?*", lambda route: route.fulfill(json=answers["state=failed" in route.request.url])
+        )
+        visitor.go("failures")
+        expect(page.locator(".row-why")).to_have_text(
+            ["Das Bild hat 200 Megapixel (20000 x 10000), mehr als die Grenze von 120", "something new"]
+        )
+        expect(page.locator(".row").first).to_contain_text(
+            "Das Original ist unberührt. Exportieren Sie es neu"
+        )
 
 
 def test_hostile_names_are_shown_and_do_nothing(browser: Browser, kept: tuple[str, str, object]) -> None:

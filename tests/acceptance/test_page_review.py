@@ -25,6 +25,9 @@ from tests.acceptance.browsing import (
     PHONE,
     address_of,
     chromium,
+    first_of,
+    hold_up,
+    losing,
     needs_chromium,
     visit,
 )
@@ -46,7 +49,6 @@ NAMES = (*(f"ball-{number}.jpg" for number in range(6)), HOSTILE)
 THOUSAND = 1000
 MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
-QUIET_MS = 500  # after which no request follows another one
 LAPTOP = (1366, 600)  # what a browser leaves of 768
 ZOOMED = ((640, 450), (683, 300))  # windows of 1280 by 900, and of a laptop, at 200 %
 WITHIN = """(one) => {
@@ -226,25 +228,18 @@ def test_no_key_is_lost_however_fast_they_come(
 ) -> None:
     """Decisions that are on their way, or being carried out, are followed by the next ones in order; none is refused."""
     bench = review_setup.bench
-    waiting: list[Route] = []
-
-    def hold_up(route: Route) -> None:
-        waiting.append(route)
-
     with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
         shown_name(page)
         try:
-            if held:
-                for method in ("decide", "undo", "retry"):
-                    page.route(f"**/api/{method}", hold_up)
+            waiting = hold_up(page, *(f"**/api/{method}" for method in ("decide", "undo", "retry") if held))
             for key in keys.split():
                 page.keyboard.press(key)
-            page.wait_for_timeout(QUIET_MS)
-            while waiting:
-                assert len(waiting) == 1, "one overtakes the other"
-                waiting.pop().continue_()
-                page.wait_for_timeout(QUIET_MS)
+            page.evaluate(NOTE_SENT)
+            while not page.evaluate(ALL_THERE):
+                assert len(waiting) <= 1, "one overtakes the other"
+                while waiting:
+                    waiting.pop().continue_()
             bench.wait_for(lambda: is_settled(bench), "the daemon")
             expect(page.locator(".toast.bad")).to_have_count(0)
             assert review_setup.state("ball-5.jpg") == state
@@ -377,17 +372,9 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review
 def lost_answer(page: Page, method: str, *, arrives: bool) -> Iterator[None]:
     """Lose the answer to the next request of a method, and the request as well unless it `arrives`."""
     lost: list[Route] = []
-
-    def lose(route: Route) -> None:
-        if arrives:
-            route.fetch()
-        route.abort()
-        lost.append(route)
-
-    page.route(f"**/api/{method}", lose, times=1)
+    page.route(f"**/api/{method}", losing(arrives=arrives, lost=lost), times=1)
     yield
-    while not lost:
-        page.wait_for_timeout(20)
+    first_of(page, lost)
 
 
 @pytest.mark.parametrize("reloads", [False, True], ids=["stays", "reloads"])
@@ -462,6 +449,15 @@ HOLD_FIRST_BITMAP = """() => {
 }"""
 """A script that has the first preview take longer to decode than those after it."""
 
+NOTE_SENT = """() => import("/static/js/review/tab-decisions.js").then(({ decisions }) => {
+  window.sent = false;
+  decisions.inTurn(async () => { window.sent = true; });
+})"""
+"""A script that notes when all that was asked for so far has its answer."""
+
+ALL_THERE = "() => fetch('/api/session').then((answer) => answer.ok && window.sent)"
+"""A script that says whether it has. Whatever the page has sent before has come."""
+
 MATTE = "() => new Promise((done) => requestAnimationFrame(() => done(document.querySelector('canvas.overlay').toDataURL())))"
 """A script that returns what is laid over the picture."""
 
@@ -519,15 +515,9 @@ def test_a_correction_is_not_called_published_when_another_result_was(review_set
         for key in ("p", "ArrowRight", "Enter"):
             page.keyboard.press(key)
         expect(note).to_contain_text("how it will be")
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/api/fix_save", hold_up, times=1)
+        held = hold_up(page, "**/api/fix_save", times=1)
         page.keyboard.press("Control+Enter")
-        while not held:
-            page.wait_for_timeout(20)
+        first_of(page, held)
         job = int(page.url.rpartition("/")[2])
         news = page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
         ended = {
@@ -587,18 +577,12 @@ def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: Rev
                 saved.setdefault(one.headers["x-cutoutd-request"], len(drawn))
 
         page.on("request", note_save)
-        held: list[Route] = []
-
-        def hold_up(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/api/fix_save", hold_up, times=1)
+        held = hold_up(page, "**/api/fix_save", times=1)
         page.mouse.move(x + 60, y)
         page.mouse.down()
         page.mouse.move(x + 60, y + 20)
         page.keyboard.press("Control+Enter")
-        while not held:
-            page.wait_for_timeout(20)
+        first_of(page, held)
         page.mouse.up()
         held[0].continue_()
         expect(page.locator('[data-state="drawing"]')).to_be_visible()
@@ -664,6 +648,8 @@ def test_another_suggestion_alone_is_saved_and_undo_goes_back_by_one_version(
         expect(page.locator('[data-state="drawing"]')).to_be_visible()
         expect(save).to_be_disabled()
         expect(page.locator('[data-action="suggestion"][aria-pressed="true"]')).to_be_visible()
+        page.keyboard.press("Escape")
+        shown_name(page)
 
 
 def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
@@ -806,7 +792,9 @@ def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path,
     with serving(bench, config) as address, visit(browser, address) as visitor:
         page = visitor.page
         page.locator(".view-inbox").wait_for()
-        visitor.go("review")
+        with page.expect_response("**/api/job_ids*") as whole_list:
+            visitor.go("review")
+        whole_list.value.finished()
         expect(page.locator(".review-count")).to_have_text(f"1 of {THOUSAND:,}")
         assert page.locator(".strip-entry").count() < MOST_ELEMENTS
         page.keyboard.press("Control+a")
@@ -832,27 +820,22 @@ def test_a_key_is_never_about_another_picture_than_the_one_that_was_asked_for(
     """While the list is on its way, that picture is shown alone, and a key decides about nothing."""
     bench = bench_in(tmp_path)
     config = library(bench)
-    held: list[Route] = []
     asked: list[str] = []
-
-    def hold_up(route: Route) -> None:
-        held.append(route)
-
     with serving(bench, config) as address, visit(browser, address) as visitor:
         page = visitor.page
         page.locator(".view-inbox").wait_for()
         ids = page.evaluate("fetch('/api/job_ids?state=review&sort=doubt').then(one => one.json())")["ids"]
         wanted = ids[-1]  # not on the first page of the list
         page.on("request", lambda one: asked.append(one.url))
-        page.route("**/api/job_ids*", hold_up)
+        held = hold_up(page, "**/api/job_ids*")
         visitor.go(f"review?state=review&job={wanted}")
-        page.wait_for_timeout(2 * QUIET_MS)
-        assert held
-        assert page.locator(".side-subject h2").count() == 0
+        first_of(page, held)
         expect(page.locator(".viewer")).to_have_attribute("aria-label", re.compile(rf"{wanted}\D"))
+        assert page.locator(".side-subject h2").count() == 0
         page.keyboard.press("a")
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(QUIET_MS)
+        page.evaluate(NOTE_SENT)
+        page.wait_for_function(ALL_THERE)
         assert not [one for one in asked if one.endswith("/decide")]
         while held:
             held.pop().continue_()

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoredValue } from "../../../src/cutoutd/page/static/js/core/stored-value.js";
 import { CorrectionSaver } from "../../../src/cutoutd/page/static/js/fix/correction-saver.js";
+import { memoryStorage } from "./stand-ins.mjs";
 
 const failure = (status, code = "") => Object.assign(new Error(code), { status, code });
 const first = { job: 7, seen: "v1", at: "1", state: "review", decision: "" };
@@ -140,8 +141,7 @@ test("a new cutout of a picture on which nothing was saved since is somebody els
 });
 
 test("strokes whose saving had no answer are the same change after a reload, if they are saved again", async () => {
-  const kept = new Map();
-  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  const storage = memoryStorage();
   const before = setUp({ answers: [failure(0)], stored: new StoredValue(storage, "requests") });
   await assert.rejects(before.saver.save(["a"], 0));
   const after = setUp({ stored: new StoredValue(storage, "requests") });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoredValue } from "../../../src/cutoutd/page/static/js/core/stored-value.js";
 import { DecisionQueue } from "../../../src/cutoutd/page/static/js/review/decision-queue.js";
+import { memoryStorage, noAnswer, nobody } from "./stand-ins.mjs";
 
 const items = (...jobs) => jobs.map((job) => ({ job, seen: `hash-${job}` }));
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -74,7 +75,7 @@ test("an undo is about what was decided, and not about what was refused", async 
 test("what nobody answers is kept, and sent once somebody does", async () => {
   let there = false;
   const { asked, write } = backend(() => {
-    if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
+    if (!there) throw noAnswer();
     return {};
   });
   const decisions = new DecisionQueue(write);
@@ -90,7 +91,7 @@ test("what nobody answers is kept, and sent once somebody does", async () => {
 
 test("an unsent decision is undone without a word to anybody", async () => {
   const { asked, write } = backend(() => {
-    throw Object.assign(new Error("nobody"), { status: 0 });
+    throw noAnswer();
   });
   const decisions = new DecisionQueue(write);
   await decisions.decide("reject", items(7));
@@ -105,7 +106,7 @@ test("an unsent decision is undone without a word to anybody", async () => {
 test("one that had no answer may have arrived, and is taken back once somebody answers", async () => {
   let there = false;
   const { asked, requests, write } = backend(() => {
-    if (!there) throw Object.assign(new Error("nobody"), { status: 0 });
+    if (!there) throw noAnswer();
     return {};
   });
   const decisions = new DecisionQueue(write);
@@ -120,10 +121,9 @@ test("one that had no answer may have arrived, and is taken back once somebody a
 });
 
 test("what is sent again goes under its name, also after a reload", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const kept = new StoredValue(memoryStorage(), "out", []);
   const first = backend(() => {
-    throw Object.assign(new Error("nobody"), { status: 0 });
+    throw noAnswer();
   });
   await new DecisionQueue(first.write, kept).decide("accept", items(3));
   const second = backend();
@@ -137,10 +137,9 @@ test("what is sent again goes under its name, also after a reload", async () => 
 });
 
 test("an undo whose answer was lost is sent again, also after a reload", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const kept = new StoredValue(memoryStorage(), "out", []);
   const first = backend((method) => {
-    if (method === "undo") throw Object.assign(new Error("nobody"), { status: 0 });
+    if (method === "undo") throw noAnswer();
     return {};
   });
   const before = new DecisionQueue(first.write, kept);
@@ -173,11 +172,8 @@ test("more than 50,000 go in several requests", async () => {
 });
 
 test("unsent decisions outlive a reload", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
-  const nobody = async () => {
-    throw Object.assign(new Error("nobody"), { status: 0 });
-  };
+  const storage = memoryStorage();
+  const kept = new StoredValue(storage, "out", []);
   await new DecisionQueue(nobody, kept).decide("accept", items(3));
   const { asked, write } = backend();
   const after = new DecisionQueue(write, kept);
@@ -194,14 +190,13 @@ test("a decision names the one that it replaces", async () => {
 });
 
 test("one that is undone while it is on its way is kept over a reload as undone: it may have arrived", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const kept = new StoredValue(memoryStorage(), "out", []);
   let fails = null;
   const decisions = new DecisionQueue(() => new Promise((_, reject) => (fails = reject)), kept);
   const sending = decisions.decide("reject", items(1));
   decisions.undo();
   decisions.decide("accept", items(2));
-  fails(Object.assign(new Error("nobody"), { status: 0 }));
+  fails(noAnswer());
   await sending;
   const [undone, meant] = kept.load();
   assert.deepEqual([undone.verb, typeof undone.undoing], ["reject", "string"]);
@@ -237,8 +232,7 @@ test("what is asked for after decisions is asked after they are sent", async () 
 });
 
 test("what has no answer is written down when the tab is left", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const kept = new StoredValue(memoryStorage(), "out", []);
   const sent = [];
   const decisions = new DecisionQueue((method, body, options) => (sent.push(options), new Promise(() => {})), kept);
   decisions.decide("accept", items(1));
@@ -251,8 +245,7 @@ test("what has no answer is written down when the tab is left", async () => {
 });
 
 test("what is sent after a leaving that was undone is not sent again at the next reload", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
+  const kept = new StoredValue(memoryStorage(), "out", []);
   const { write } = backend();
   const decisions = new DecisionQueue(write, kept);
   const sending = decisions.decide("accept", items(1));
@@ -263,11 +256,7 @@ test("what is sent after a leaving that was undone is not sent again at the next
 });
 
 test("one that is undone after a reload, before anybody has answered, may have arrived and is taken back", async () => {
-  const storage = new Map();
-  const kept = new StoredValue({ getItem: (key) => storage.get(key) ?? null, setItem: (key, value) => storage.set(key, value), removeItem: (key) => storage.delete(key) }, "out", []);
-  const nobody = async () => {
-    throw Object.assign(new Error("nobody"), { status: 0 });
-  };
+  const kept = new StoredValue(memoryStorage(), "out", []);
   await new DecisionQueue(nobody, kept).decide("accept", items(3));
   const { asked, write } = backend();
   const after = new DecisionQueue(write, kept);
