@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Browser, Page, Route
 
     from tests.acceptance.browsing import Visitor
     from tests.acceptance.conftest import Bench
@@ -320,6 +320,19 @@ def test_a_failure_that_came_again_is_asked_for_anew(
         studio.wait_for(lambda: studio.finished_us("layers.psd") > second_us, "its failure after that")
 
 
+@contextmanager
+def hearing_nothing(page: Page) -> Iterator[None]:
+    """Break a page's stream of events, and let it be opened again at the end."""
+    opened: list[Route] = []
+    page.route("**/api/events", lambda route: opened.append(route))  # noqa: PLW0108 -- Playwright marks what it calls
+    page.route("**/api/prepare", lambda route: route.abort())
+    page.evaluate("import('/static/js/core/api.js').then(({ read }) => read('prepare')).catch(() => {})")
+    while not opened:
+        page.wait_for_timeout(20)
+    yield
+    opened[0].fulfill(content_type="text/event-stream", body=":\n\n")
+
+
 def test_a_failure_that_came_again_while_the_page_heard_nothing_is_shown(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
@@ -333,17 +346,28 @@ def test_a_failure_that_came_again_while_the_page_heard_nothing_is_shown(
         number = page.evaluate(
             "fetch('/api/jobs?state=failed').then((one) => one.json()).then(({ jobs }) => jobs[0].job)"
         )
-        opened: list[Route] = []
-        page.route("**/api/events", lambda route: opened.append(route))  # noqa: PLW0108 -- Playwright marks what it calls
-        page.route("**/api/prepare", lambda route: route.abort())
-        page.evaluate("import('/static/js/core/api.js').then(({ read }) => read('prepare')).catch(() => {})")
-        while not opened:
-            page.wait_for_timeout(20)
         first_us = studio.finished_us("layers.psd")
-        assert studio.call("retry", str(number)).returncode == 0
-        studio.wait_for(lambda: studio.finished_us("layers.psd") > first_us, "its failure")
-        opened[0].fulfill(content_type="text/event-stream", body=":\n\n")
+        with hearing_nothing(page):
+            assert studio.call("retry", str(number)).returncode == 0
+            studio.wait_for(lambda: studio.finished_us("layers.psd") > first_us, "its failure")
         expect(time).not_to_have_attribute("datetime", first)
+
+
+def test_review_offers_a_picture_that_came_while_the_page_heard_nothing(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """As above: no event tells of the picture any more."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("review?state=all")
+        expect(page.get_by_role("option", name="ball-1.jpg")).to_be_visible()
+        offer = page.get_by_role("button", name="New pictures")
+        expect(offer).to_be_hidden()
+        with hearing_nothing(page):
+            studio.drop("unheard.jpg", 4)
+            studio.wait_for(lambda: studio.states().get("unheard.jpg") == "done", "the picture")
+        offer.click()
+        expect(page.get_by_role("option", name="unheard.jpg")).to_be_visible()
 
 
 def test_an_older_answer_does_not_replace_a_newer_one(

@@ -83,10 +83,14 @@ test("what matches now and is not in the list is noticed, and what has left it i
   left.add(2);
   const list = new PictureList(read);
   await list.load({});
+  let behind = 0;
+  list.addEventListener("behind", () => (behind += 1));
   left.add(1);
-  assert.equal(await list.isBehind(), false);
+  await list.askForOthers();
+  assert.equal(behind, 0);
   left.delete(2);
-  assert.equal(await list.isBehind(), true);
+  await list.askForOthers();
+  assert.equal(behind, 1);
 });
 
 test("a decision is about the cutout that was shown last, also while there is none", async () => {

@@ -8,7 +8,7 @@ const AT_ONCE = 4;
 
 export class PictureList extends EventTarget {
   // Events: "loaded" when the list is another, "details" when pictures of it are known, "others" with pictures of an update
-  // that are not in it.
+  // that are not in it, "behind" when others match the filter by now.
   constructor(read) {
     super();
     this.read = read;
@@ -84,12 +84,12 @@ export class PictureList extends EventTarget {
     if (others.length > 0) this.dispatchEvent(new CustomEvent("others", { detail: others }));
   }
 
-  /** Whether other pictures match by now: events that came while no view listened were missed. */
-  async isBehind() {
+  /** Asks whether other pictures match by now: events that came while nobody listened were missed. */
+  async askForOthers() {
     const turn = this.turn;
     const { ids } = await this.read("job_ids", this.filter);
     const known = new Set(this.ids);
-    return turn === this.turn && ids.some((job) => !known.has(job));
+    if (turn === this.turn && ids.some((job) => !known.has(job))) this.dispatchEvent(new Event("behind"));
   }
 
   async renew(job) {

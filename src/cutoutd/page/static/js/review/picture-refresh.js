@@ -1,7 +1,9 @@
 /**
  * Pictures that Review asks for anew: those that it decided about, until that is carried out, and those in sight when somebody else
- * decided. Answers come one after the other. Shows nothing; `onRenewed(job)` hears of each.
+ * decided, or when a lost connection is back. Answers come one after the other. Shows nothing; `onRenewed(job)` hears of each.
  */
+
+import { on } from "../core/api.js";
 
 const NEWS_MS = 300;
 const FOLLOWED = 8; // pictures at a time
@@ -9,10 +11,12 @@ const FOLLOW_MS = 60_000;
 const IN_SIGHT = 24;
 
 export class PictureRefresher {
-  constructor({ list, decisions, onRenewed, signal }) {
-    Object.assign(this, { list, decisions, onRenewed, signal });
+  /** `inSight()` gives the first and the last index. */
+  constructor({ list, decisions, inSight, onRenewed, signal }) {
+    Object.assign(this, { list, decisions, inSight, onRenewed, signal });
     this.followed = new Map(); // until when each is asked for
     signal.addEventListener("abort", () => clearTimeout(this.timer));
+    on("connection", ({ up }) => up && list.complete && this.#catchUp(), signal); // nobody told of what changed meanwhile
   }
 
   /** Keeps asking for the last of these: no event tells that a published cutout is no longer doubtful. */
@@ -29,15 +33,10 @@ export class PictureRefresher {
     this.asking = false;
   }
 
-  /** Somebody decided; only the last of several questions counts. `visibleRange()` gives the first and the last index. */
-  decided(batch, visibleRange) {
+  /** Somebody decided; only the last of several questions counts. */
+  decided(batch) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      if (this.decisions.has(batch)) return;
-      const { first, last } = visibleRange();
-      const jobs = this.list.ids.slice(first, last + 1).filter((job) => this.decisions.mark(job)?.state !== "sending");
-      this.renew(jobs.slice(0, IN_SIGHT));
-    }, NEWS_MS);
+    this.timer = setTimeout(() => this.decisions.has(batch) || this.#renewInSight(), NEWS_MS);
   }
 
   async renew(jobs) {
@@ -48,5 +47,15 @@ export class PictureRefresher {
         .then((one) => this.onRenewed(one))
         .catch(() => {});
     }
+  }
+  #catchUp() {
+    this.list.askForOthers().catch(() => {}); // where nobody answers, the frame says so
+    this.#renewInSight();
+  }
+
+  #renewInSight() {
+    const { first, last } = this.inSight();
+    const jobs = this.list.ids.slice(first, last + 1).filter((job) => this.decisions.mark(job)?.state !== "sending");
+    this.renew(jobs.slice(0, IN_SIGHT));
   }
 }

@@ -51,7 +51,7 @@ class Review {
     this.selection = again ? kept.selection : new Selection();
     this.again = again;
     const { list, selection } = this;
-    this.refresher = new PictureRefresher({ list, decisions, onRenewed: (one) => this.#renewed(one), signal });
+    this.refresher = new PictureRefresher({ list, decisions, inSight: () => this.strip.visibleRange, onRenewed: (one) => this.#renewed(one), signal });
     const view = { show: () => this.#show(), go: (index) => this.#go(index), label: () => this.#label(), follow: (jobs) => this.refresher.follow(jobs), renew: (jobs) => this.refresher.renew(jobs) };
     this.actions = new ReviewActions({ decisions, list, selection, view });
     this.#build();
@@ -64,7 +64,7 @@ class Review {
       this.#goTo(this.wanted);
       const job = this.#current;
       if (job) this.list.renew(job.job).catch(() => {}); // it may have been fixed in between
-      this.list.isBehind().then((behind) => behind && (this.reload.hidden = false)).catch(() => {});
+      this.list.askForOthers().catch(() => {});
       return;
     }
     await this.#load();
@@ -110,13 +110,14 @@ class Review {
     listen(this.list, "loaded", () => this.#loaded(), signal);
     listen(this.list, "details", () => this.#details(), signal);
     listen(this.list, "others", (jobs) => this.#others(jobs), signal);
+    listen(this.list, "behind", () => this.#offerOthers(), signal);
     listen(decisions, "change", () => this.#marked(), signal);
     listen(decisions, "conflicts", (conflicts) => this.actions.conflicts(conflicts), signal);
     listen(decisions, "refused", (error) => fail(error), signal);
     listen(decisions, "undone", (jobs) => this.#follow(jobs[0]), signal);
     listen(this.viewer, "swipe", (steps) => this.#go(this.selection.current + steps), signal);
     on("jobs", (news) => this.#ended(news), signal);
-    on("decided", ({ batch }) => this.refresher.decided(batch, () => this.strip.visibleRange), signal);
+    on("decided", ({ batch }) => this.refresher.decided(batch), signal);
     onOverview((now) => this.#overview(now), signal);
     this.viewer.element.addEventListener("keydown", (event) => this.#panKey(event), { signal });
     bind(
@@ -231,7 +232,10 @@ class Review {
 
   // Pictures that are not in the list, but may belong to it by now.
   #others(jobs) {
-    if (!jobs.some((job) => matches(this.filter, job))) return;
+    if (jobs.some((job) => matches(this.filter, job))) this.#offerOthers();
+  }
+
+  #offerOthers() {
     if (this.list.count === 0) this.#load();
     else this.reload.hidden = false;
   }
