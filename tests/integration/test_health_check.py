@@ -308,6 +308,21 @@ def test_a_missing_marker_is_left_for_a_while_to_the_machine_that_has_a_claim(
     assert marker.read(os.fspath(folder.input)) is not None
 
 
+def test_a_claim_that_was_cut_short_shows_nothing(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is empty, and names nobody: least of all the last owner where none was seen."""
+    share = filesystems.Mode(reason="", fstype="nfs4", network=True)
+    monkeypatch.setattr(filesystems, "watch_mode", lambda _: share)
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    for left in folder.input.glob(".cutoutd-folder*"):
+        left.unlink()
+    (folder.input / ".cutoutd-folder.term-3").touch()
+    assert gate_of(folder, journal).check() is not None
+    assert marker.read(os.fspath(folder.input)) is None
+
+
 @pytest.mark.parametrize("whose", ["ours", "the owner's that was seen", "unknown"])
 def test_a_claim_shows_that_a_share_without_its_marker_is_the_right_one(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, whose: str

@@ -89,7 +89,7 @@ class Lease:
         self._why_not_asked = ""
         self._answered: tuple[str, float] | None = None
         self._lists_claims = False
-        self._last_seen = ""
+        self._last_seen: str | None = None
         self._unmarked_since_s: float | None = None
         self._place: tuple[str, str] | None = None
         self._read_only = False
@@ -121,7 +121,7 @@ class Lease:
                 raise NotOwnerError(
                     "the folder's marker has changed", advice="It is checked again by itself."
                 )
-            self._last_seen, self._unmarked_since_s = there.owner.run if there.owner else "", None
+            self._last_seen, self._unmarked_since_s = there.owner.run if there.owner else None, None
             if self._owner is not None and self._keep(directory, root, there, started_s):
                 return LeaseStatus(ours=True)
             if not may_claim:
