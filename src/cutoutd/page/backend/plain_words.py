@@ -105,9 +105,8 @@ def in_plain_words(cause: str, key: str) -> str:
         cause: what it says, with the file, the table and the key before.
         key: name of the key in its table.
     """
-    said = (
-        cause.partition(f" {key}: ")[2].partition("\n")[0] or cause
-    )  # a second message stands in the next line
+    # A second message stands in the next line.
+    said = cause.partition(f" {key}: ")[2].partition("\n")[0] or cause
     for about, begin, sentence in _SENTENCES:
         if about == key and said.startswith(begin):
             return sentence
