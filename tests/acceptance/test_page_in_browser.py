@@ -471,6 +471,48 @@ def test_the_page_shows_that_nothing_left_and_answers_four_questions(
             expect(visitor.page.locator(".question").nth(number).locator("li").first).not_to_be_empty()
 
 
+def open_section(page: Page, name: str) -> None:
+    """Open a section of the settings."""
+    section = page.locator("details.section", has=page.get_by_role("heading", name=name, exact=True)).first
+    if not section.evaluate("(one) => one.open"):
+        section.locator("summary").first.click()
+
+
+def test_a_setting_is_found_without_scrolling_through_all_of_them(
+    browser: Browser, studio: Bench, kept: tuple[str, str, object]
+) -> None:
+    """Each section says what in it is not as by default; a search opens what it finds, and an error what it is in."""
+    config = studio.root / "config" / "cutoutd" / "cutoutd.toml"
+    former = config.read_text(encoding="utf-8")
+    outputs = "".join(f'\n[[folder.rendition]]\nsuffix = "_{one}"\nformat = "webp"\n' for one in range(4))
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        config.write_text(former + outputs, encoding="utf-8")
+        visitor.go("settings")
+        sections = page.locator(".settings > details.section")
+        expect(sections.nth(3).locator("summary").first).to_contain_text("Format: webp · End of the name: _3")
+        assert page.evaluate("document.documentElement.scrollHeight") < 3 * DESKTOP[1]
+        quality = page.locator("#setting-rendition-4-quality")
+        expect(quality).to_be_hidden()
+        page.keyboard.press("/")
+        page.keyboard.type("QUALITY rendition.4")
+        expect(quality).to_be_visible()
+        expect(sections.nth(0)).to_be_hidden()
+        quality.fill("1000")
+        expect(sections.nth(3).locator("summary .chip").first).to_have_text("1 not saved")
+        page.get_by_label("Find a setting").fill("no such setting")
+        expect(page.get_by_text("0 settings")).to_be_visible()
+        expect(quality).to_be_hidden()
+        page.get_by_role("button", name="Save").click()
+        expect(quality).to_be_focused()
+        expect(page.locator("#setting-rendition-4-quality-error")).to_be_visible()
+        page.get_by_role("button", name="Discard").click()
+        expect(quality).to_be_visible()
+        expect(page.locator("#setting-rendition-1-format")).to_be_hidden()
+        assert visitor.findings() == []
+        config.write_text(former, encoding="utf-8")
+
+
 def test_settings_are_saved_and_errors_appear_at_their_fields(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:
@@ -515,7 +557,7 @@ def test_a_folder_that_left_the_configuration_is_said_to_be_gone(
     with again(browser, kept) as visitor:
         page = visitor.page
         visitor.go("settings")
-        page.locator("#setting-settle_s").wait_for()
+        open_section(page, "Timing")
         page.route(
             "**/api/folder_settings*", lambda route: route.fulfill(status=404, json={"error": refusal})
         )
@@ -631,6 +673,7 @@ def test_a_setting_that_is_set_back_after_its_saving_had_no_answer_stays_as_it_w
                 else None
             ),
         )
+        open_section(page, "Timing")
         page.get_by_label("Leave a new file alone for").fill("0.2" if arrives else "0.3")
         page.get_by_role("button", name="Save").click()
         expect(page.locator(".savebar")).to_be_hidden()

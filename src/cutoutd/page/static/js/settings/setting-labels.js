@@ -12,6 +12,13 @@ const GROUPS = {
   pace: ["order", "watch", "settle_s", "poll_interval_s", "rescan_interval_s"],
 };
 
+/* What few people set of an output. */
+const RARE = ["quality", "bits", "channels", "margin", "position", "shadow", "profile", "dpi", "max_kb", "min_quality", "min_px", "max_px", "max_enlargement"];
+
+export function isRare({ key }) {
+  return key.startsWith("rendition.") && RARE.includes(key.split(".").at(-1));
+}
+
 /* "rendition.2" of several results, "matte", or the group that lists the key. */
 export function groupOf(key) {
   if (key.includes(".")) return key.slice(0, key.lastIndexOf("."));
@@ -47,7 +54,7 @@ export function fieldHelp(field) {
 
 export function valueText(value, field) {
   if (field.kind === "bool") return t(value ? "settings.on" : "settings.off");
-  if (field.kind === "choice") return coded(`choice.${field.key}`, value);
+  if (field.kind === "choice") return coded(`choice.${withoutNumber(field.key)}`, value || t("settings.empty"));
   if (value === "" || value === null) return t("settings.empty");
   const isNumber = !Number.isNaN(Number(value)); // "auto" of seconds is no number of them
   return `${typeof value === "number" ? number(value, 3) : value}${field.unit && isNumber ? ` ${field.unit}` : ""}`;

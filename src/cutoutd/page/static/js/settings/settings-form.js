@@ -11,7 +11,8 @@ import { IdempotentRequests } from "../core/idempotent-request.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { coded, errorText, number, said, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
-import { fieldHelp, fieldLabel, groupLabel, groupOf, groupsInOrder, valueText, withoutNumber } from "./setting-labels.js";
+import { fieldHelp, fieldLabel, valueText, withoutNumber } from "./setting-labels.js";
+import { SettingsSections } from "./settings-sections.js";
 
 const SAVE = "save"; // the subject of the one change that may have no answer
 
@@ -19,6 +20,7 @@ export class SettingsForm {
   constructor(place, folder, signal) {
     Object.assign(this, { place, folder, signal, digest: "", fields: [], changes: new Map(), controls: new Map(), turn: Promise.resolve() });
     this.requests = new IdempotentRequests();
+    this.sections = new SettingsSections(signal);
     const tell = (error) => error.code === "no_folder" && fail(error); // where nobody answers, the frame says so
     const look = () => this.inTurn(() => this.changed()).catch(tell);
     on("settings", look, signal);
@@ -83,19 +85,19 @@ export class SettingsForm {
 
   build() {
     this.controls.clear();
-    const groups = groupsInOrder([...new Set(this.fields.map(({ key }) => groupOf(key)))]);
     this.status = el("p", { class: "secondary", role: "status" });
     this.saver = el("button", { class: "button primary", type: "submit" }, t("settings.save"));
     this.undoer = el("button", { class: "button", type: "button", on: { click: () => (this.changes.clear(), this.draw()) } }, t("settings.discard"));
     put(
       this.place,
+      el("h2", { tabindex: "-1", class: "visually-hidden", ref: (one) => (this.heading = one) }, name(this.folder.name)),
+      el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
+      this.locked ? el("p", { class: "callout" }, errorText(this.locked)) : null,
+      this.sections.finder,
       el(
         "form",
         { class: "settings", novalidate: true, on: { submit: (event) => this.save(event) } },
-        el("h2", { tabindex: "-1", class: "visually-hidden", ref: (one) => (this.heading = one) }, name(this.folder.name)),
-        el("p", { class: "secondary" }, name(this.folder.input), " → ", name(this.folder.output)),
-        this.locked ? el("p", { class: "callout" }, errorText(this.locked)) : null,
-        groups.map((group) => el("fieldset", {}, el("legend", {}, groupLabel(group)), this.fields.filter(({ key }) => groupOf(key) === group).map((field) => this.row(field)))),
+        this.sections.build(this.fields, (field) => this.row(field)),
         el("div", { class: "savebar" }, this.status, this.undoer, this.saver),
       ),
     );
@@ -106,9 +108,8 @@ export class SettingsForm {
 
   row(field) {
     const id = `setting-${field.key.replaceAll(".", "-")}`;
-    const value = this.changes.has(field.key) ? this.changes.get(field.key) : field.value;
     const problem = el("p", { id: `${id}-error`, class: "field-error" });
-    const control = this.control(field, id, value);
+    const control = this.control(field, id, this.now(field));
     const back = el("button", { class: "button quiet small", type: "button", on: { click: () => this.set(field, field.default, true) } }, t("settings.default", { value: valueText(field.default, field) }));
     const label = fieldLabel(field);
     this.controls.set(field.key, { control, problem, back });
@@ -127,7 +128,7 @@ export class SettingsForm {
     const heard = (read_) => ({ on: { input: ({ target }) => this.set(field, read_(target)) } });
     if (field.kind === "bool") return el("input", { ...common, type: "checkbox", checked: value, ...heard((one) => one.checked) });
     if (field.kind === "choice") {
-      const choices = field.choices.map((one) => el("option", { value: one, selected: one === value }, one === "" ? t("settings.empty") : coded(`choice.${field.key}`, one)));
+      const choices = field.choices.map((one) => el("option", { value: one, selected: one === value }, one === "" ? t("settings.empty") : coded(`choice.${withoutNumber(field.key)}`, one)));
       return el("select", { ...common, class: "select", ...heard((one) => one.value) }, choices);
     }
     if (field.kind === "text") return el("input", { ...common, class: "field", type: "text", autocomplete: "off", spellcheck: "false", value: value ?? "", ...heard((one) => one.value) });
@@ -153,10 +154,12 @@ export class SettingsForm {
     this.status.textContent = count ? t("settings.unsaved", { count }) : "";
     this.saver.disabled = this.undoer.disabled = count === 0;
     this.saver.closest(".savebar").hidden = count === 0;
-    for (const field of this.fields) {
-      const now = this.changes.has(field.key) ? this.changes.get(field.key) : field.value;
-      this.controls.get(field.key).back.hidden = now === field.default || !mayWrite();
-    }
+    for (const field of this.fields) this.controls.get(field.key).back.hidden = this.now(field) === field.default || !mayWrite();
+    this.sections.describe((field) => this.now(field), ({ key }) => this.changes.has(key));
+  }
+
+  now({ key, value }) {
+    return this.changes.has(key) ? this.changes.get(key) : value;
   }
 
   problem(key, text) {
@@ -181,6 +184,7 @@ export class SettingsForm {
 
   focus(key) {
     const { control, problem } = this.controls.get(key);
+    this.sections.reveal(key);
     control.focus();
     problem.scrollIntoView({ block: "nearest" }); // it is below the field
     announce(problem.textContent, { urgent: true });
