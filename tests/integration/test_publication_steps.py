@@ -23,9 +23,11 @@ from cutoutd.delivery.steps import (
     Retry,
 )
 from cutoutd.errors import StorageError
+from cutoutd.job_detail import JobResult
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
+from cutoutd.offload.routing import RoutePlan
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from tests.integration.delivery_run import NEW, OLD, DeliveryRun
 from tests.integration.parts import JPEG, digest
@@ -101,6 +103,26 @@ def test_every_step_can_be_taken_again_after_a_crash(delivery_run: DeliveryRun) 
     assert (again.plan, again.facts.sha256) == (committing.plan, committing.facts.sha256)
     take(delivery_run, again, Commit, Done)
     assert (state(delivery_run, first), delivery_run.files()) == (JobState.DONE, {"a.png": NEW})
+
+
+def test_a_result_that_is_held_back_keeps_its_reason_after_a_crash(delivery_run: DeliveryRun) -> None:
+    """From the job's row alone, which no route takes for a reason to upload the picture."""
+    first = delivery_step(delivery_run, "a.jpg", OLD, NEW, review=True)
+    take(delivery_run, first, MakePlan, CarryOut, Commit)
+    crashed = delivery_run.job(first.job)
+    assert not RoutePlan.of(crashed.detail).why
+    take(delivery_run, Repair.of_job(crashed), Commit, Done)
+    ended = delivery_run.job(first.job)
+    assert (ended.state, JobResult.of(ended).why) == (JobState.REVIEW, "no subject")
+
+
+def test_a_plan_of_an_earlier_version_recalls_nothing(delivery_run: DeliveryRun) -> None:
+    """Its row does not say that published results go back into review, so they stay where they are."""
+    first = delivery_step(delivery_run, "a.jpg", OLD, NEW, review=True)
+    take(delivery_run, first, MakePlan, CarryOut)
+    row = delivery_run.job(first.job)
+    detail = {name: value for name, value in row.detail.items() if name != "recalls"}
+    assert not Repair.of_job(replace(row, detail=detail)).facts.recalls
 
 
 def test_a_name_that_is_taken_meanwhile_has_the_plan_made_again(
@@ -219,7 +241,9 @@ def test_an_accepted_result_is_planned_in_the_step_that_stages_it(delivery_run: 
 
 def test_the_record_of_a_result_is_read_back(delivery_run: DeliveryRun) -> None:
     """All that a repair needs."""
-    facts = ResultFacts(sha256="0" * 64, model="m", review=False, doubtful="doubtful, score 0.30", score=0.3)
+    facts = ResultFacts(
+        sha256="0" * 64, model="m", review=False, doubtful="doubtful, score 0.30", why="no subject", score=0.3
+    )
     job = replace(delivery_run.begin(), sha256="0" * 64, detail=facts.to_detail())
     assert ResultFacts.of_job(job) == facts
     assert facts.figures == {"score": 0.3}

@@ -72,11 +72,12 @@ class ResultFacts:
             model=str(job.detail.get("model", "")),
             review=bool(job.detail["review"]),
             doubtful=str(job.detail.get("doubtful", "")),
+            why=str(job.detail.get("held_back", "")),
             score=job.detail.get("score"),
             reasons=tuple(map(str, job.detail.get("reasons", ()))),
             width=int(job.detail.get("width", 0)),
             height=int(job.detail.get("height", 0)),
-            recalls=bool(job.detail.get("recalls", "corrected")),
+            recalls=bool(job.detail.get("recalls")),
             corrected=int(job.detail.get("corrected", 0)),
             accepted=bool(job.detail.get("accepted")),
             is_hosted=bool(job.detail.get("is_hosted")),
@@ -98,7 +99,8 @@ class ResultFacts:
             "accepted",
             "is_hosted",
         )
-        return {name: getattr(self, name) for name in names}
+        # Not as "why": if the job is queued again, the plan of its route would take that for a reason to upload it.
+        return {name: getattr(self, name) for name in names} | {"held_back": self.why}
 
     @property
     def figures(self) -> Mapping[str, Any]:
