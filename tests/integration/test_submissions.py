@@ -109,6 +109,29 @@ def test_a_submission_is_accepted_at_once_with_its_options(make: Callable[..., M
     assert watched.heard.count == 1
 
 
+def test_a_submission_that_is_announced_while_another_is_taken_is_not_forgotten(
+    make: Callable[..., MonitoredFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the very moment at which the monitor looks whether any is to be tried again."""
+    watched = make(watch="poll", poll_interval_s=60.0, rescan_interval_s=3600.0)
+    watched.begin()
+    some_are_delayed = SubmissionIntake.some_are_delayed.fget
+    assert some_are_delayed is not None
+    announced: list[Submission] = []
+
+    def announce(intake: SubmissionIntake) -> bool:
+        if not announced and watched.journal.submissions.find("first") is not None:
+            announced.append(submit_picture(watched, "second.jpg", key="second"))
+            watched.monitor.take_submissions()
+        return some_are_delayed(intake)
+
+    monkeypatch.setattr(SubmissionIntake, "some_are_delayed", property(announce))
+    submit_picture(watched, "first.jpg", key="first")
+    watched.monitor.take_submissions()
+    assert ended(watched, "first").path == "first.jpg"
+    assert ended(watched, "second").path == "second.jpg"
+
+
 def test_submissions_from_before_the_start_come_first(make: Callable[..., MonitoredFolder]) -> None:
     """Also where existing files are skipped at the first start."""
     watched = make(existing="skip", settle_s=0.1)

@@ -364,8 +364,10 @@ class FolderMonitor:
         except BaseException:
             self._has_submissions = True
             raise
-        # What is delayed at the end of `run --once` is taken by the next run.
-        self._has_submissions |= self._intake.some_are_delayed and not self._once
+        # What is delayed at the end of `run --once` is taken by the next run. Only ever set here: `take_submissions` sets it at any
+        # moment, and what is written back after it was read would take that back.
+        if self._intake.some_are_delayed and not self._once:
+            self._has_submissions = True
         arrivals.submitted(taken)
         if taken:
             self._emit(Accepted(count=len(taken)))
