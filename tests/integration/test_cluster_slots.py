@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from cutoutd.cluster.slot_host import DiedError, SlotHost, TooLargeError, WithdrawnError
+from cutoutd.cluster.slot_host import DiedError, SlotHost, SlotsFailError, TooLargeError, WithdrawnError
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import Cut, Failure, Task
 from cutoutd.models import catalog
@@ -25,7 +26,8 @@ from cutoutd.recipe import Format, Metadata, Recipe, Rendition
 from tests.integration.parts import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
 
 pytestmark = pytest.mark.new_interpreters
 
@@ -157,3 +159,53 @@ def test_a_picture_that_needs_all_memory_is_given_to_a_slot_again_and_alone(host
     assert (report.code, report.permanent, results) == (FailureCode.PICTURE, True, [])
     until(lambda: bool(slots()) and slots() != before, "another slot")
     assert carry_out(host).staged
+
+
+class LetsIn:
+    """A lock; as soon as the thread of the slots has released it for the last time, somebody else has his turn."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._then = then
+
+    def __enter__(self) -> None:
+        """Acquire it."""
+        self._lock.acquire()
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        """Release it."""
+        self._lock.release()
+        here = inspect.currentframe()
+        assert here is not None
+        assert here.f_back is not None
+        if here.f_back.f_code.co_name == "_run":
+            self._then()
+
+
+def test_a_picture_that_comes_while_the_slots_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread does not wait for slots that are not there any more."""
+
+    def no_setup() -> wire.Setup:
+        raise AssertionError
+
+    refused: list[SlotsFailError] = []
+
+    def hand_in() -> None:
+        try:
+            carry_out(host)
+        except SlotsFailError as error:
+            refused.append(error)
+
+    late = threading.Thread(target=hand_in, daemon=True)
+
+    def begin() -> None:
+        late.start()
+        until(lambda: host.waiting or refused, "the picture that comes late")
+
+    host = SlotHost(size=0, setup=no_setup, job_timeout_s=60.0)
+    monkeypatch.setattr(host, "_lock", LetsIn(begin))
+    host.close()
+    late.join(10.0)
+    assert [error.cause for error in refused] == ["the slots are ending"]

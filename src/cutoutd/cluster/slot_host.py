@@ -218,8 +218,9 @@ class SlotHost:
         if order.is_withdrawn:
             raise WithdrawnError
         self._check(order.event)
-        self.done += 1
-        self._ended.append(time.monotonic())
+        with self._lock:
+            self.done += 1
+            self._ended.append(time.monotonic())
         return order.event
 
     def _check(self, event: PoolEvent | None = None) -> None:
@@ -229,7 +230,7 @@ class SlotHost:
             SlotsFailError: the slots cannot work.
         """
         if event is None and self.fault is not None:
-            raise SlotsFailError(str(self.fault))
+            raise SlotsFailError(self.fault.cause, path=self.fault.path, advice=self.fault.advice)
 
     def _run(self) -> None:
         """Run the pool. The kernel ends the slots when this thread ends."""
@@ -253,10 +254,10 @@ class SlotHost:
             )
             get().error("cluster.slots-failed", why=str(known))
             self.fault = known
-        with self._lock:
+        with self._lock:  # with it: a task that is queued after this would wait for ever
+            self.fault = self.fault or SlotsFailError("the slots are ending")
             orders = [*self._queue, *self._at_work.values()]
             self._queue.clear()
-        self.fault = self.fault or SlotsFailError("the slots are ending")
         self._is_ready.set()
         for order in orders:
             order.done.set()
@@ -297,7 +298,7 @@ class SlotHost:
                     return
                 order = self._queue.popleft()
             self._at_work[order.task.job] = order
-            pool.submit(order.task, order.files, int)
+            pool.submit(order.task, order.files, lambda: None)  # the thread that waits for it closes the files
 
 
 def _temporary_file(opened: ExitStack, content: bytes | memoryview) -> int:
