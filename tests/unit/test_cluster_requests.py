@@ -94,7 +94,7 @@ def answered(paths: ClusterPaths, machines: Machines) -> ClusterReply:
             parent=os.getppid(),
             layers=(),
         )
-        await RequestJob(gateway, cast("Connection", machines), request, "resource").run()
+        await RequestJob(gateway.job_context, cast("Connection", machines), request, "resource").run()
 
     asyncio.run(run())
     assert list(paths.outbox.iterdir()) == []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster.connection import Connection, LostSchedulerError
 from cutoutd.cluster.gateway_status import GatewayStatus
-from cutoutd.cluster.request_job import RequestJob
+from cutoutd.cluster.request_job import JobContext, RequestJob
 from cutoutd.cluster.silence import ASK_S, Silence, tolerated_s
 from cutoutd.exchange import cluster_spool, messages
 from cutoutd.exchange.cluster_spool import ClusterReply, ReplyKind
@@ -56,6 +56,10 @@ class Gateway:
         announced: last announcement of the supervisor before the settings were read.
         parent: process id of the parent, at whose end the gateway stops; None for none.
         layers: active layers of the sandbox.
+
+    Attributes:
+        job_context: what its jobs share.
+        stopping: set when it is to end.
     """
 
     def __init__(
@@ -69,10 +73,16 @@ class Gateway:
         parent: int | None,
         layers: tuple[str, ...],
     ) -> None:
-        self.settings = settings
-        self.paths = paths
-        self.sent = sent
-        self.clock = clock
+        self._settings = settings
+        self._paths = paths
+        self.job_context = JobContext(
+            settings=settings,
+            paths=paths,
+            sent=sent,
+            clock=clock,
+            answer=self._answer,
+            has_machines=lambda: self.has_machines,
+        )
         self._folders = frozenset(folder.name for folder in settings.clustered)
         self._configuration = cluster_sha256(settings)
         self._announced = announced
@@ -91,14 +101,14 @@ class Gateway:
     async def run(self) -> None:
         """Work until asked to end."""
         self._log.info(
-            "cluster.started", scheduler=self.settings.cluster.scheduler, folders=sorted(self._folders)
+            "cluster.started", scheduler=self._settings.cluster.scheduler, folders=sorted(self._folders)
         )
         failures = 0
         while not self._is_over():
             try:
-                async with Connection(self.settings.cluster) as connection:
+                async with Connection(self._settings.cluster) as connection:
                     failures = 0
-                    self._log.info("cluster.connected", scheduler=self.settings.cluster.scheduler)
+                    self._log.info("cluster.connected", scheduler=self._settings.cluster.scheduler)
                     try:
                         await self._serve(connection)
                     finally:
@@ -127,7 +137,7 @@ class Gateway:
     def _is_outdated(self) -> bool:
         if time.monotonic() < self._started_s + LASTS_S:
             return False
-        now = messages.announcement(self.paths.announced)
+        now = messages.announcement(self._paths.announced)
         if now == self._announced:
             return False
         self._announced = now
@@ -172,7 +182,7 @@ class Gateway:
             self._question = asyncio.create_task(connection.machines())
 
     def _write_status(self) -> None:
-        scheduler = self.settings.cluster.scheduler
+        scheduler = self._settings.cluster.scheduler
         now_s = time.monotonic()
         if self._silence.is_too_long(now_s):
             silent_s = self._silence.of_scheduler(now_s)
@@ -193,7 +203,7 @@ class Gateway:
     def _poll_outbox(self) -> None:
         """List the requests, and drop those that nobody waits for."""
         try:
-            names = os.listdir(self.paths.outbox)  # noqa: PTH208 -- only the names are needed
+            names = os.listdir(self._paths.outbox)  # noqa: PTH208 -- only the names are needed
         except OSError as error:
             self._log.warning("cluster.disk", why=str(error))
             return
@@ -209,50 +219,52 @@ class Gateway:
 
     def _take(self, id_: str) -> None:
         try:
-            request = cluster_spool.read_request(self.paths.outbox / f"{id_}.json")
+            request = cluster_spool.read_request(self._paths.outbox / f"{id_}.json")
         except FileNotFoundError:
             return
         except (OSError, InvalidMessageError) as error:
-            self.answer(
+            self._answer(
                 ClusterReply(id=id_, kind=ReplyKind.FAILED, why=f"the request cannot be read: {error}")
             )
             return
         if request.folder not in self._folders:
             why = f"the folder {request.folder!r} is not tagged for the cluster in the configuration that was read"
-            self.answer(ClusterReply(id=id_, kind=ReplyKind.RETURNED, why=why))
+            self._answer(ClusterReply(id=id_, kind=ReplyKind.RETURNED, why=why))
             return
         self._requests[id_] = request
 
     def _tidy(self) -> None:
         """Remove requests whose proxy has ended, since nobody waits for the reply."""
         with suppress(OSError):
-            for name in os.listdir(self.paths.outbox):  # noqa: PTH208 -- likewise
+            for name in os.listdir(self._paths.outbox):  # noqa: PTH208 -- likewise
                 id_, _, suffix = name.partition(".")
                 if suffix == "json" and messages.ID.fullmatch(id_):
                     self._tidy_one(id_)
-                elif suffix == "lock" and not cluster_spool.owner_lives(self.paths, id_):
-                    (self.paths.outbox / name).unlink(missing_ok=True)
+                elif suffix == "lock" and not cluster_spool.owner_lives(self._paths, id_):
+                    (self._paths.outbox / name).unlink(missing_ok=True)
 
     def _tidy_one(self, id_: str) -> None:
         with suppress(OSError, InvalidMessageError):
-            request = self._requests.get(id_) or cluster_spool.read_request(self.paths.outbox / f"{id_}.json")
-            if not cluster_spool.owner_lives(self.paths, request.owner):
+            request = self._requests.get(id_) or cluster_spool.read_request(
+                self._paths.outbox / f"{id_}.json"
+            )
+            if not cluster_spool.owner_lives(self._paths, request.owner):
                 self._log.info("cluster.orphan", job=request.job, folder=request.folder)
-                cluster_spool.remove_message(self.paths.outbox, id_)
+                cluster_spool.remove_message(self._paths.outbox, id_)
                 self._drop(id_)
 
     def _begin(self, connection: Connection, request: ClusterRequest) -> None:
         """Send a request if a suitable machine has room for it."""
-        if len(self._jobs) >= self.settings.cluster.max_in_flight:
+        if len(self._jobs) >= self._settings.cluster.max_in_flight:
             return
         resource = connection.resource_for(request)
         fit = [one for one in self._machines if not one.why_not(resource, connection.versions, request.model)]
-        window = min(self.settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))
+        window = min(self._settings.cluster.max_in_flight, sum(one.threads + 1 for one in fit))
         if len(self._jobs) >= window:
             if not fit:
                 self._status.unfit(self._why_none_fits(connection, request, resource))
             return
-        job = RequestJob(self, connection, request, resource)
+        job = RequestJob(self.job_context, connection, request, resource)
         task = asyncio.create_task(job.run())
         self._jobs[request.id] = task
         task.add_done_callback(lambda _: self._jobs.pop(request.id, None))
@@ -265,12 +277,12 @@ class Gateway:
             for one in self._machines[:8]
         )
 
-    def answer(self, reply: ClusterReply, parts: tuple[bytes | memoryview, ...] = ()) -> None:
+    def _answer(self, reply: ClusterReply, parts: tuple[memoryview, ...] = ()) -> None:
         """Put a reply into the inbox, and remove its request."""
         self._requests.pop(reply.id, None)
         try:
-            cluster_spool.write(self.paths.inbox, reply, parts)
-            cluster_spool.remove_message(self.paths.outbox, reply.id)
+            cluster_spool.write(self._paths.inbox, reply, parts)
+            cluster_spool.remove_message(self._paths.outbox, reply.id)
         except OSError as error:
             self._log.warning("cluster.disk", why=str(error))  # the request stays, and is handled again
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.clock import rfc3339
@@ -22,9 +23,13 @@ from cutoutd.faults.isolation import report
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cutoutd.clock import Clock
     from cutoutd.cluster.connection import Connection
-    from cutoutd.cluster.gateway import Gateway
-    from cutoutd.exchange.cluster_spool import ClusterRequest
+    from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterRequest
+    from cutoutd.exchange.sent_log import SentLog
+    from cutoutd.settings.schema import Settings
 
 MAX_TRIES: Final = 3
 """Attempts for one request, on machines that die or never answer."""
@@ -40,20 +45,41 @@ MAX_WORD: Final = 200
 MAX_WHY: Final = 1000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobContext:
+    """What all jobs of a gateway share.
+
+    Attributes:
+        settings: settings that the gateway has read itself.
+        paths: the exchange directory.
+        sent: log in which each picture is recorded before it leaves.
+        clock: wall time.
+        answer: puts a reply and the results that belong to it into the inbox, and removes its request.
+        has_machines: returns whether any machine can be reached, as far as is known.
+    """
+
+    settings: Settings
+    paths: ClusterPaths
+    sent: SentLog
+    clock: Clock
+    answer: Callable[[ClusterReply, tuple[memoryview, ...]], None]
+    has_machines: Callable[[], bool]
+
+
 class RequestJob:
     """One request that is being carried out.
 
     Args:
-        gateway: gateway to which the job belongs.
+        context: what it shares with the other jobs of its gateway.
         connection: connection to the scheduler.
         request: the request.
         resource: resource that a machine must offer.
     """
 
     def __init__(
-        self, gateway: Gateway, connection: Connection, request: ClusterRequest, resource: str
+        self, context: JobContext, connection: Connection, request: ClusterRequest, resource: str
     ) -> None:
-        self._gateway = gateway
+        self._context = context
         self._connection = connection
         self._request = request
         self._resource = resource
@@ -73,9 +99,9 @@ class RequestJob:
             self._fail(f"cutoutd had an internal error ({type(error).__name__})")
 
     async def _run(self) -> None:
-        request, settings = self._request, self._gateway.settings
+        request, settings = self._request, self._context.settings
         line, picture, *backgrounds = cluster_spool.read_parts(
-            self._gateway.paths.outbox, request.id, request.sizes
+            self._context.paths.outbox, request.id, request.sizes
         )
         limits = {"max_result_bytes": settings.cluster.max_result_mb << 20}
         data = packing.pack([json.dumps(limits).encode("ascii"), line, picture, *backgrounds])
@@ -93,7 +119,7 @@ class RequestJob:
             if outcome.why is None:
                 await asyncio.sleep(LEAVE_S)
             # While no machine can be reached, a request waits for however long that takes.
-            tries += not outcome.is_late or self._gateway.has_machines
+            tries += not outcome.is_late or self._context.has_machines()
             why = outcome.why or f"{outcome.host}: {why}"
             get().warning("cluster.again", job=request.job, folder=request.folder, why=why)
         self._fail(f"{MAX_TRIES} tries came to nothing; the last: {why}")
@@ -105,15 +131,15 @@ class RequestJob:
             OSError: the disk refuses.
         """
         request = self._request
-        self._at = rfc3339(self._gateway.clock.now_us())
-        self._gateway.sent.append(
+        self._at = rfc3339(self._context.clock.now_us())
+        self._context.sent.append(
             {
                 "at": self._at,
                 "folder": request.folder,
                 "job": request.job,
                 "bytes": self._bytes,
                 "sha256": request.sha256,
-                "scheduler": self._gateway.settings.cluster.scheduler,
+                "scheduler": self._context.settings.cluster.scheduler,
             }
         )
 
@@ -126,7 +152,7 @@ class RequestJob:
         except (TornError, ValueError, TypeError, KeyError, RecursionError) as error:
             self._fail(f"{host} has sent back something that is no result: {error}"[:MAX_WHY])
             return
-        self._gateway.answer(reply, tuple(parts))
+        self._context.answer(reply, tuple(parts))
 
     def _reply(self, said: Any, host: str, parts: list[memoryview]) -> ClusterReply:  # noqa: ANN401 -- JSON
         kind = ReplyKind(said["kind"])
@@ -156,9 +182,8 @@ class RequestJob:
         )
 
     def _fail(self, why: str) -> None:
-        self._gateway.answer(
-            ClusterReply(id=self._request.id, kind=ReplyKind.FAILED, why=_plain(why, MAX_WHY))
-        )
+        reply = ClusterReply(id=self._request.id, kind=ReplyKind.FAILED, why=_plain(why, MAX_WHY))
+        self._context.answer(reply, ())
 
 
 def _why_elsewhere(result: object) -> str:
