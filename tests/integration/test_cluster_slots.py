@@ -194,7 +194,7 @@ def test_a_picture_that_comes_while_the_slots_end_is_refused(monkeypatch: pytest
 
     def hand_in() -> None:
         try:
-            carry_out(host)
+            carry_out(ending)
         except SlotsFailError as error:
             refused.append(error)
 
@@ -202,10 +202,10 @@ def test_a_picture_that_comes_while_the_slots_end_is_refused(monkeypatch: pytest
 
     def begin() -> None:
         late.start()
-        until(lambda: host.waiting or refused, "the picture that comes late")
+        until(lambda: ending.waiting or refused, "the picture that comes late")
 
-    host = SlotHost(size=0, setup=no_setup, job_timeout_s=60.0)
-    monkeypatch.setattr(host, "_lock", LetsIn(begin))
-    host.close()
+    ending = SlotHost(size=0, setup=no_setup, job_timeout_s=60.0)
+    monkeypatch.setattr(ending, "_lock", LetsIn(begin))
+    ending.close()
     late.join(10.0)
     assert [error.cause for error in refused] == ["the slots are ending"]

@@ -298,7 +298,8 @@ class SlotHost:
                     return
                 order = self._queue.popleft()
             self._at_work[order.task.job] = order
-            pool.submit(order.task, order.files, lambda: None)  # the thread that waits for it closes the files
+            # The thread that waits for the answer closes the files.
+            pool.submit(order.task, order.files, lambda: None)
 
 
 def _temporary_file(opened: ExitStack, content: bytes | memoryview) -> int:
