@@ -97,9 +97,9 @@ def test_a_removed_folder_whose_share_hangs_does_not_stop_the_keep_alives(
 ) -> None:
     """The folder was removed from the configuration; that it is not scanned any more is no fault."""
     supervisor_run.folder_set._leaving.append(supervisor_run.folder_set.active.popitem()[1])  # noqa: SLF001 -- in the middle of a reload
-    supervisor_run.hot.delivery._tasks._submitted += 1  # noqa: SLF001 -- a task that does not end
+    supervisor_run.hot.delivery._tasks._backlog += 1  # noqa: SLF001 -- a task that does not end
     manager = watched(supervisor_run, seconds=3 * OVERSLEPT_S)
-    supervisor_run.hot.delivery._tasks._submitted -= 1  # noqa: SLF001 -- see above
+    supervisor_run.hot.delivery._tasks._backlog -= 1  # noqa: SLF001 -- see above
     assert longest_pause_s(manager) < PERIOD_S / 5
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -238,6 +239,26 @@ def test_no_folder_gives_way_to_a_removed_folder(tmp_path: Path) -> None:
     assert not overlaps.check(before)
     assert not overlaps.check(after)
     assert not overlaps.why_closed("before")
+
+
+def test_a_finding_that_is_withdrawn_while_it_is_read_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of the folder that gives way reads, while that of the finder ends."""
+    overlaps = Overlaps(tmp_path / "state", "run-1")
+    withdrawing = threading.Thread(target=overlaps.withdraw, args=("finder",))
+
+    class Interrupted(dict[str, str]):
+        def values(self) -> Any:  # noqa: ANN401 -- as a dictionary's
+            found = iter(super().values())
+            withdrawing.start()
+            withdrawing.join(0.2)
+            return found
+
+    monkeypatch.setattr(overlaps, "_closed", {"reader": Interrupted(finder="it overlaps")})
+    assert overlaps.why_closed("reader") == "it overlaps"
+    withdrawing.join()
+    assert not overlaps.why_closed("reader")
 
 
 @pytest.mark.parametrize("blind", ["one", "other"])

@@ -7,6 +7,7 @@ logged, and the task is not repeated; the caller has to handle its job.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,8 +68,8 @@ class SerialTaskQueue:
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[QueuedTask | None] = queue.SimpleQueue()
         self._delayed: list[_Delayed] = []
-        self._submitted = 0
-        self._finished = 0
+        self._backlog = 0
+        self._counting = threading.Lock()  # any thread submits
         self._last: Sequence[Callable[[], object]] = ()
         self._under_way = False
         self._wants_end = False
@@ -78,7 +79,7 @@ class SerialTaskQueue:
     @property
     def backlog(self) -> int:
         """Number of tasks that are queued or running, without delayed ones."""
-        return self._submitted - self._finished
+        return self._backlog
 
     @property
     def needs_staged(self) -> bool:
@@ -111,7 +112,7 @@ class SerialTaskQueue:
 
     def submit(self, task: QueuedTask) -> None:
         """Queue a task."""
-        self._submitted += 1
+        self._count(1)
         self._work.put(task)
 
     def retry_now(self) -> None:
@@ -173,9 +174,13 @@ class SerialTaskQueue:
             report(self._log, error, over="a step of the delivery")
 
     def _finish_one(self) -> None:
-        self._finished += 1
+        self._count(-1)
         self._under_way, self.busy_since_s = False, None
         self._wake()
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._backlog += change
 
     def _next(self) -> QueuedTask | None:
         """Return the next task: one whose delay is over, or the next that was queued."""
@@ -183,7 +188,7 @@ class SerialTaskQueue:
             now_s = self._clock.monotonic_s()
             for delayed in [delayed for delayed in self._delayed if delayed.until_s <= now_s]:
                 self._delayed.remove(delayed)
-                self._submitted += 1
+                self._count(1)
                 return delayed.task
             ends = [delayed.until_s for delayed in self._delayed]
             try:

@@ -92,8 +92,9 @@ class Overlaps:
 
     def why_closed(self, name: str) -> str:
         """Return why a folder must not be worked on, as found by any folder; empty: it may."""
-        found = self._closed.get(name, {})
-        return found.get(name) or next(iter(found.values()), "")
+        with self._lock:
+            found = self._closed.get(name, {})
+            return found.get(name) or next(iter(found.values()), "")
 
     def withdraw(self, name: str) -> None:
         """Drop what a folder that is not there has found about others; they look again."""
