@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from distributed.client import FuturesCancelledError
+from distributed.comm.core import CommClosedError
 
 from cutoutd.clock import Clock
 from cutoutd.cluster import connection, gateway, packing, silence, tls
@@ -302,6 +303,31 @@ def test_what_a_lost_connection_cancels_has_no_outcome(
             asyncio.run(carry_out())
     else:
         assert asyncio.run(carry_out()).why == "it was cancelled"
+
+
+def test_a_connection_that_breaks_over_a_result_is_no_fault_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, the picture failed at once, and the exchange directory was blamed."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise CommClosedError("in <TLS (closed)>: Stream is closed")
+
+    monkeypatch.setattr(connection, "Client", Client)
+    monkeypatch.setattr(Client, "gather", broken)
+    monkeypatch.setattr(connection, "wait", lambda _: asyncio.sleep(0))
+    monkeypatch.setattr(tls, "security", lambda *_: None)
+    settings = ClusterSettings(
+        scheduler="tls://s:1", tls_ca_file=tmp_path, tls_cert=tmp_path, tls_key=tmp_path
+    )
+
+    async def carry_out() -> RemoteOutcome:
+        async with Connection(settings) as one:
+            return await one.carry_out(packing.pack([b"picture"]), "r", 60.0)
+
+    outcome = asyncio.run(carry_out())
+    assert outcome.is_late
+    assert outcome.why == "the connection broke: in <TLS (closed)>: Stream is closed"
 
 
 def test_a_machine_that_returns_is_registered_at_once() -> None:

@@ -41,6 +41,10 @@ class LostSchedulerError(Exception):
     """There is no scheduler, or it refuses the connection."""
 
 
+class _SilentMachineError(Exception):
+    """The machine that has a result does not answer."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteOutcome:
     """The outcome of one attempt.
@@ -172,8 +176,11 @@ class Connection:
         except CancelledError:
             self.check()
             return RemoteOutcome(why="it was cancelled")
-        except ConnectionError:
-            return RemoteOutcome(why=f"{host} does not answer", is_late=True)
+        except _SilentMachineError as error:
+            return RemoteOutcome(why=f"{error} does not answer", is_late=True)
+        except OSError as error:  # Dask's: the machine or the scheduler has hung up
+            self.check()
+            return RemoteOutcome(why=f"the connection broke: {error}", is_late=True)
         finally:
             future.release()  # immediately: the machine frees its memory, or stops working on it
 
@@ -181,14 +188,14 @@ class Connection:
         """Fetch a result from its machine.
 
         Raises:
-            ConnectionError: the machine has become silent. Other results wait for this one, so it is not awaited any longer.
+            _SilentMachineError: the machine has become silent. Other results wait for this one, so it is not awaited any longer.
         """
         gathering = asyncio.ensure_future(self._client.gather(future, direct=True))
         try:
             while not gathering.done():
                 await asyncio.wait({gathering}, timeout=_LOOK_S)
                 if host in self.silent and not gathering.done():
-                    raise ConnectionError
+                    raise _SilentMachineError(host)
             return gathering.result()
         finally:
             gathering.cancel()
