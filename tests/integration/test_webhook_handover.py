@@ -210,6 +210,27 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     handover_setup.close()
 
 
+def test_a_disk_that_refuses_another_configuration_holds_up_no_pictures(
+    handover_setup: HandoverSetup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before, the hosted route was closed for it; it is tried again, and told once."""
+    announced: list[str] = []
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    handover_setup.handover.changed()
+    with monkeypatch.context() as full:
+        full.setattr(webhook_handover, "announce", refused)
+        handover_setup.handover.poll()
+        handover_setup.handover.poll()
+    monkeypatch.setattr(webhook_handover, "announce", lambda _, settings: announced.append(settings))
+    handover_setup.handover.poll()
+    handover_setup.handover.poll()
+    assert announced == ["0" * 64]
+    assert capsys.readouterr().out.count("webhook.disk") == 1
+
+
 def test_waiting_messages_stay_within_their_disk_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

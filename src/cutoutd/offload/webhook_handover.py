@@ -206,6 +206,7 @@ class WebhookHandover:
         self._in_force = in_force
         self._threads: dict[str, FolderHandover] = {}
         self._is_changed = False
+        self._refused = ""
         self._waits_since_s: float | None = None
 
     def changed(self) -> None:
@@ -213,14 +214,21 @@ class WebhookHandover:
         self._is_changed = True
 
     def poll(self) -> None:
-        """Go by another configuration, if one is in force since this was last called.
+        """Go by another configuration, if one is in force since this was last called; again later if the uploader's disk refuses.
 
         Raises:
-            JournalError, OutboxError: as from `follow`.
+            JournalError: as from `follow`.
         """
-        if self._is_changed:
+        if not self._is_changed:
+            return
+        try:
             self.follow()
-            self._is_changed = False
+        except OutboxError as error:
+            if str(error) != self._refused:
+                self._refused = str(error)
+                get().warning("webhook.disk", why=self._refused)
+        else:
+            self._is_changed, self._refused = False, ""
 
     def follow(self) -> None:
         """Go by the configuration in force from now on, and have the uploader read it.
