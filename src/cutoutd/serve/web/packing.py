@@ -63,7 +63,7 @@ def archive_size(names: Sequence[str], outputs: Sequence[Output]) -> int:
 async def archived(
     names: Sequence[str], outputs: Sequence[Output], checksums: Sequence[int]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield an archive of results.
+    """Yield an archive of results, and close them all, also those that it has not come to when the client hangs up.
 
     Args:
         names: names of the files, ASCII.
@@ -71,34 +71,18 @@ async def archived(
         checksums: CRC-32 of each result.
     """
     directory, at = b"", 0
-    for name, output, crc in zip(names, outputs, checksums, strict=True):
-        encoded, size = name.encode("ascii"), output.size
-        local = _LOCAL.pack(b"PK\3\4", _VERSION, 0, 0, 0, _DOS_DATE, crc, size, size, len(encoded), 0)
-        yield local + encoded
-        async for part in output.parts:
-            yield part
-        directory += (
-            _CENTRAL.pack(
-                b"PK\1\2",
-                _VERSION,
-                _VERSION,
-                0,
-                0,
-                0,
-                _DOS_DATE,
-                crc,
-                size,
-                size,
-                len(encoded),
-                0,
-                0,
-                0,
-                0,
-                0,
-                at,
-            )
-            + encoded
-        )
-        at += len(local) + len(encoded) + size
+    try:
+        for name, output, crc in zip(names, outputs, checksums, strict=True):
+            encoded, size = name.encode("ascii"), output.size
+            facts = (_VERSION, 0, 0, 0, _DOS_DATE, crc, size, size, len(encoded), 0)
+            local = _LOCAL.pack(b"PK\3\4", *facts) + encoded
+            yield local
+            async for part in output.parts:
+                yield part
+            directory += _CENTRAL.pack(b"PK\1\2", _VERSION, *facts, 0, 0, 0, 0, at) + encoded
+            at += len(local) + size
+    finally:
+        for output in outputs:
+            await output.close()
     count = len(outputs)
     yield directory + _END.pack(b"PK\5\6", 0, 0, count, count, len(directory), at, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response, StreamingResponse
@@ -104,7 +105,12 @@ class RemoveBgApi:
         checksums = [
             await packing.checksum(await self._pictures.open_output(key, number, place)) for place in range(2)
         ]
-        opened = [await self._pictures.open_output(key, number, place) for place in range(2)]
+        opened: list[Output] = []
+        async with AsyncExitStack() as opening:
+            for place in range(2):
+                opened.append(await self._pictures.open_output(key, number, place))
+                opening.push_async_callback(opened[-1].close)
+            opening.pop_all()  # the archive closes them
         headers["Content-Length"] = str(packing.archive_size(_PARTS, opened))
         parts = packing.archived(_PARTS, opened, checksums)
         return StreamingResponse(parts, headers=headers, media_type="application/zip")
