@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd import submitting
 from cutoutd.intake import incoming
+from cutoutd.job_options import JobOptions
+from cutoutd.journal.store import Store
 from cutoutd.serve.backend import upload_methods, uploads
 from cutoutd.serve.backend.configuration import CurrentSettings
 from cutoutd.serve.backend.state import ServeBackend
@@ -20,6 +24,7 @@ from cutoutd.webserver.backend.method import BytesMethod, RefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.journal.submissions import Submission
     from tests.conftest import FakeClock
 
 KEY = ApiKey(id="k", name="k", folder="shop", sha256="", per_minute=10, max_mb=1, made_us=0)
@@ -100,6 +105,31 @@ def test_uploads_of_a_web_process_that_ended_are_removed(upload_setup: UploadSet
         assert upload_setup.spooled() == []
         with pytest.raises(RefusedError):
             upload_setup.uploads.add(upload, 0, b"x")
+
+
+def test_a_picture_that_is_submitted_while_its_upload_is_dropped_is_not_lost(
+    upload_setup: UploadSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that waited for the other one neither removes the file, which is the daemon's now, nor submits it again."""
+    store = Store(upload_setup.backend.state_dir / "journal.sqlite", create=True)
+    upload_setup.backend.open_store = lambda: store
+    upload = upload_setup.uploads.begin(KEY, idempotency="", declared=None, record=None)
+    upload_setup.uploads.add(upload, 0, b"a picture")
+    dropping = threading.Thread(target=upload_setup.uploads.drop_if_any, args=(upload.id,))
+
+    def submit(*args: Any, **keywords: Any) -> Submission:  # noqa: ANN401 -- as it is
+        dropping.start()
+        dropping.join(0.2)
+        return submitting.submit(*args, **keywords)
+
+    monkeypatch.setattr(uploads, "submit", submit)
+    upload_setup.uploads.finish(upload, "a.jpg", JobOptions())
+    dropping.join()
+    assert upload_setup.spooled() == [upload.file.name]
+    with pytest.raises(RefusedError) as refused:
+        upload_setup.uploads.finish(upload, "a.jpg", JobOptions())
+    assert refused.value.status == 409
+    store.close()
 
 
 def test_parts_come_in_their_order_and_no_larger_than_is_allowed(upload_setup: UploadSetup) -> None:

@@ -36,6 +36,7 @@ class OpenUpload:
         touched_s: time of the last write, by the monotonic clock.
         lock: held while the file is written.
         is_closed: nothing can be added.
+        is_submitted: the journal names the file, which is the daemon's from then on.
     """
 
     id: str
@@ -51,6 +52,7 @@ class OpenUpload:
     touched_s: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_closed: bool = False
+    is_submitted: bool = False
 
     def digest(self) -> str:
         """Return the SHA-256 of the file, hex."""

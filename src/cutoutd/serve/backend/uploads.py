@@ -170,10 +170,7 @@ class Uploads:
             OSError: the folder's disk or share refuses.
         """
         with upload.lock:
-            if upload.is_closed:
-                raise RefusedError(
-                    409, "offset", "Another request has taken over this upload. Ask for its offset with HEAD."
-                )
+            _check_open(upload)
             if offset != upload.size:
                 raise RefusedError(
                     409, "offset", f"The next part begins at byte {upload.size}.", offset=upload.size
@@ -198,12 +195,13 @@ class Uploads:
         """Submit a complete picture.
 
         Raises:
-            RefusedError: 422; the idempotency key was used for another request.
+            RefusedError: 409; another request has submitted or closed it. 422; the idempotency key was used for another request.
             OSError: the folder's disk or share refuses.
             StorageError: the journal cannot be written.
         """
         backend = self._backend
         with upload.lock, journal.required(backend) as store:
+            _check_open(upload)
             request = f"{upload.digest()} {options.text()} {name}"
             digest = hashlib.sha256(request.encode("utf-8", "surrogatepass"))
             key = submission_key(upload.key, upload.id)
@@ -219,6 +217,7 @@ class Uploads:
                 digest=digest.hexdigest(),
                 group=self._group,
             )
+            upload.is_submitted = True
             self._close(upload)
             if upload.record is not None:
                 with suppress(OSError, RefusedError):  # the journal has it
@@ -229,10 +228,11 @@ class Uploads:
             )
 
     def drop(self, upload: OpenUpload) -> None:
-        """Remove an upload and its file."""
+        """Remove an upload and its file, unless another request has submitted it meanwhile."""
         with upload.lock:
-            self._forget(upload)
-            self._discard(upload.root, upload.file.name)
+            if not upload.is_submitted:
+                self._forget(upload)
+                self._discard(upload.root, upload.file.name)
 
     def drop_if_any(self, number: str) -> None:
         """Remove an upload and its file, whether or not it is open."""
@@ -362,6 +362,13 @@ def uploads(backend: ServeBackend) -> Uploads:
     """Return the uploads of a backend."""
     kept: Uploads = backend.parts["uploads"]
     return kept
+
+
+def _check_open(upload: OpenUpload) -> None:
+    if upload.is_closed:
+        raise RefusedError(
+            409, "offset", "Another request has taken over this upload. Ask for its offset with HEAD."
+        )
 
 
 def too_large(most: int) -> RefusedError:
