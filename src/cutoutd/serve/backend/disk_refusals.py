@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FULL_S: Final = 60
-_AWAY_S: Final = 15
+AWAY_S: Final = 15
 _STATE: Final = "The disk of the state directory"
 
 
@@ -28,7 +28,7 @@ def folder_faults() -> Iterator[None]:
         yield
     except FolderReplacedError as error:
         text = "Another directory is in the folder's place just now. Try again once its own one is back."
-        raise RefusedError(503, "folder_away", text, retry_after_s=_AWAY_S) from error
+        raise RefusedError(503, "folder_away", text, retry_after_s=AWAY_S) from error
     except OSError as error:
         raise _of_folder(error) from error
 
@@ -67,6 +67,6 @@ def _of_folder(error: OSError) -> OSError | RefusedError:
         return disk_full()
     if error.errno in AWAY:
         text = f"The folder is not there just now: {error.strerror}. Try again once it is."
-        return RefusedError(503, "folder_away", text, retry_after_s=_AWAY_S)
+        return RefusedError(503, "folder_away", text, retry_after_s=AWAY_S)
     text = f"The folder's disk or share refuses: {error.strerror}. Try again later."
-    return RefusedError(503, "folder_refuses", text, retry_after_s=_AWAY_S)
+    return RefusedError(503, "folder_refuses", text, retry_after_s=AWAY_S)

@@ -22,7 +22,7 @@ from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from io import FileIO
 
     from cutoutd.serve.backend.state import Method, ServeBackend
@@ -113,8 +113,7 @@ class Outputs:
         now_s = self._backend.clock.monotonic_s()
         self._close_those(lambda one: now_s - one.touched_s > IDLE_S)
 
-    def _close_those(self, chosen: object) -> None:
-        assert callable(chosen)  # noqa: S101 -- ours
+    def _close_those(self, chosen: Callable[[OpenOutput], bool]) -> None:
         with self._lock:
             gone = {handle: one for handle, one in self._open.items() if chosen(one)}
             for handle in gone:

@@ -22,7 +22,6 @@ from cutoutd.serve.keys import DIRECTORY
 from cutoutd.webserver.backend.parameters import text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from cutoutd.webserver.backend.method import Parameters
@@ -104,9 +103,8 @@ def read(state_dir: Path, number: str) -> UploadRecord | None:
         return None
     except (ValueError, TypeError):
         return None
-    kinds: dict[str, Callable[[], bool]] = {"length": lambda: type(record.length) is int}
-    texts = all(isinstance(value, str) for name, value in kept.items() if name not in kinds)
-    return record if texts and all(one() for one in kinds.values()) and record.id == number else None
+    is_valid = all(type(value) is (int if name == "length" else str) for name, value in kept.items())
+    return record if is_valid and record.id == number else None
 
 
 def mark_complete(state_dir: Path, record: UploadRecord) -> None:

@@ -15,6 +15,7 @@ from cutoutd.failure import to_valid_utf8
 from cutoutd.folder.status import FolderState
 from cutoutd.journal.state import running
 from cutoutd.journal.state_disk import trouble_of
+from cutoutd.serve.backend.disk_refusals import AWAY_S, FULL_S
 from cutoutd.webserver.backend.method import BytesMethod, MethodOf, RefusedError
 from cutoutd.webserver.backend.parameters import text
 
@@ -104,7 +105,7 @@ def check_present(backend: ServeBackend, folder: Folder) -> None:
             503,
             "folder_away",
             f"The folder {folder.name} is not there just now: {known.get('why')}. Try again once it is.",
-            retry_after_s=15,
+            retry_after_s=AWAY_S,
         )
 
 
@@ -117,7 +118,7 @@ def check_state_disk(backend: ServeBackend) -> None:
     trouble = _state_trouble(backend)
     if trouble is not None:
         status, code = (507, "disk_full") if trouble.is_full else (503, "state_disk")
-        raise RefusedError(status, code, _sentence(str(trouble)), retry_after_s=60)
+        raise RefusedError(status, code, _sentence(str(trouble)), retry_after_s=FULL_S)
 
 
 def trouble_in(backend: ServeBackend, folder: str) -> str:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from cutoutd.serve.contract.removebg_answers import ResponseFacts
 from cutoutd.serve.web.answers import RefusalError
-from cutoutd.serve.web.forms import MULTIPART, kind_of
+from cutoutd.serve.web.forms import FORM_ROOM, MULTIPART, kind_of
 from cutoutd.serve.web.pictures import PartWriter
 from cutoutd.serve.web.requests import declared_size, idempotency_of
 from cutoutd.webserver.web.backend_channel import BackendGoneError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 UNFINISHED_S: Final = 5
 """Seconds after which a program is told to ask again."""
 
-_FORM_ROOM: Final = 1 << 20
 MAX_NAME: Final = 1000
 
 
@@ -38,7 +37,7 @@ async def begin_upload(pictures: ServedPictures, key: str, request: Request) -> 
     size = declared_size(request)
     if size is not None:
         whole = size if kind_of(request) == MULTIPART else size * 3 // 4
-        size = max(0, whole - _FORM_ROOM)
+        size = max(0, whole - FORM_ROOM)
     return await pictures.begin(key, idempotency=idempotency_of(request), size=size)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
@@ -30,6 +30,9 @@ MAX_TEXT: Final = 65_536
 MULTIPART: Final = "multipart/form-data"
 URLENCODED: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
+
+FORM_ROOM: Final = 1 << 20
+"""Bytes of a form's body beside its picture."""
 
 _DATA_URL: Final = re.compile(rb"data:[\w/+.-]{0,80};base64,")
 _SPACE: Final = bytes.maketrans(b"-_", b"+/")
@@ -95,18 +98,11 @@ def _decoded(text: bytes) -> bytes:
         raise RefusalError(400, "base64", "The picture is not base64.") from None
 
 
-OpenFile = "Callable[[str, str], Awaitable[Sink | None]]"
+OpenFile: TypeAlias = "Callable[[str, str], Awaitable[PartSink | None]]"
 """Is given a field's name and the file's (empty: none), and returns what takes it; None: the field is text."""
 
 
-def is_form(request: Request) -> bool:
-    """Whether a request has a form of a supported media type."""
-    return kind_of(request) in (MULTIPART, URLENCODED)
-
-
-async def read_form(
-    request: Request, open_file: Callable[[str, str], Awaitable[PartSink | None]]
-) -> dict[str, str]:
+async def read_form(request: Request, open_file: OpenFile) -> dict[str, str]:
     """Read a form, or an equivalent JSON object: files are passed on, other fields returned.
 
     Args:
@@ -156,7 +152,7 @@ def _no_form() -> RefusalError:
 class _Fields:
     """Fields, assembled from parser events."""
 
-    def __init__(self, open_file: Callable[[str, str], Awaitable[PartSink | None]]) -> None:
+    def __init__(self, open_file: OpenFile) -> None:
         self._open_file = open_file
         self._name = ""
         self._sink: PartSink | None = None

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
-from cutoutd.serve.web.forms import MULTIPART, is_form, read_form
+from cutoutd.serve.web.forms import FORM_ROOM, MULTIPART, kind_of, read_form
 from cutoutd.serve.web.openapi import DOCUMENT
 from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.ranges import span_of
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 MAX_ID: Final = 64
 FILE: Final = "file"
 OPTIONS: Final = "options"
-_FORM_ROOM: Final = 1 << 20
-"""Of a form's body, beside its picture."""
 
 
 class OwnApi:
@@ -68,11 +66,9 @@ class OwnApi:
     async def add(self, request: Request) -> Response:
         """Upload a picture, and respond with its job: at once, or when the job has finished."""
         key, wait_s = key_of(request), wait_of(request, self._max_wait_s)
-        is_multipart = is_form(request)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind and not (
-            kind == MULTIPART or kind.startswith("image/") or kind == "application/octet-stream"
-        ):
+        kind = kind_of(request)
+        is_multipart = kind == MULTIPART
+        if kind and not (is_multipart or kind.startswith("image/") or kind == "application/octet-stream"):
             raise RefusalError(
                 415,
                 "media_type",
@@ -80,7 +76,7 @@ class OwnApi:
             )
         size = declared_size(request)
         if size is not None and is_multipart:
-            size = max(0, size - _FORM_ROOM)
+            size = max(0, size - FORM_ROOM)
         upload = await self._pictures.begin(
             key, folder=request.path_params["folder"], idempotency=idempotency_of(request), size=size
         )

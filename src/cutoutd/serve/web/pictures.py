@@ -234,7 +234,9 @@ class ServedPictures:
         """Return how many bytes of an upload are sent at a time."""
         return LARGE_PART if len(self.writers) <= _FEW else PART
 
-    async def hand_on(self, method: str, params: Mapping[str, Any], part: bytearray | memoryview) -> Job:
+    async def hand_on(
+        self, method: str, params: Mapping[str, Any], part: bytearray | memoryview
+    ) -> dict[str, Any]:
         """Send a part to the backend; only some are sent at once, since each is in memory more than once meanwhile.
 
         Raises:
@@ -246,7 +248,7 @@ class ServedPictures:
 
     async def ask(
         self, method: str, params: Mapping[str, Any], body: bytes | bytearray | memoryview = b""
-    ) -> Job:
+    ) -> dict[str, Any]:
         """Call a method of the backend; return its response.
 
         Raises:

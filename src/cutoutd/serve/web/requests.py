@@ -85,19 +85,5 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
             yield part
 
 
-async def small_body(request: Request, most: int) -> bytes:
-    """Return a whole small body.
-
-    Raises:
-        RefusalError: it is too large, too slow, or ended early.
-    """
-    found = bytearray()
-    async for part in body_of(request):
-        found += part
-        if len(found) > most:
-            raise RefusalError(413, "large", "The request is too large.")
-    return bytes(found)
-
-
 def _slow() -> RefusalError:
     return RefusalError(408, "slow", "The request did not arrive completely in time.")

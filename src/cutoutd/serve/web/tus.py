@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import Route
 
-    from cutoutd.serve.web.pictures import Job, ServedPictures
+    from cutoutd.serve.web.pictures import ServedPictures
 
 VERSION: Final = "1.0.0"
 MEDIA_TYPE: Final = "application/offset+octet-stream"
@@ -38,7 +38,7 @@ class ResumableUploads:
     """The routes of tus.
 
     Args:
-    pictures: client of the backend.
+        pictures: client of the backend.
     """
 
     def __init__(self, pictures: ServedPictures) -> None:
@@ -121,7 +121,7 @@ class ResumableUploads:
         await self._pictures.ask("upload_drop", {"upload": request.path_params["upload"]})
         return Response(status_code=204, headers=dict(_HEADERS))
 
-    async def _what(self, request: Request) -> Job:
+    async def _what(self, request: Request) -> dict[str, Any]:
         return await self._pictures.ask(
             "upload_offset", {"key": key_of(request), "upload": request.path_params["upload"]}
         )
@@ -148,7 +148,7 @@ async def _written(request: Request, upload: ReceivedUpload, left: int) -> None:
             await upload.flush()
 
 
-def _job_of(what: Job) -> dict[str, str]:
+def _job_of(what: Mapping[str, Any]) -> dict[str, str]:
     return {JOB_HEADER: what["id"]} if what["done"] else {}
 
 
