@@ -55,7 +55,7 @@ class RecordedWatch:
 
     def is_unwell(self) -> bool:
         """Wait until the watch reports that it is unreliable; return whether it did."""
-        return self.until(lambda: self.watch.healthy() is not None)
+        return self.until(lambda: self.watch.trouble() is not None)
 
     def forget(self) -> None:
         """Drop the hints so far."""
@@ -91,7 +91,7 @@ def test_writing_renaming_linking_and_touching_give_hints(recorded: RecordedWatc
     os.utime(root / "written.jpg")
     assert recorded.hears("written.jpg")
     assert recorded.paths == {"written.jpg"}
-    assert recorded.watch.healthy() is None
+    assert recorded.watch.trouble() is None
 
 
 @linux_only
@@ -159,7 +159,7 @@ def test_a_root_reached_through_a_link_is_watched(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "link").unlink()
     (tmp_path / "link").symlink_to(tmp_path / "other")
-    assert "another directory" in str(recorded.watch.healthy())
+    assert "another directory" in str(recorded.watch.trouble())
     recorded.watch.stop()
 
 
@@ -185,7 +185,7 @@ def test_a_root_deleted_and_recreated_is_noticed(recorded: RecordedWatch, tmp_pa
     recorded.watch.stop()
     again = RecordedWatch(tmp_path / "root")
     again.watch.start()
-    assert again.watch.healthy() is None
+    assert again.watch.trouble() is None
     (tmp_path / "root" / "x.jpg").write_bytes(b"1")
     assert again.hears("x.jpg")
     again.watch.stop()
@@ -196,7 +196,7 @@ def test_a_root_moved_away_asks_for_a_scan(recorded: RecordedWatch, tmp_path: Pa
     """Its events would continue, under a wrong name."""
     (tmp_path / "root").rename(tmp_path / "elsewhere")
     assert recorded.hears_of_everything()
-    assert "cannot be reached" in str(recorded.watch.healthy())
+    assert "cannot be reached" in str(recorded.watch.trouble())
 
 
 @linux_only
@@ -215,7 +215,7 @@ def test_the_end_of_the_reading_thread_is_noticed(recorded: RecordedWatch, tmp_p
     inside.rmdir()
     outside.rmdir()
     assert recorded.is_unwell()
-    assert "reading events failed" in str(recorded.watch.healthy())
+    assert "reading events failed" in str(recorded.watch.trouble())
 
 
 def test_a_burst_is_one_request_for_a_scan(recorded: RecordedWatch, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_burst_is_one_request_for_a_scan(recorded: RecordedWatch, tmp_path: Pa
     recorded.forget()
     (tmp_path / "root" / "last.jpg").write_bytes(b"1")
     assert recorded.until(lambda: recorded.scan or "last.jpg" in recorded.paths)
-    assert recorded.watch.healthy() is None
+    assert recorded.watch.trouble() is None
 
 
 OVERFLOW = """
@@ -264,7 +264,7 @@ scan = wait(lambda paths, scan: scan)
 with open(f"{root}/a/lost/x.jpg", "w"):
     pass
 after = wait(lambda paths, scan: "a/lost/x.jpg" in paths)
-print(json.dumps([scan, after, watch.healthy()]))
+print(json.dumps([scan, after, watch.trouble()]))
 """
 
 
@@ -273,10 +273,10 @@ def test_an_overflow_asks_for_a_scan(tmp_path: Path) -> None:
     """The kernel's queue overflows while the process is stopped; the directory whose creation was lost is watched again."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     command = [sys.executable, "-c", OVERFLOW, str(tmp_path), str(limit // 2 + 100)]
-    scan, after, healthy = json.loads(in_namespace("-U", *command))
+    scan, after, trouble = json.loads(in_namespace("-U", *command))
     assert scan
     assert after
-    assert healthy is None
+    assert trouble is None
 
 
 ARM = """
@@ -291,12 +291,12 @@ try:
 except UnwatchableError as error:
     print(json.dumps(["refused", error.cause, error.advice]))
     sys.exit()
-before = watch.healthy()
+before = watch.trouble()
 os.mkdir(f"{root}/one-more")
 deadline = time.monotonic() + 10
-while watch.healthy() is None and time.monotonic() < deadline:
+while watch.trouble() is None and time.monotonic() < deadline:
     time.sleep(0.01)
-print(json.dumps(["armed", before, watch.healthy()]))
+print(json.dumps(["armed", before, watch.trouble()]))
 watch.stop()
 """
 
@@ -348,9 +348,9 @@ from cutoutd.intake.watch import EventWatch
 root = sys.argv[1]
 watch = EventWatch(root, Rules(), lambda: None)
 watch.start()
-before = watch.healthy()
+before = watch.trouble()
 os.chmod(f"{root}/closed", 0o700)
-print(json.dumps([before, watch.healthy()]))
+print(json.dumps([before, watch.trouble()]))
 watch.stop()
 """
 
@@ -373,7 +373,7 @@ def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> N
     watch = EventWatch(str(tmp_path / name), Rules(), lambda: None)
     with pytest.raises(UnwatchableError):
         watch.start()
-    assert watch.healthy() == "not watching"
+    assert watch.trouble() == "not watching"
 
 
 def _open_descriptors() -> int:

@@ -10,7 +10,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
 from cutoutd.serve.contract import removebg, removebg_answers
 from cutoutd.serve.contract.removebg_answers import ResponseFacts
-from cutoutd.serve.contract.removebg_error import ContractError
+from cutoutd.serve.contract.removebg_error import RemoveBgError
 
 if TYPE_CHECKING:
     from cutoutd.serve.contract.removebg import RemoveBgRequest
@@ -166,7 +166,7 @@ def test_an_archive_has_colours_and_matte() -> None:
 )
 def test_refusals(fields: dict[str, str], files: set[str], code: str) -> None:
     """With the codes that clients know, as JSON with status 400."""
-    with pytest.raises(ContractError) as refused:
+    with pytest.raises(RemoveBgError) as refused:
         removebg.parse_request(fields, files)
     (error,) = refused.value.body["errors"]
     assert (refused.value.status, error["code"]) == (400, code)

@@ -106,9 +106,9 @@ class AlarmWatch:
                 self._emit(AlarmChanged(folder=key[0], kind=key[1], message=message))
         for key, concern in list(self._concerns.items()):
             if key not in found:
-                self._is_over(key, concern, now_s)
+                self._end(key, concern, now_s)
 
-    def _is_over(self, key: Key, concern: _Concern, now_s: float) -> None:
+    def _end(self, key: Key, concern: _Concern, now_s: float) -> None:
         if concern.present:
             concern.present, concern.since_s = False, now_s
         if not concern.is_reported:

@@ -285,7 +285,7 @@ class Coordinator:
 
     def _take_answer(self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder]) -> None:
         self._answer(job, reply, folders)
-        self._is_answered(job, reply, is_needed=reply.outcome is UploadOutcome.OK)
+        self._finish_reply(job, reply, is_needed=reply.outcome is UploadOutcome.OK)
 
     def _pass_over(
         self, job: Job, reply: UploadReply, folders: Mapping[str, HotFolder], error: Exception
@@ -297,9 +297,9 @@ class Coordinator:
             self._journal.queue.plan(job.id, {})
         else:
             hot.delivery.fail(job, failure_of(unforeseen(error)))
-        self._is_answered(job, reply, is_needed=False)
+        self._finish_reply(job, reply, is_needed=False)
 
-    def _is_answered(self, job: Job, reply: UploadReply, *, is_needed: bool) -> None:
+    def _finish_reply(self, job: Job, reply: UploadReply, *, is_needed: bool) -> None:
         assert self._outbox is not None  # noqa: S101 -- the reply came through it
         self._outbox.mark_answered(reply.id)
         if not is_needed:

@@ -218,7 +218,7 @@ class FolderMonitor:
 
     def _turn(self, *, is_asked: bool) -> None:
         now_s = self._clock.monotonic_s()
-        if self._events is not None and (broken := self._events.healthy()) is not None:
+        if self._events is not None and (broken := self._events.trouble()) is not None:
             self._log.warning("watch.broken", why=broken)
             self._begin_anew()
         due = self._schedule.due(now_s, is_asked=is_asked)

@@ -122,7 +122,7 @@ class EventWatch(FileSystemEventHandler):
         """Return all hints since the last call."""
         return self._inbox.take()
 
-    def healthy(self) -> str | None:
+    def trouble(self) -> str | None:
         """Return why this watch is no longer reliable; None if it is.
 
         Costs one stat of the root; to be called before each scan and every few seconds.

@@ -42,13 +42,13 @@ _rules_of = lru_cache(maxsize=16)(rules_of)
 def _begin(backend: ServeBackend, params: Parameters) -> Reply:
     """``folder``, ``idempotency`` (both may be empty), ``bytes`` (-1: not known) -> ``upload``, ``most`` and the rate."""
     key = allowed(backend, params)
-    see_folder(key, text(params, "folder", "", longest=255))
+    _check_folder(key, text(params, "folder", "", longest=255))
     _options(params)
     check_present(backend, folder_of(backend, key))
     rate = uploads(backend).rates.take(key)
     declared, record = whole(params, "bytes", -1, least=-1), resumable.parse_record(params)
     if record is not None:
-        _see_name(backend, key, record.name)
+        _check_name(backend, key, record.name)
     with folder_faults():
         upload = uploads(backend).begin(
             key,
@@ -66,7 +66,7 @@ def _options(params: Parameters) -> JobOptions:
         raise RefusedError(422, "options", f"The options are wrong: {error}") from error
 
 
-def see_folder(key: ApiKey, folder: str) -> None:
+def _check_folder(key: ApiKey, folder: str) -> None:
     """Check that a key is for the named folder; an empty name passes.
 
     Raises:
@@ -76,7 +76,7 @@ def see_folder(key: ApiKey, folder: str) -> None:
         raise RefusedError(403, "other_folder", "This key is for another folder.")
 
 
-def _see_name(backend: ServeBackend, key: ApiKey, name: str) -> None:
+def _check_name(backend: ServeBackend, key: ApiKey, name: str) -> None:
     """Check that the folder takes a picture with such a name, as `cutoutd.folder.submissions` will choose it.
 
     Raises:
@@ -112,7 +112,7 @@ def _end(backend: ServeBackend, params: Parameters) -> Reply:
     name = text(params, "name", "", longest=MAX_NAME) or "picture"
     if upload.size == 0:
         raise RefusedError(400, "empty", "The picture is empty.")
-    _see_name(backend, key, name)
+    _check_name(backend, key, name)
     # From now on, so that no change is missed.
     watches(backend).add(upload.key, upload.id, waits=params.get("waits") is True)
     with folder_faults():
@@ -172,7 +172,7 @@ def _named(backend: ServeBackend, params: Parameters) -> OpenUpload:
 def _key(backend: ServeBackend, params: Parameters) -> Reply:
     """Return the permissions of the key."""
     key = allowed(backend, params)
-    see_folder(key, text(params, "folder", "", longest=255))
+    _check_folder(key, text(params, "folder", "", longest=255))
     name = folder_of(backend, key).name
     data = {
         "id": key.id,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from cutoutd.job_options import PREVIEW_PIXELS, TRANSPARENT, JobOptions
 from cutoutd.recipe import Channels, Format, Margin, RegionOfInterest
-from cutoutd.serve.contract.removebg_error import ContractError
+from cutoutd.serve.contract.removebg_error import RemoveBgError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -88,7 +88,7 @@ def parse_request(fields: Mapping[str, str], files: Collection[str]) -> RemoveBg
         files: names of the fields with a file, as bytes or in base64.
 
     Raises:
-        ContractError: a field is invalid or unsupported.
+        RemoveBgError: a field is invalid or unsupported.
     """
     texts = {name: text.strip() for name, text in fields.items() if text.strip()}
     _check_sources(texts, files)
@@ -133,21 +133,21 @@ def parse_request(fields: Mapping[str, str], files: Collection[str]) -> RemoveBg
 def _check_sources(texts: Mapping[str, str], files: Collection[str]) -> None:
     given = [name for name in SOURCES if name in files or name in texts]
     if not given:
-        raise ContractError(
+        raise RemoveBgError(
             "missing_source", "No image given", detail="Send it in image_file or image_file_b64."
         )
     if len(given) > 1:
-        raise ContractError(
+        raise RemoveBgError(
             "multiple_sources", "Multiple image sources given", detail="Send one of them alone."
         )
     if given == ["image_url"]:
-        raise ContractError(
+        raise RemoveBgError(
             "invalid_image_url",
             "image_url is not taken here: nothing is fetched from anywhere",
             detail="Send the picture itself in image_file or image_file_b64.",
         )
     if given[0] not in files:
-        raise ContractError(
+        raise RemoveBgError(
             "missing_source", "No image given", detail="image_file is a file of multipart/form-data."
         )
 
@@ -155,11 +155,11 @@ def _check_sources(texts: Mapping[str, str], files: Collection[str]) -> None:
 def _background(texts: Mapping[str, str], files: Collection[str]) -> str | None:
     given = [name for name in (*BACKGROUNDS, "bg_image_url", "bg_color") if name in files or name in texts]
     if len(given) > 1:
-        raise ContractError(
+        raise RemoveBgError(
             "multiple_bg_sources", "Multiple background sources given", detail="Send one of them alone."
         )
     if given == ["bg_image_url"]:
-        raise ContractError(
+        raise RemoveBgError(
             "invalid_bg_image_url",
             "bg_image_url is not taken here: nothing is fetched from anywhere",
             detail="Send the picture itself in bg_image_file.",
@@ -176,7 +176,7 @@ def _colour(text: str) -> str:
     digits = found[1].lower() if len(found[1]) > 4 else "".join(one * 2 for one in found[1].lower())  # noqa: PLR2004 -- a digit a channel
     alpha = int(digits[6:], 16) if len(digits) == 8 else _OPAQUE  # noqa: PLR2004 -- with alpha
     if alpha not in (0, _OPAQUE):
-        raise ContractError(
+        raise RemoveBgError(
             "invalid_bg_color",
             "bg_color is opaque or transparent here, nothing in between",
             detail="Leave its alpha out, or write ff or 00.",
@@ -221,7 +221,7 @@ def _margin(texts: Mapping[str, str]) -> Margin | None:
     if order is None or len(known) != len(sides):
         raise _invalid("crop_margin")
     if any(px > _MOST_MARGIN[0] or share > _MOST_MARGIN[1] for px, share in known):
-        raise ContractError(
+        raise RemoveBgError(
             "invalid_crop_margin", "crop_margin is at most 500px or 50% of the subject on each side"
         )
     top, right, bottom, left = (known[number] for number in order)
@@ -237,11 +237,11 @@ def _roi(texts: Mapping[str, str]) -> RegionOfInterest | None:
     if len(edges) != 4 or len(known) != len(edges):  # noqa: PLR2004 -- two corners
         raise _invalid("roi")
     if any(share > 1 for _, share in known):
-        raise ContractError("roi_exceeds_bounds", "The roi parameter goes beyond the image")
+        raise RemoveBgError("roi_exceeds_bounds", "The roi parameter goes beyond the image")
     px, share = tuple(one[0] for one in known), tuple(one[1] for one in known)
     pairs = ((0, 2), (1, 3))
     if any(px[one] + px[two] == 0 and share[one] >= share[two] for one, two in pairs):
-        raise ContractError("roi_region_empty", "The roi parameter has nothing in it")
+        raise RemoveBgError("roi_region_empty", "The roi parameter has nothing in it")
     return RegionOfInterest(px=(px[0], px[1], px[2], px[3]), share=(share[0], share[1], share[2], share[3]))
 
 
@@ -292,5 +292,5 @@ def _share(text: str) -> float | None:
     return None if found is None else float(found[1]) / 100
 
 
-def _invalid(name: str) -> ContractError:
-    return ContractError(f"invalid_{name}", f"Invalid {name} parameter given")
+def _invalid(name: str) -> RemoveBgError:
+    return RemoveBgError(f"invalid_{name}", f"Invalid {name} parameter given")

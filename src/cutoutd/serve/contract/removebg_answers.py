@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cutoutd.serve.contract.removebg_error import ContractError
+from cutoutd.serve.contract.removebg_error import RemoveBgError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def account(calls: int) -> dict[str, Any]:
     return {"data": {"attributes": {"credits": none, "api": {"free_calls": calls, "sizes": "all"}}}}
 
 
-def refused(status: int, code: str, text: str) -> ContractError:
+def refused(status: int, code: str, text: str) -> RemoveBgError:
     """Translate a refusal of ours to the contract's form."""
     known = {
         401: ("auth_failed", 403),
@@ -66,10 +66,10 @@ def refused(status: int, code: str, text: str) -> ContractError:
         507: ("disk_full", 503),
     }
     name, as_status = known.get(status, (code, status))
-    return ContractError(name, text, status=as_status)
+    return RemoveBgError(name, text, status=as_status)
 
 
-def failed(job: Mapping[str, Any]) -> ContractError:
+def failed(job: Mapping[str, Any]) -> RemoveBgError:
     """Return the error for a finished job without a result.
 
     Args:
@@ -77,15 +77,15 @@ def failed(job: Mapping[str, Any]) -> ContractError:
     """
     why = str(job.get("why") or "The picture could not be cut.")
     if job["state"] == "refused" or job.get("code") == "Picture":
-        return ContractError("invalid_file_type", why)
+        return RemoveBgError("invalid_file_type", why)
     if job.get("code") == "Limit":
-        return ContractError("limit_exceeded", why, detail=str(job.get("advice", "")))
-    return ContractError("failed", why, status=500, detail=str(job.get("advice", "")))
+        return RemoveBgError("limit_exceeded", why, detail=str(job.get("advice", "")))
+    return RemoveBgError("failed", why, status=500, detail=str(job.get("advice", "")))
 
 
-def unknown_foreground() -> ContractError:
+def unknown_foreground() -> RemoveBgError:
     """Return the error for a picture without a subject."""
-    return ContractError("unknown_foreground", "Could not identify foreground in image.")
+    return RemoveBgError("unknown_foreground", "Could not identify foreground in image.")
 
 
 def _foreground(facts: ResponseFacts) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Any
 from cutoutd.serve.contract.refusals import ContractRefusalError
 
 
-class ContractError(ContractRefusalError):
+class RemoveBgError(ContractRefusalError):
     """A request that the contract refuses.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response, StreamingResponse
 
 from cutoutd.serve.contract import removebg, removebg_answers
-from cutoutd.serve.contract.removebg_error import ContractError
+from cutoutd.serve.contract.removebg_error import RemoveBgError
 from cutoutd.serve.web import packing
 from cutoutd.serve.web.answers import RefusalError, as_json, rate_headers
 from cutoutd.serve.web.contract_upload import (
@@ -67,13 +67,13 @@ class RemoveBgApi:
 
     async def improve(self, _: Request) -> Response:
         """Refuse: pictures are not sent away for training."""
-        raise ContractError("not_implemented", "Pictures are not sent anywhere for training", status=501)
+        raise RemoveBgError("not_implemented", "Pictures are not sent anywhere for training", status=501)
 
     async def remove(self, request: Request) -> Response:
         """Cut a picture; respond with the result."""
         key = key_of(request)
         if kind_of(request) not in (MULTIPART, URLENCODED, JSON):
-            raise ContractError(
+            raise RemoveBgError(
                 "missing_source",
                 "No image given",
                 detail="The body is multipart/form-data, application/x-www-form-urlencoded or application/json.",
@@ -141,7 +141,7 @@ class _Form:
         """Return the sink that receives a field; None: the field is a text.
 
         Raises:
-            ContractError: there was such a file before.
+            RemoveBgError: there was such a file before.
         """
         sink: PartSink | None = None
         match field:
@@ -157,7 +157,7 @@ class _Form:
             is_background = field in removebg.BACKGROUNDS
             if any((one in removebg.BACKGROUNDS) is is_background for one in self.files):
                 code = "multiple_bg_sources" if is_background else "multiple_sources"
-                raise ContractError(code, "Multiple sources given", detail="Send one of them alone.")
+                raise RemoveBgError(code, "Multiple sources given", detail="Send one of them alone.")
             self.files.append(field)
         return sink
 

@@ -68,7 +68,7 @@ class ResumableUploads:
 
     async def create(self, request: Request) -> Response:
         """Create an upload."""
-        _see_version(request)
+        _check_version(request)
         length = _number(request, "upload-length")
         if length == 0:
             raise RefusalError(400, "empty", "The picture is empty.")
@@ -88,14 +88,14 @@ class ResumableUploads:
 
     async def offset(self, request: Request) -> Response:
         """Respond with the offset of an upload."""
-        _see_version(request)
+        _check_version(request)
         what = await self._what(request)
         headers = {"Upload-Offset": str(what["offset"]), "Upload-Length": str(what["length"])}
         return Response(headers={**_HEADERS, **headers, **_job_of(what)})
 
     async def add(self, request: Request) -> Response:
         """Append the body to an upload; bytes received before a broken connection are kept."""
-        _see_version(request)
+        _check_version(request)
         if request.headers.get("content-type", "").strip().lower() != MEDIA_TYPE:
             raise RefusalError(415, "media_type", f"A part of an upload has the Content-Type {MEDIA_TYPE}.")
         what = await self._what(request)
@@ -116,7 +116,7 @@ class ResumableUploads:
 
     async def remove(self, request: Request) -> Response:
         """Terminate an upload and remove its bytes."""
-        _see_version(request)
+        _check_version(request)
         await self._what(request)
         await self._pictures.ask("upload_drop", {"upload": request.path_params["upload"]})
         return Response(status_code=204, headers=dict(_HEADERS))
@@ -152,7 +152,7 @@ def _job_of(what: Mapping[str, Any]) -> dict[str, str]:
     return {JOB_HEADER: what["id"]} if what["done"] else {}
 
 
-def _see_version(request: Request) -> None:
+def _check_version(request: Request) -> None:
     if request.headers.get("tus-resumable") != VERSION:
         raise RefusalError(412, "tus_version", f"This needs the header Tus-Resumable: {VERSION}.")
 
