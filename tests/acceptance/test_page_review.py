@@ -51,6 +51,7 @@ MOST_ELEMENTS = 60  # of the strip, however long it is
 STROKES = 2
 LAPTOP = (1366, 600)  # what a browser leaves of 768
 ZOOMED = ((640, 450), (683, 300))  # windows of 1280 by 900, and of a laptop, at 200 %
+LOWEST = 400  # a window that has room for the bars and a picture
 WITHIN = """(one) => {
   const style = getComputedStyle(one.parentElement);
   const right = one.parentElement.getBoundingClientRect().right - Number.parseFloat(style.paddingRight);
@@ -539,8 +540,10 @@ def test_a_correction_is_not_called_published_when_another_result_was(review_set
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE, *ZOOMED], ids=["laptop", "phone", "zoomed", "zoomed low"])
-def test_what_fix_says_is_seen_while_drawing(review_setup: ReviewSetup, size: tuple[int, int]) -> None:
-    """In a low window as well, where the tools do not fit."""
+def test_what_fix_says_and_save_are_seen_while_drawing(
+    review_setup: ReviewSetup, size: tuple[int, int]
+) -> None:
+    """In a low window as well, where the tools do not fit; and they cover nothing of the picture where there is room for it."""
     with review_setup.visit("review?q=ball-5", size=size) as visitor:
         page = visitor.page
         shown_name(page)
@@ -550,6 +553,10 @@ def test_what_fix_says_is_seen_while_drawing(review_setup: ReviewSetup, size: tu
         page.keyboard.press("p")
         expect(note).to_be_in_viewport(ratio=1)
         assert note.evaluate(ON_TOP)
+        save = page.locator(".side [data-action=save]")
+        expect(save).to_be_in_viewport(ratio=1)
+        assert save.evaluate(ON_TOP)
+        assert page.locator(".stage").evaluate(ON_TOP) or size[1] < LOWEST
         toolbar = page.locator(".view-toolbar")
         assert toolbar.evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
         assert toolbar.evaluate(WITHIN) >= 0

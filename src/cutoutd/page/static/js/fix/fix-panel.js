@@ -40,7 +40,7 @@ export class FixPanel {
       "aside",
       { class: "side side-fix", "aria-label": t("fix.tools") },
       this.tools,
-      el("div", { class: "fix-end" }, this.note, this.save, this.leave),
+      (this.end = el("div", { class: "fix-end" }, this.note, this.save, this.leave)),
     );
   }
 

@@ -6,14 +6,13 @@
 import { hadNoAnswer, on, read, write, writeForBlob } from "../core/api.js";
 import { overview, reviewFilter } from "../core/app-state.js";
 import { ask } from "../core/dialogs.js";
-import { el, icon, listen, name, plain, put } from "../core/dom.js";
+import { listen } from "../core/dom.js";
 import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, toast } from "../core/messages.js";
 import { go } from "../core/router.js";
 import { StoredValue } from "../core/stored-value.js";
 import { errorText, has, said, t } from "../core/text.js";
 import { keepUnsaved } from "../core/unsaved-work.js";
-import { drawPictureView } from "../viewer/picture-view.js";
 import { PyramidCache } from "../viewer/pyramid-cache.js";
 import { TileLoader } from "../viewer/tile-loader.js";
 import { ViewToolbar } from "../viewer/view-toolbar.js";
@@ -22,6 +21,7 @@ import { BrushControls } from "./brush-controls.js";
 import { Brush } from "./brush.js";
 import { CorrectionSaver } from "./correction-saver.js";
 import { FixPanel } from "./fix-panel.js";
+import { FixScreen } from "./fix-screen.js";
 import { FixSession } from "./fix-session.js";
 import { laterNote, resultNote } from "./saved-notes.js";
 import { StrokeDraft } from "./stroke-draft.js";
@@ -41,7 +41,6 @@ class Fix {
     this.place = place;
     this.number = number;
     this.signal = signal;
-    this.loader = new TileLoader();
     this.pyramids = new PyramidCache();
     this.session = new FixSession({ write, writeForBlob }, number);
     this.history = new StrokeHistory();
@@ -64,8 +63,7 @@ class Fix {
     this.panel.say(t("fix.starting"));
     try {
       this.saver.job = await read("job", { job: this.number }, { signal: this.signal });
-      put(this.heading, t("fix.of"), " ", name(this.job.name));
-      this.viewer.element.setAttribute("aria-label", t("fix.picture", { name: plain(this.job.name) }));
+      this.screen.setName(this.job.name);
       const entry = await this.pyramids.need(this.job, ["source"]);
       if (this.signal.aborted) return;
       if (!entry.pyramids.source) throw entry.failed.source;
@@ -95,25 +93,14 @@ class Fix {
 
   #build() {
     const { place, signal } = this;
+    this.loader = new TileLoader();
     this.viewer = new Viewer(this.loader, { label: t("fix.title"), wipeLabel: t("look.wipeHandle") });
     this.viewer.composes = true;
-    this.viewer.element.setAttribute("role", "application");
-    this.viewer.element.setAttribute("aria-describedby", "fix-how");
-    this.viewer.element.dataset.ownTab = "";
     this.toolbar = new ViewToolbar(this.viewer);
     this.brush = new Brush(this.viewer);
     this.panel = new FixPanel((action, value) => this.#act(action, value));
     this.controls = new BrushControls(this.brush, this.panel, signal);
-    this.heading = el("h1", { class: "fix-heading ellipsis" }, t(title));
-    this.busy = el("span", { class: "fix-busy", hidden: true }, icon("clock"), t("fix.working"));
-    const leave = el("button", { class: "button icon-only quiet", "aria-label": t("fix.do.leave"), title: t("fix.do.leave"), on: { click: () => this.#leave() } }, icon("back"));
-    drawPictureView(place, {
-      bar: [leave, this.heading, this.busy, this.toolbar.element],
-      above: el("p", { id: "fix-how", class: "visually-hidden" }, t("fix.how")),
-      viewer: this.viewer,
-      side: this.panel.element,
-      signal,
-    });
+    this.screen = new FixScreen(place, { viewer: this.viewer, toolbar: this.toolbar, panel: this.panel, leave: () => this.#leave(), signal });
     signal.addEventListener("abort", () => {
       clearTimeout(this.later);
       this.session.end();
@@ -129,7 +116,7 @@ class Fix {
     listen(this.brush, "stroke", (stroke) => this.#stroke(stroke), signal);
     listen(this.session, "preview", (preview) => this.#preview(preview), signal);
     listen(this.session, "trouble", (error) => this.#trouble(error), signal);
-    listen(this.session, "busy", () => (this.busy.hidden = !this.session.busy), signal);
+    listen(this.session, "busy", () => (this.screen.busy.hidden = !this.session.busy), signal);
     listen(this.saver, "published", ({ undone }) => this.#published(undone), signal);
     listen(this.saver, "failed", (error) => this.#saveFailed(error), signal);
     listen(this.saver, "replaced", () => this.#startOver(), signal);

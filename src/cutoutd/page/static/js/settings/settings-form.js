@@ -4,6 +4,7 @@
  * it, whichever comes first.
  */
 
+import { watchBottomBar } from "../components/bottom-bar.js";
 import { mayWrite, on, read, write } from "../core/api.js";
 import { ask } from "../core/dialogs.js";
 import { el, name, plain, put } from "../core/dom.js";
@@ -26,12 +27,7 @@ export class SettingsForm {
     on("settings", look, signal);
     on("connection", ({ up }) => up && look(), signal); // nobody told of what changed meanwhile
     keepUnsaved(() => this.changes.size > 0, { signal });
-    const { style } = document.documentElement;
-    this.bar = new ResizeObserver(([{ target }]) => style.setProperty("--savebar", `${target.offsetHeight}px`)); // messages are above it
-    signal.addEventListener("abort", () => {
-      this.bar.disconnect();
-      style.removeProperty("--savebar");
-    });
+    this.watchBar = watchBottomBar(signal);
   }
 
   start() {
@@ -102,8 +98,7 @@ export class SettingsForm {
       ),
     );
     this.showState();
-    this.bar.disconnect();
-    this.bar.observe(this.saver.closest(".savebar"));
+    this.watchBar(this.saver.closest(".savebar"));
   }
 
   row(field) {
