@@ -178,6 +178,9 @@ class Staged:
     subject: tuple[int, int, int, int] | None = (
         None  # the subject's left, top, width and height in it, in pixels
     )
+    frame: tuple[float, float, float, float] | None = (
+        None  # the whole picture's, which may lie outside of it; None: it shows just that
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.acceptance.browsing import PATIENCE_MS, PHONE, chromium, needs_chromium
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = needs_chromium()
 expect.set_options(timeout=PATIENCE_MS)
 
+GREENER = 12  # than anything else there is
 MARGIN = 8  # that a bar has at least
 PICTURES = 3
 LISTING = """
@@ -141,6 +145,40 @@ def test_beside_the_wipe_the_original_is_not_seen_around_the_cutout(review_setup
         assert abs(source - (wipe["x"] + wipe["width"] / 2)) < 2
 
 
+def ball_in(page: Page) -> tuple[int, ...]:
+    """Return the box of the green ball on the screen."""
+    pixels = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+    box = page.locator(".viewer").bounding_box()
+    assert box is not None
+    left, top = int(box["x"]), int(box["y"])
+    seen = pixels[top : top + int(box["height"]), left : left + int(box["width"])]
+    down, across = (seen[..., 1] - np.maximum(seen[..., 0], seen[..., 2]) > GREENER).nonzero()
+    return int(across.min()), int(down.min()), int(across.max()), int(down.max())
+
+
+@pytest.mark.parametrize("zoomed", [False, True], ids=["whole", "zoomed"])
+def test_the_subject_lies_in_the_picture_before_where_it_lies_in_the_result(
+    review_setup: ReviewSetup, *, zoomed: bool
+) -> None:
+    """On a canvas it is larger and elsewhere than in the picture; nothing moves when the two are compared."""
+    with review_setup.visit("review?q=ball-2") as visitor:
+        page = visitor.page
+        shown_name(page)
+        if zoomed:
+            page.locator(".viewer").hover(position={"x": 300, "y": 200})
+            page.mouse.wheel(0, 200)
+            expect(page.locator(".zoom")).not_to_have_text("100 %")
+        page.wait_for_load_state("networkidle")
+        after = ball_in(page)
+        page.keyboard.press("Space")
+        page.locator(".layer-source .tile img").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        before = ball_in(page)
+        assert after[2] - after[0] > 100
+        assert max(abs(one - other) for one, other in zip(before, after, strict=True)) <= 4
+        page.keyboard.press("Space")
+
+
 def test_the_toolbar_of_a_phone_stays_in_its_line_at_any_scale(review_setup: ReviewSetup) -> None:
     """The picture would move under two fingers that zoom it, where the words for the scale took a second line."""
     with review_setup.visit("review?q=ball-2", size=PHONE) as visitor:
@@ -149,7 +187,8 @@ def test_the_toolbar_of_a_phone_stays_in_its_line_at_any_scale(review_setup: Rev
         zoom = page.locator(".zoom")
         before = zoom.bounding_box()
         page.locator(".viewer").hover()
-        page.mouse.wheel(0, -400)
+        for _ in range(3):
+            page.mouse.wheel(0, -400)
         expect(zoom).to_contain_text(re.compile(r"\d{3,} %"))
         after = zoom.bounding_box()
         assert before is not None

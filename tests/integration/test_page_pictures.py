@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import sys
 import threading
@@ -21,6 +22,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import pictures, shown_files
 from cutoutd.pipeline.preview import ReducedRendition
+from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.schema import PoolSettings
 from tests.integration.served_folder import ServedFolder, jpeg, png
 from tests.integration.share import Share
@@ -96,6 +98,25 @@ def test_a_cutout_says_whether_it_is_laid_out_otherwise_than_the_picture(tmp_pat
         assert served_folder.ask("look", job, "source").data["laid_out"] is False
     finally:
         served_folder.close()
+
+
+def test_a_cutout_says_where_in_it_the_picture_lies(served_folder: ServedFolder) -> None:
+    """Its sidecar tells, also where the folder's settings are others by now; a damaged one tells nothing."""
+    cutout = png()
+    job = served_folder.cut("a.jpg", jpeg(), cutout)
+    sidecar = served_folder.folders[0].output / "a.jpg.png.json"
+    for frame, said in (
+        ([-60.5, 30, 700, 500], (-60.5, 30.0, 700.0, 500.0)),
+        ([0, 0, 0, 5], None),
+        ([float("nan"), 0, 9, 5], None),
+        ("wide", None),
+    ):
+        output = {"sha256": hashlib.sha256(cutout).hexdigest(), "frame": frame}
+        document = {"schema": SCHEMA, "source": {"path": "a.jpg"}, "outputs": [output]}
+        sidecar.write_text(json.dumps(document), encoding="utf-8")
+        seen = served_folder.ask("look", job, "cutout").data
+        assert (seen["frame"], seen["laid_out"]) == (said, said is not None)
+    assert served_folder.ask("look", job, "source").data["frame"] is None
 
 
 def test_a_cached_picture_is_shown_again_without_a_worker(

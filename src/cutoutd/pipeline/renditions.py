@@ -116,6 +116,7 @@ def _write_all(
                 background_sha256=background.sha256,
                 quality=encoder.quality,
                 subject=layout.shown_at if task.recipe.locates_subject else None,
+                frame=layout.frame_at,
             )
         )
         _check_size(layout, written.bytes)

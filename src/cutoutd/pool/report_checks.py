@@ -44,6 +44,9 @@ MAX_DELAY_S: Final = 3600.0
 MAX_VERSION: Final = 1000
 """Version of the method that follows strokes."""
 
+MAX_FRAME: Final = 1e9
+"""Pixels by which a picture may reach beyond a result that shows a small part of it, enlarged."""
+
 MAX_WORD: Final = 200
 """Characters of a machine's address or of a version."""
 
@@ -207,6 +210,8 @@ def _faults_of_staged(staged: Staged, source: SourceFacts, assigned: AssignedTas
     yield from _faults_of_hash(staged.sha256, staged.background_sha256)
     if staged.subject is not None and not _lies_in(staged.subject, staged):
         yield "it reports a subject outside of its result"
+    if staged.frame is not None and not _is_frame(staged.frame):
+        yield "it reports a frame that no picture has"
     if staged.quality is not None and not 0 <= staged.quality <= 100:  # noqa: PLR2004 -- every encoder's scale
         yield f"it reports a quality of {staged.quality}"
 
@@ -214,6 +219,11 @@ def _faults_of_staged(staged: Staged, source: SourceFacts, assigned: AssignedTas
 def _lies_in(box: tuple[int, int, int, int], staged: Staged) -> bool:
     left, top, width, height = box
     return min(box) >= 0 and left + width <= staged.width and top + height <= staged.height
+
+
+def _is_frame(frame: tuple[float, float, float, float]) -> bool:
+    left, top, width, height = frame
+    return max(abs(left), abs(top), width, height) < MAX_FRAME and min(width, height) > 0
 
 
 def largest_size(rendition: Rendition, width: int, height: int) -> tuple[int, int]:

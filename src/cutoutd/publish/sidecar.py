@@ -348,6 +348,7 @@ def _output_fields(path: str, result: Staged) -> dict[str, object]:
         "format": result.format,
         **({"quality": result.quality} if result.quality is not None else {}),
         **({"subject": list(result.subject)} if result.subject is not None else {}),
+        **({"frame": list(result.frame)} if result.frame is not None else {}),
     }
 
 

@@ -82,3 +82,23 @@ test("a cutout lies over its source if it has the same shape, at any size, and i
   assert.equal(apart(6000, 4001, true), true);
   assert.equal(tiles.isApart(undefined, source), false);
 });
+
+test("the source lies in a result where that says, and what is looked at stays there whatever else is shown", () => {
+  const source = { width: 400, height: 300 };
+  const cutout = { width: 600, height: 600, frame: [-100, 50, 800, 600] };
+  const alone = tiles.layoutOf({ pyramids: { source, cutout } }, true);
+  const both = tiles.layoutOf({ frame: source, pyramids: { source, cutout } });
+  assert.equal(both.frame, cutout);
+  assert.deepEqual(tiles.layoutOf({ pyramids: { source, cutout: { width: 40, height: 30 } } }).frame, source);
+  const place = { scale: 3, x: 10, y: 20 };
+  const moved = tiles.movedTo(place, alone, both);
+  assert.deepEqual(tiles.toViewport(place, [100, 80]), tiles.toViewport(moved, [100 * 2 - 100, 80 * 2 + 50]));
+  assert.deepEqual(tiles.movedTo(moved, both, alone), place);
+});
+
+test("what lies beyond a result can be looked at while the source is shown", () => {
+  const layout = { frame: { width: 100, height: 100 }, source: { left: -50, top: 10, width: 400, height: 60 } };
+  assert.deepEqual(tiles.boundsOf(layout, true), { left: -50, top: 0, width: 400, height: 100 });
+  assert.deepEqual(tiles.boundsOf(layout, false), { left: 0, top: 0, width: 100, height: 100 });
+  assert.deepEqual(tiles.held({ scale: 10, x: 9999, y: 0 }, tiles.boundsOf(layout, true), viewport), { scale: 10, x: 500, y: 0 });
+});

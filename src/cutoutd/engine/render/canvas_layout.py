@@ -32,6 +32,9 @@ _PERCENT: Final = 100
 _MUCH: Final = 1.005
 """Enlargement that is worth a word: less comes of rounding alone."""
 
+_DECIMALS: Final = 3
+"""Of a pixel, in reports: as fine as anybody sees."""
+
 _ADVICE: Final = (
     "The original is untouched. Give this rendition a canvas, a smaller margin or another format, "
     "or raise [pool] max_pixels."
@@ -155,6 +158,17 @@ class CanvasLayout:
         width = min(self.place.width, math.ceil(box.right)) - left
         height = min(self.place.height, math.ceil(box.bottom)) - top
         return (left, top, width, height) if width > 0 and height > 0 else (0, 0, 0, 0)
+
+    @property
+    def frame_at(self) -> tuple[float, float, float, float] | None:
+        """Return where the picture's frame lies on the canvas: left, top, width and height, pixels; None where the two are the same."""
+        place, box = self.place, self.place.onto_canvas(self.subject.frame)
+        sides = (box.left, box.top, box.width, box.height)
+        canvas = (0, 0, place.width, place.height)
+        if all(abs(one - other) < 1 for one, other in zip(sides, canvas, strict=True)):
+            return None  # no farther apart than the canvas was rounded
+        left, top, width, height = (round(one, _DECIMALS) for one in sides)
+        return left, top, width, height
 
     @property
     def is_whole(self) -> bool:

@@ -117,7 +117,7 @@ class Pictures:
         with suppress(RefusedError, WorkerFailedError), self._prompt.turn(ANSWER_S):
             self._prompt.ask({"do": "has", "key": ""}, ANSWER_S)
 
-    def look(self, shown: ShownFile) -> dict[str, int | str]:
+    def look(self, shown: ShownFile) -> dict[str, object]:
         """Open a picture in the worker; return its size and tiles."""
         self._looked_s = time.monotonic()
         key = self._key(shown, "size")
@@ -135,8 +135,8 @@ class Pictures:
             self._keep(shown, key, json.dumps(size).encode())
         width, height = size
         levels = tiling.level_count((width, height))
-        said: dict[str, int | str] = {"width": width, "height": height, "tile": tiling.TILE, "levels": levels}
-        return said | {"version": shown.version, "laid_out": shown.is_laid_out}
+        said = {"width": width, "height": height, "tile": tiling.TILE, "levels": levels}
+        return {**said, "version": shown.version, **shown_files.layout(self._backend, shown)}
 
     def small(self, shown: ShownFile) -> tuple[bytes, bool]:
         """Return a thumbnail, and whether it may be cached for ever."""

@@ -16,6 +16,7 @@ from cutoutd.exchange import cutout_previews
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.reservations import Reservations
+from cutoutd.page.backend import sidecars
 from cutoutd.previews.file_reader import FileReader, NoRootError, ReadFile, SilentError
 from cutoutd.publish.original_paths import OriginalPath, original_paths
 from cutoutd.recipe import Format
@@ -85,10 +86,8 @@ class ShownFile:
         return f"{self.job.id}/{self.kind is PictureView.SOURCE}/{self.version}"
 
     @property
-    def is_laid_out(self) -> bool:
+    def is_laid_out_now(self) -> bool:
         """Whether the subject may lie elsewhere than in the original, as on a canvas; as the settings are now."""
-        if self.kind is PictureView.SOURCE:
-            return False
         options = job_options.of_text(self.job.options)
         return options.renditions(self.folder.recipe().renditions, Path())[0].is_laid_out
 
@@ -128,6 +127,15 @@ def find(backend: Backend, number: int, kind: PictureView) -> ShownFile:
         raise no_matte()
     place = OriginalPath(root=folder.output, path=folder.output / output.path)
     return ShownFile(job=job, kind=kind, folder=folder, sha256=seen, seen=seen, places=(place,))
+
+
+def layout(backend: Backend, shown: ShownFile) -> dict[str, bool | tuple[float, ...] | None]:
+    """Whether the subject may lie elsewhere than in the original, and where the original lies in what is shown, if that is known."""
+    if shown.kind is PictureView.SOURCE:
+        return {"laid_out": False, "frame": None}
+    output = shown.places[0].path.relative_to(shown.folder.output)
+    frame = sidecars.frame_of(backend, shown.folder, shown.job.path, output, shown.seen)
+    return {"laid_out": frame is not None or shown.is_laid_out_now, "frame": frame}
 
 
 def preview(backend: Backend, shown: ShownFile) -> CutoutPreview | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from cutoutd.publish.sidecar import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cutoutd.jobs import Job
     from cutoutd.journal.listing import ListedOutput
@@ -48,6 +50,10 @@ class SidecarReader:
         future.add_done_callback(lambda _: self._free(folder.name))
         return _within(future)
 
+    def close(self) -> None:
+        """Begin no more reading."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def _free(self, name: str) -> None:
         with self._lock:
             self._busy[name] -= 1
@@ -57,10 +63,9 @@ def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> d
     """Return the values of a job's sidecar by the page's names; None for each unknown one."""
     folders = backend.settings.folder if backend.settings is not None else ()
     folder = next((one for one in folders if one.name == job.folder), None)
-    reader: SidecarReader = backend.parts.setdefault("sidecars", SidecarReader())
     document = None
     if folder is not None and outputs:
-        document = reader.read(folder, job.path, [one.target for one in outputs])
+        document = _reader(backend).read(folder, job.path, [one.target for one in outputs])
     found = document or {}
     sizes, source = found.get("outputs"), found.get("source")
     return {
@@ -71,6 +76,39 @@ def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> d
         "sizes": [_size(one) for one in sizes] if isinstance(sizes, list) else [],
         **{name: found.get(name) for name in _SHOWN},
     }
+
+
+def frame_of(
+    backend: Backend, folder: Folder, source: str, output: Path, sha256: str
+) -> tuple[float, float, float, float] | None:
+    """Return where in an output the whole picture lies: left, top, width and height, pixels; None where that is not known.
+
+    Args:
+        backend: the page's.
+        folder: of the picture.
+        source: path of the picture in the folder's input.
+        output: path of the output in the folder's output.
+        sha256: of the output.
+    """
+    document = _reader(backend).read(folder, source, [os.fsencode(output)])
+    for one in (document or {}).get("outputs", ()):
+        if isinstance(one, dict) and one.get("sha256") == sha256:
+            return _frame(one.get("frame"))
+    return None
+
+
+def _frame(found: object) -> tuple[float, float, float, float] | None:
+    match found:
+        case [int() | float(), int() | float(), int() | float(), int() | float()]:
+            left, top, width, height = map(float, found)
+            is_box = all(map(math.isfinite, found)) and width > 0 and height > 0
+            return (left, top, width, height) if is_box else None
+    return None
+
+
+def _reader(backend: Backend) -> SidecarReader:
+    reader: SidecarReader = backend.parts.setdefault("sidecars", SidecarReader())
+    return reader
 
 
 def _within(future: Future[dict[str, Any] | None]) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ export class LargePicture {
     this.say("");
     if (!kinds.every((kind) => entry.pyramids[kind])) {
       if (!same) this.#showPoster(job);
-      await this.pyramids.need(job, kinds);
+      await this.pyramids.need(job, this.#needed(job));
       if (turn !== this.turn) return;
       await this.#failedLook(job, entry, kinds);
       if (turn !== this.turn) return;
@@ -63,7 +63,7 @@ export class LargePicture {
     const { turn, job } = this;
     const entries = [];
     for (const one of jobs) {
-      await this.pyramids.need(one, this.#kinds(one));
+      await this.pyramids.need(one, this.#needed(one));
       if (turn !== this.turn) return;
       entries.push(this.#entry(one));
       this.viewer.ahead(entries);
@@ -92,6 +92,11 @@ export class LargePicture {
 
   #kinds(job) {
     return job.seen ? this.viewer.wantedKinds : ["source"];
+  }
+
+  // Where the source lies in a result, the result says.
+  #needed(job) {
+    return job.seen ? [...new Set([...this.#kinds(job), "cutout"])] : this.#kinds(job);
   }
 
   // What a Viewer shows. Its size is known from the list, before anything was decoded.

@@ -43,12 +43,44 @@ export function scaleWithin(scale, picture, viewport, ratio = 1) {
   return Math.min(Math.max(scale, smallest), MAXIMUM_ZOOM / ratio);
 }
 
-// Keeps the picture in sight: centred along a side where it is smaller than the viewport, else without a gap.
-export function held(place, picture, viewport) {
+// What a view of a picture is laid out by: `frame`, the size that its place is for, which is that of the result where this shows the picture
+// elsewhere, as on a canvas; `source`, the box of the whole picture in it; and `known`, whether that box was told.
+export function layoutOf({ frame, pyramids }, isSourceAlone = false) {
+  const result = pyramids.cutout ?? pyramids.matte;
+  if (result?.frame && !isSourceAlone) {
+    const [left, top, width, height] = result.frame;
+    return { frame: result, source: { left, top, width, height }, known: true };
+  }
+  const size = frame ?? pyramids.source ?? result;
+  return { frame: size, source: { left: 0, top: 0, width: size?.width, height: size?.height }, known: false };
+}
+
+// The place in another layout that leaves the source where it is.
+export function movedTo(place, from, to) {
+  const scale = (place.scale * from.source.width) / to.source.width;
   return {
-    scale: place.scale,
-    x: heldAlong(place.x, picture.width * place.scale, viewport.width),
-    y: heldAlong(place.y, picture.height * place.scale, viewport.height),
+    scale,
+    x: place.x + from.source.left * place.scale - to.source.left * scale,
+    y: place.y + from.source.top * place.scale - to.source.top * scale,
+  };
+}
+
+// The box around the frame and what lies beyond it.
+export function boundsOf({ frame, source }, hasSource) {
+  const left = hasSource ? Math.min(0, source.left) : 0;
+  const top = hasSource ? Math.min(0, source.top) : 0;
+  const right = hasSource ? Math.max(frame.width, source.left + source.width) : frame.width;
+  const bottom = hasSource ? Math.max(frame.height, source.top + source.height) : frame.height;
+  return { left, top, width: right - left, height: bottom - top };
+}
+
+// Keeps the box in sight: centred along a side where it is smaller than the viewport, else without a gap.
+export function held(place, { left = 0, top = 0, width, height }, viewport) {
+  const { scale } = place;
+  return {
+    scale,
+    x: heldAlong(place.x + left * scale, width * scale, viewport.width) - left * scale,
+    y: heldAlong(place.y + top * scale, height * scale, viewport.height) - top * scale,
   };
 }
 

@@ -21,9 +21,10 @@ export class TileLayer {
     this.onfailed = () => {};
   }
 
-  // `frame` is the size that a place is for: that of the source. A cutout of another form lies in its middle.
-  draw(place, frame, viewport, ratio) {
-    const own = this.placeWithin(place, frame);
+  // `frame` is the size that a place is for, and `box` this layer's in it; without one it lies in the middle.
+  draw(place, frame, viewport, ratio, box) {
+    const own = this.placeWithin(place, frame, box);
+    this.own = own;
     const level = levelFor(own.scale, ratio, this.pyramid.levels);
     const x = Math.round(own.x * ratio) / ratio;
     const y = Math.round(own.y * ratio) / ratio;
@@ -57,7 +58,8 @@ export class TileLayer {
     });
   }
 
-  placeWithin(place, frame) {
+  placeWithin(place, frame, box) {
+    if (box) return { scale: (place.scale * box.width) / this.pyramid.width, x: place.x + box.left * place.scale, y: place.y + box.top * place.scale };
     const factor = Math.min(frame.width / this.pyramid.width, frame.height / this.pyramid.height);
     return {
       scale: place.scale * factor,
@@ -67,8 +69,8 @@ export class TileLayer {
   }
 
   // Addresses of what `place` shows, the coarsest level first.
-  addresses(place, frame, viewport, ratio) {
-    const own = this.placeWithin(place, frame);
+  addresses(place, frame, viewport, ratio, box) {
+    const own = this.placeWithin(place, frame, box);
     const level = levelFor(own.scale, ratio, this.pyramid.levels);
     const tiles = tilesInView(this.pyramid, own, viewport, level);
     return [{ level: this.pyramid.levels - 1, x: 0, y: 0 }, ...tiles].map(this.address);

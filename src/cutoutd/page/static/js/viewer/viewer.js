@@ -4,7 +4,7 @@
  */
 
 import { PointerInput } from "./pointer-input.js";
-import { fitted, held, scaleWithin, zoomed } from "./tile-geometry.js";
+import { boundsOf, fitted, held, layoutOf, movedTo, scaleWithin, zoomed } from "./tile-geometry.js";
 import { TileLayer } from "./tile-layer.js";
 
 export const BACKDROPS = ["checker", "white", "black", "grey", "colour", "matte"];
@@ -23,7 +23,8 @@ export class Viewer extends EventTarget {
     this.backdrop = "checker";
     this.colour = "#b5b5b5";
     this.wipe = null;
-    this.composes = false; // the cutout is drawn above the source by other code, such as a brush
+    this.composed = false;
+    this.layout = null; // what `place` is for
     this.fits = true;
     this.place = { scale: 1, x: 0, y: 0 };
     this.viewport = { width: 1, height: 1 };
@@ -38,8 +39,17 @@ export class Viewer extends EventTarget {
   }
 
   get frame() {
-    const { frame, pyramids } = this.picture;
-    return frame ?? pyramids.source ?? pyramids.cutout;
+    return this.picture && layoutOf(this.picture, this.#isSourceAlone).frame;
+  }
+
+  /** The cutout is drawn above the source by other code, such as a brush. */
+  get composes() {
+    return this.composed;
+  }
+
+  set composes(does) {
+    this.composed = does;
+    this.#lay();
   }
 
   /** Resolves when all tiles in sight are there, after so many milliseconds at the latest. */
@@ -58,6 +68,7 @@ export class Viewer extends EventTarget {
     this.layers.clear();
     this.picture = picture;
     if (!stay || !this.#known) this.fits = true;
+    this.#lay();
     this.#arrange();
     this.update();
   }
@@ -92,7 +103,7 @@ export class Viewer extends EventTarget {
   zoomTo(scale, at = this.middle) {
     if (!this.#known) return;
     this.fits = false;
-    this.#move(zoomed(this.place, at, scaleWithin(scale, this.frame, this.viewport, this.ratio)));
+    this.#move(zoomed(this.place, at, scaleWithin(scale, this.#bounds, this.viewport, this.ratio)));
   }
 
   zoomBy(steps, at) {
@@ -123,7 +134,7 @@ export class Viewer extends EventTarget {
   // Whether there is anything to pan to.
   get overflows() {
     if (!this.#known) return false;
-    const { width, height } = this.frame;
+    const { width, height } = this.#bounds;
     return width * this.place.scale > this.viewport.width + 1 || height * this.place.scale > this.viewport.height + 1;
   }
 
@@ -135,15 +146,16 @@ export class Viewer extends EventTarget {
   // Fetches what other pictures show first, in this order; with `kinds`, those of it.
   ahead(pictures) {
     const urls = [];
-    for (const { pyramids, address, sourceOnly, kinds, ...own } of pictures) {
-      const frame = own.frame ?? pyramids.source ?? pyramids.cutout;
+    for (const { address, sourceOnly, kinds, ...picture } of pictures) {
+      const layout = layoutOf(picture, this.composes || sourceOnly);
+      const { frame } = layout;
       if (!frame) continue;
       const place = fitted(frame, this.viewport, this.ratio);
       for (const kind of kinds ?? this.#kindsOf(sourceOnly)) {
-        const pyramid = pyramids[kind];
+        const pyramid = picture.pyramids[kind];
         if (!pyramid) continue;
         const layer = new TileLayer(this.loader, kind, pyramid, (tile) => address(kind, tile));
-        urls.push(...layer.addresses(place, frame, this.viewport, this.ratio));
+        urls.push(...layer.addresses(place, frame, this.viewport, this.ratio, boxIn(layout, kind)));
       }
     }
     this.loader.ahead(urls);
@@ -184,6 +196,24 @@ export class Viewer extends EventTarget {
 
   get #known() {
     return Boolean(this.picture && this.frame);
+  }
+
+  get #isSourceAlone() {
+    return this.composes || Boolean(this.picture.sourceOnly);
+  }
+
+  // What can be looked at: the source may reach beyond a result.
+  get #bounds() {
+    return boundsOf(this.layout, this.kinds.includes("source"));
+  }
+
+  // A layout may come to be known, or be another, while the picture is looked at: what is seen stays where it is.
+  #lay() {
+    if (!this.#known) return;
+    const layout = layoutOf(this.picture, this.#isSourceAlone);
+    if (this.layout && !this.fits) this.place = movedTo(this.place, this.layout, layout);
+    this.layout = layout;
+    if (this.fits) this.place = fitted(layout.frame, this.viewport, this.ratio);
   }
 
   #build(label, wipeLabel) {
@@ -245,9 +275,9 @@ export class Viewer extends EventTarget {
     this.handle.hidden = this.wipe === null || !this.#known;
     this.backdropElement.hidden = !this.#known || this.composes || this.picture.sourceOnly || (this.wipe === null && this.side === "before");
     if (!this.#known) return;
-    if (this.fits) this.place = fitted(this.frame, this.viewport, this.ratio);
-    this.place = held(this.place, this.frame, this.viewport);
-    for (const layer of this.layers.values()) layer.draw(this.place, this.frame, this.viewport, this.ratio);
+    this.#lay();
+    if (!this.fits) this.place = held(this.place, this.#bounds, this.viewport);
+    for (const [kind, layer] of this.layers) layer.draw(this.place, this.frame, this.viewport, this.ratio, boxIn(this.layout, kind));
     this.#positionBackdrop();
     this.#clip();
     this.dispatchEvent(new Event("place"));
@@ -258,7 +288,7 @@ export class Viewer extends EventTarget {
   #positionBackdrop() {
     const after = this.layers.get("cutout") ?? this.layers.get("matte") ?? this.layers.get("source");
     const pyramid = after?.pyramid ?? this.frame;
-    const own = after ? after.placeWithin(this.place, this.frame) : this.place;
+    const own = after ? after.own : this.place;
     const snapped = (value) => Math.round(value * this.ratio) / this.ratio;
     this.backdropBox = {
       left: snapped(own.x),
@@ -302,3 +332,6 @@ export class Viewer extends EventTarget {
   }
 }
 
+function boxIn({ known, source }, kind) {
+  return known && kind === "source" ? source : null;
+}
