@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cutoutd.journal.store import Store
     from tests.conftest import FakeClock
 
 
@@ -387,6 +388,29 @@ def test_a_journal_that_is_removed_under_an_open_page_is_reported_until_there_is
     watch.poll()
     assert page_backend.events[-1] == ("trouble", None)
     assert page_backend.ask("session")["trouble"] is None
+
+
+def test_a_page_without_files_to_open_tells_of_it_and_of_changes_after_it(page_backend: PageBackend) -> None:
+    """Before, the thread that looks for changes ended, and every tab stayed as it was until the page was started again."""
+    watch = NewsWatch(page_backend.backend)
+    open_store = page_backend.backend.open_store
+
+    def refused() -> Store | None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    page_backend.backend.open_store = refused
+    for _ in range(2):
+        watch.poll()
+    why = "Too many open files"
+    told = {
+        "code": "unavailable",
+        "text": f"The page cannot look for changes: {why}",
+        "named": {"why": why},
+    }
+    assert page_backend.events == [("trouble", told)]
+    page_backend.backend.open_store = open_store
+    watch.poll()
+    assert page_backend.events[-1] == ("trouble", None)
 
 
 def test_news_are_sent_once_they_exist(page_backend: PageBackend) -> None:

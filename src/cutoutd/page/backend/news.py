@@ -163,6 +163,9 @@ class NewsWatch:
             self._report_trouble(refused.code, refused.text, refused.named)
         except CutoutdError as error:
             self._report_trouble("unavailable", f"{error.title}: {error}", {"why": str(error)})
+        except OSError as error:  # such as: too many files are open
+            why = error.strerror or str(error)
+            self._report_trouble("unavailable", f"The page cannot look for changes: {why}", {"why": why})
         else:
             if self._trouble:
                 self._trouble = ""
