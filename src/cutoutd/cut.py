@@ -24,6 +24,7 @@ from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
+from cutoutd.folder.tasks import TaskFactory
 from cutoutd.jobs import Version
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
@@ -276,9 +277,10 @@ class _Call:
             folder,
             monitor=NamedFiles(),
             delivery=delivery,
-            publisher=publisher,
             opener=opener,
-            reservations=self._journal.reservations,
+            tasks=TaskFactory(
+                folder, staging=publisher.staging.directory, reservations=self._journal.reservations
+            ),
         )
 
     def _wake(self) -> None:

@@ -18,6 +18,7 @@ from cutoutd.faults.supervised_thread import SupervisedThread
 from cutoutd.folder.file_opener import Opener
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
+from cutoutd.folder.tasks import TaskFactory
 from cutoutd.jobs import Version
 from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
@@ -224,10 +225,13 @@ class SupervisorRun:
             self.folder,
             monitor=self.monitor,
             delivery=delivery,
-            publisher=publisher,
             opener=opener_of(self.folder, publisher, clock, self.workers.wake),
-            reservations=self.journal.reservations,
-            moves=self.journal.moves,
+            tasks=TaskFactory(
+                self.folder,
+                staging=publisher.staging.directory,
+                reservations=self.journal.reservations,
+                moves=self.journal.moves,
+            ),
         )
         self.hot.start()
         self.folder_set = FolderSet.of(self.journal, {NAME: self.hot})

@@ -17,6 +17,7 @@ from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.steps import Deliver
 from cutoutd.errors import ConfigurationError, JournalError
 from cutoutd.folder.hot_folder import HotFolder
+from cutoutd.folder.tasks import TaskFactory
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.commands import Verb
 from cutoutd.models.catalog import VerifiedModels
@@ -111,9 +112,10 @@ class ReconfiguredRun(SupervisorRun):
             folder,
             monitor=monitor,
             delivery=delivery,
-            publisher=publisher,
             opener=opener_of(folder, publisher, self.clock, self.workers.wake),
-            reservations=self.journal.reservations,
+            tasks=TaskFactory(
+                folder, staging=publisher.staging.directory, reservations=self.journal.reservations
+            ),
         )
         self.made.append(created)
         return created

@@ -19,6 +19,7 @@ from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.retention import Retention
+from cutoutd.folder.tasks import TaskFactory
 from cutoutd.intake.rules import rules_of
 from cutoutd.lease.heartbeat import LeaseHeartbeat
 from cutoutd.lease.lease import Lease
@@ -137,16 +138,22 @@ class FolderFactory:
             folder,
             monitor=monitor,
             delivery=self._delivery(folder, publisher, lease, health),
-            publisher=publisher,
             opener=opener,
-            reservations=self.journal.reservations,
-            moves=self.journal.moves,
-            model=self.settings().model_of(folder),
-            corrections=self.journal.corrections,
-            backgrounds=backgrounds.directory_in(self.state.path),
-            has_model=lambda name: name in self.settings().needed_models,
+            tasks=self._tasks(folder, publisher),
             overlaps=self.overlaps,
             heartbeat=LeaseHeartbeat(folder.name, lease, lost=monitor.check_again),
+        )
+
+    def _tasks(self, folder: Folder, publisher: Publisher) -> TaskFactory:
+        return TaskFactory(
+            folder,
+            staging=publisher.staging.directory,
+            reservations=self.journal.reservations,
+            moves=self.journal.moves,
+            corrections=self.journal.corrections,
+            model=self.settings().model_of(folder),
+            has_model=lambda name: name in self.settings().needed_models,
+            backgrounds=backgrounds.directory_in(self.state.path),
         )
 
     def _delivery(self, folder: Folder, publisher: Publisher, lease: Lease, health: HealthCheck) -> Delivery:

@@ -6,30 +6,25 @@ The main loop reads it as a `FolderSnapshot`, and requests looks at files. It ow
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cutoutd.clock import Countdown
 from cutoutd.errors import FailureCode
 from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
 from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
-from cutoutd.folder.tasks import TaskFactory
 from cutoutd.jobs import Cut, Exported, Failure
 from cutoutd.protocols import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from cutoutd.delivery.delivery import Delivery
     from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
+    from cutoutd.folder.tasks import TaskFactory
     from cutoutd.jobs import Job, Report, Task
-    from cutoutd.journal.corrections import Corrections
-    from cutoutd.journal.moves import PictureMoves
-    from cutoutd.journal.reservations import Reservations
     from cutoutd.lease.heartbeat import LeaseHeartbeat
     from cutoutd.protocols import Lost
-    from cutoutd.publish.publisher import Publisher
     from cutoutd.settings.schema import Folder
 
 BACKLOG_PER_WORKER: Final = 2
@@ -99,38 +94,26 @@ class HotFolder:
         folder: settings of the folder.
         monitor: notices its files.
         delivery: publishes its results.
-        publisher: knows the staging directory.
         opener: opens the files of its tasks.
-        reservations: names and publications in the journal.
-        moves: moved pictures in the journal.
-        model: name of the model that cuts its pictures; empty: the first that workers have.
+        tasks: makes its tasks.
         heartbeat: renews the lease on the folder; None: no other machine may want it.
         overlaps: knows which folders must give way to others; None: there are no others.
-        corrections: people's corrections in the journal; None: there are none.
-        has_model: whether workers have a model of a name, which a person may ask for.
-        backgrounds: directory of the background pictures that requests ask for.
     """
 
-    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
+    def __init__(
         self,
         folder: Folder,
         *,
         monitor: Monitor,
         delivery: Delivery,
-        publisher: Publisher,
         opener: Opener,
-        reservations: Reservations,
-        model: str = "",
+        tasks: TaskFactory,
         heartbeat: LeaseHeartbeat | None = None,
         overlaps: Overlaps | None = None,
-        moves: PictureMoves | None = None,
-        corrections: Corrections | None = None,
-        has_model: Callable[[str], bool] = lambda _: False,
-        backgrounds: Path = Path(),
     ) -> None:
         self.folder = folder
         self._monitor = monitor
-        self.has_model = has_model
+        self.has_model = tasks.has_model
         self.delivery = delivery
         self._heartbeat = heartbeat
         self._looks_awaited = 0
@@ -150,17 +133,8 @@ class HotFolder:
         self._trouble = ""
         self._recoveries = 0
         self._tidy_s = 0.0
-        self.staging = publisher.staging.directory
-        self._tasks = TaskFactory(
-            folder,
-            staging=self.staging,
-            reservations=reservations,
-            moves=moves,
-            corrections=corrections,
-            model=model,
-            has_model=has_model,
-            backgrounds=backgrounds,
-        )
+        self.staging = tasks.staging
+        self._tasks = tasks
         self.seconds_each = _FIRST_GUESS_S
 
     def start(self) -> None:

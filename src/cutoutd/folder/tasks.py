@@ -46,19 +46,19 @@ class TaskFactory:
         *,
         staging: Path,
         reservations: Reservations,
-        moves: PictureMoves | None,
-        corrections: Corrections | None,
-        model: str,
-        has_model: Callable[[str], bool],
-        backgrounds: Path,
+        moves: PictureMoves | None = None,
+        corrections: Corrections | None = None,
+        model: str = "",
+        has_model: Callable[[str], bool] = lambda _: False,
+        backgrounds: Path = Path(),
     ) -> None:
         self._folder = folder
-        self._staging = staging
+        self.staging = staging
         self._reservations = reservations
         self._moves = moves
         self._corrections = corrections
         self._model = model
-        self._has_model = has_model
+        self.has_model = has_model
         self._backgrounds = backgrounds
 
     def task(self, job: Job) -> Task:
@@ -69,7 +69,7 @@ class TaskFactory:
         moved = self._candidates(job)
         asked = job_options.of_text(job.options)
         recipe, model = asked.recipe(self._folder.recipe(), self._backgrounds), self._model
-        if (wanted := job.model or asked.model) and self._has_model(wanted):
+        if (wanted := job.model or asked.model) and self.has_model(wanted):
             # A person who asks for a model wants its matte, not that of the second model where the first is doubtful.
             recipe, model = replace(recipe, second_below=0.0), wanted
         return Task(
@@ -77,7 +77,7 @@ class TaskFactory:
             source=os.fspath(Path(self._folder.input, job.path)),
             size=job.size,
             mtime_ns=job.mtime_ns,
-            staging=os.fspath(self._staging / job_directory(job.id)),
+            staging=os.fspath(self.staging / job_directory(job.id)),
             published_sha256=None if published is None else published.sha256,
             published_image_sha256=None if published is None else published.image_sha256,
             put_away_sha256=job.sha256 if job.forced else None,
