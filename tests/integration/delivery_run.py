@@ -11,9 +11,9 @@ from cutoutd.errors import FailureCode, PictureError
 from cutoutd.jobs import Failure, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
+from cutoutd.publish.places import Places
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.staging import STAGING_NAME
-from cutoutd.publish.writing import Permissions
 from tests.integration.parts import JPEG, NAME, cut_of, folder_in, sidecar_factory, until
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cutoutd.events import JobEnded
     from cutoutd.jobs import Cut, Job
     from cutoutd.publish.plan import Plan
+    from cutoutd.settings.types import OnConflict
     from tests.conftest import FakeClock
 
 OLD, NEW = b"old cutout", b"new cutout"
@@ -42,8 +43,14 @@ class Power(BaseException):
 class Faulty(Publisher):
     """The real publisher, with a fault before the next renames or between them."""
 
-    def __init__(self, *, faults: list[BaseException | Callable[[Plan], None]], **parts: Any) -> None:  # noqa: ANN401 -- those of a Publisher
-        super().__init__(**parts)
+    def __init__(
+        self,
+        places: Places,
+        *,
+        on_conflict: OnConflict,
+        faults: list[BaseException | Callable[[Plan], None]],
+    ) -> None:
+        super().__init__(places, on_conflict=on_conflict)
         self._faults = faults
 
     def carry_out(self, plan: Plan) -> None:
@@ -108,15 +115,8 @@ class DeliveryRun:
         """Return a publisher, with faults if the test has any."""
         if faults is None:
             return publisher_of(self.folder, name=NAME, run=run)
-        return Faulty(
-            faults=faults,
-            folder=NAME,
-            output=self.folder.output,
-            sidecar_dir=None,
-            on_conflict=self.folder.on_conflict,
-            run=run,
-            permissions=Permissions(),
-        )
+        places = Places.of(NAME, self.folder.output, None, run)
+        return Faulty(places, on_conflict=self.folder.on_conflict, faults=faults)
 
     def begin(self, name: str = "a.jpg", content: bytes = JPEG) -> Job:
         """Claim the job of a picture, as for a worker; return the job."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.errors import FailureCode
 from cutoutd.jobs import Failure, Published, Quality, SourceFacts, Staged
 from cutoutd.publish.failures import FailureFacts
+from cutoutd.publish.places import Places
 from cutoutd.publish.plan import Publication
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.sidecar import ModelFacts, RuntimeFacts, SidecarFacts
@@ -63,20 +64,14 @@ class OutputFolder:
         on_conflict: OnConflict = OnConflict.SUFFIX,
         sidecars: bool = False,
         run: str = "run-1",
-        **more: Any,  # noqa: ANN401 - whatever else a Publisher takes
+        **more: Any,  # noqa: ANN401 - whatever else Places.of takes
     ) -> None:
         self.output = root / "out"
         self.output.mkdir(exist_ok=True, parents=True)
         self.sidecars = root / "sidecars" if sidecars else self.output
         self.sidecars.mkdir(exist_ok=True)
-        self.publisher = Publisher(
-            folder=FOLDER,
-            output=self.output,
-            sidecar_dir=self.sidecars if sidecars else None,
-            on_conflict=on_conflict,
-            run=run,
-            **more,
-        )
+        places = Places.of(FOLDER, self.output, self.sidecars if sidecars else None, run, **more)
+        self.publisher = Publisher(places, on_conflict=on_conflict)
         self.publisher.open()
         self.ledger = Ledger()
         self.published: dict[str, tuple[Published, ...]] = {}
@@ -159,7 +154,7 @@ class OutputFolder:
     def sweep(self) -> None:
         """Sweep as the next start does once no plan is open."""
         for root in {self.output, self.sidecars}:
-            sweep(root, is_dead=lambda _: True, needed=())
+            sweep(root, is_dead=lambda _: True)
 
 
 def facts(source: str, job: int = 1) -> SidecarFacts:

@@ -47,7 +47,7 @@ def output(tmp_path: Path) -> Path:
     [
         lambda staging: staging.of_job("7-ab").remove_whole(),
         lambda staging: staging.discard(7),
-        lambda staging: sweep(staging.tree.root, is_dead=lambda _: True, needed=()),
+        lambda staging: sweep(staging.tree.root, is_dead=lambda _: True),
     ],
 )
 def test_a_directory_that_was_moved_into_staging_is_not_removed(

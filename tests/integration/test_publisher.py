@@ -403,21 +403,20 @@ def test_a_result_that_a_file_server_has_a_lease_on_is_waited_for(
     assert output_folder.files() == {"a.png": b"new"}
 
 
-def test_a_sweep_takes_only_what_no_plan_needs_from_dead_runs(tmp_path: Path) -> None:
+def test_a_sweep_takes_only_what_dead_runs_left(tmp_path: Path) -> None:
     """A living run, on this machine or another, keeps all of its files."""
     dead, alive = Staging(tmp_path, "dead"), Staging(tmp_path, "alive")
     for staging in (dead, alive):
         staging.open()
         for name in ("1-0.png", "2-0.png", "2.json"):
             staging.write(name, NEW)
-    needed = dead.path("1-0.png")
-    removed = sweep(tmp_path, is_dead=lambda run: run == "dead", needed={str(needed)})
-    assert [path.name for path in removed] == ["2-0.png", "2.json"]
-    assert needed.exists()
+    removed = sweep(tmp_path, is_dead=lambda run: run == "dead")
+    assert [path.name for path in removed] == ["1-0.png", "2-0.png", "2.json"]
+    assert not dead.directory.exists()
     assert len(list(alive.directory.iterdir())) == 3
-    sweep(tmp_path, is_dead=lambda _: True, needed=())
+    sweep(tmp_path, is_dead=lambda _: True)
     assert list(tmp_path.iterdir()) == []
-    assert sweep(tmp_path, is_dead=lambda _: True, needed=()) == ()
+    assert sweep(tmp_path, is_dead=lambda _: True) == ()
 
 
 def test_discarding_one_job_keeps_those_with_a_longer_number(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cutoutd import file_signatures
 from cutoutd.errors import ConfigurationError
 from cutoutd.logs import get
 from cutoutd.pool import wire
+from cutoutd.publish.places import Places
 from cutoutd.publish.publisher import Publisher
 from cutoutd.publish.writing import Permissions
 from cutoutd.sandbox import survey
@@ -66,16 +67,16 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
     Raises:
         ConfigurationError: the group of its files does not exist.
     """
-    return Publisher(
-        folder=name,
-        output=folder.output,
-        sidecar_dir=folder.sidecar_dir,
-        on_conflict=folder.on_conflict,
-        run=run,
+    places = Places.of(
+        name,
+        folder.output,
+        folder.sidecar_dir,
+        run,
         permissions=permissions_of(folder),
         inputs=folder.input,
         portable=folder.has_portable_names,
     )
+    return Publisher(places, on_conflict=folder.on_conflict)
 
 
 def setup_of(

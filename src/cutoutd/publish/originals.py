@@ -120,7 +120,7 @@ class OriginalsFolder:
             The paths that were removed.
         """
         with storage_faults(self._directory):
-            removed = sweep(self._directory, is_dead=dead.__contains__, needed=())
+            removed = sweep(self._directory, is_dead=dead.__contains__)
             self._staging.close()
         return removed
 

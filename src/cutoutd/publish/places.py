@@ -12,12 +12,11 @@ from cutoutd.fs.tree import Tree
 from cutoutd.publish.access import Access
 from cutoutd.publish.refusals import Refusals
 from cutoutd.publish.staging import Staging
+from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    from cutoutd.publish.writing import Permissions
 
 
 class Directories:
@@ -146,11 +145,21 @@ class Places:
         sidecar_dir: Path | None,
         run: str,
         *,
-        permissions: Permissions,
-        inputs: Path | None,
-        portable: bool,
+        permissions: Permissions = DEFAULT_PERMISSIONS,
+        inputs: Path | None = None,
+        portable: bool = False,
     ) -> Self:
-        """Return the places for a folder's settings; see `cutoutd.publish.publisher.Publisher`."""
+        """Return the places for a folder's settings.
+
+        Args:
+            folder: name of the folder.
+            output: absolute path of the output folder; it must exist.
+            sidecar_dir: absolute path of the folder for sidecars; it must exist. None: beside the results.
+            run: id of this session of the daemon.
+            permissions: the owner's settings for the results' permissions.
+            inputs: the folder's input; users who may not read an original may not read its result either. None: not known.
+            portable: whether failure records get names that Windows accepts.
+        """
         own = Staging(output, run, own=True)
         sidecar_staging = Staging(sidecar_dir, run) if sidecar_dir else own
         refusals = Refusals(output, own)

@@ -31,19 +31,18 @@ from cutoutd.publish.faults import (
     storage_faults,
 )
 from cutoutd.publish.handover import is_kept_open, take_over
-from cutoutd.publish.places import Places
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery
 from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
 from cutoutd.publish.sidecar_update import SidecarUpdates
 from cutoutd.publish.staging import sweep
 from cutoutd.publish.targets import choose_names
-from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.jobs import Staged
+    from cutoutd.publish.places import Places
     from cutoutd.publish.refusals import Refusals
     from cutoutd.publish.sidecar import SidecarFacts
     from cutoutd.publish.staging import Staging
@@ -60,45 +59,20 @@ class Publisher:
     Each method raises StorageError if the disk or share fails, and may be called again then.
 
     Args:
-        folder: name of the folder.
-        output: absolute path of the output folder; it must exist.
-        sidecar_dir: absolute path of the folder for sidecars; it must exist. None: beside the results.
+        places: directories of the folder's results.
         on_conflict: what to do about other programs' files.
-        permissions: the owner's settings for the results' permissions.
-        inputs: the folder's input; users who may not read an original may not read its result either. None: not known.
-        portable: whether failure records get names that Windows accepts.
-        run: id of this session of the daemon.
     """
 
-    def __init__(
-        self,
-        *,
-        folder: str,
-        output: Path,
-        sidecar_dir: Path | None,
-        on_conflict: OnConflict,
-        run: str,
-        permissions: Permissions = DEFAULT_PERMISSIONS,
-        inputs: Path | None = None,
-        portable: bool = False,
-    ) -> None:
+    def __init__(self, places: Places, *, on_conflict: OnConflict) -> None:
         self._on_conflict = on_conflict
-        self._places = Places.of(
-            folder,
-            output,
-            sidecar_dir,
-            run,
-            permissions=permissions,
-            inputs=inputs,
-            portable=portable,
-        )
-        self._output = output
-        self.identity = self._places.identity
-        self.staging = self._places.staging
-        self.failures = Failures(places=self._places)
-        self.sidecars = SidecarUpdates(places=self._places)
-        self.displaced = ResultRestorer(places=self._places)
-        self.reviews = Reviews(places=self._places)
+        self._places = places
+        self._output = places.output.root
+        self.identity = places.identity
+        self.staging = places.staging
+        self.failures = Failures(places=places)
+        self.sidecars = SidecarUpdates(places=places)
+        self.displaced = ResultRestorer(places=places)
+        self.reviews = Reviews(places=places)
         self.was_file_kept_open = False  # a worker has kept a file open after its report
 
     def open(self) -> None:
@@ -147,7 +121,7 @@ class Publisher:
             return tuple(
                 removed
                 for root in dict.fromkeys((self._output, self._places.sidecars.root))
-                for removed in sweep(root, is_dead=dead.__contains__, needed=())
+                for removed in sweep(root, is_dead=dead.__contains__)
             )
 
     def discard(self, job: int) -> None:

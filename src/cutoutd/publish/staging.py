@@ -26,7 +26,7 @@ from cutoutd.fs.tree import Tree
 from cutoutd.publish.writing import DEFAULT_PERMISSIONS, Permissions, WrittenFile, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cutoutd.fs.tree import Entry
@@ -273,7 +273,7 @@ class Staging:
             self.tree.remove_directory(directory)
 
 
-def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]) -> tuple[Path, ...]:
+def sweep(root: Path, *, is_dead: Callable[[str], bool]) -> tuple[Path, ...]:
     """Remove what ended sessions left in a folder's staging directory.
 
     A session that the caller does not know to have ended is left alone: another machine may work on the same share.
@@ -281,7 +281,6 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
     Args:
         root: the output or sidecar folder.
         is_dead: whether the session with an id has ended; called once for each.
-        needed: absolute paths of staged files that a plan still contains.
 
     Returns:
         The removed paths.
@@ -299,20 +298,17 @@ def sweep(root: Path, *, is_dead: Callable[[str], bool], needed: Collection[str]
     removed: list[Path] = []
     for run in runs:
         if is_dead(run.removesuffix(_OWN)):
-            removed += _clear(tree, f"{STAGING_NAME}/{run}", needed)
+            removed += _clear(tree, f"{STAGING_NAME}/{run}")
     tree.remove_directory(STAGING_NAME)
     return tuple(removed)
 
 
-def _clear(tree: Tree, run: str, needed: Collection[str]) -> Iterator[Path]:
+def _clear(tree: Tree, run: str) -> Iterator[Path]:
     directories, others = tree.list(run)
     for name in sorted((*directories, *others)):
-        path = tree.root / run / name
-        if os.fspath(path) in needed:
-            continue
         _remove(tree, f"{run}/{name}", is_directory=name in directories)
-        yield path
-    tree.remove_directory(run)  # a file that is still needed keeps it
+        yield tree.root / run / name
+    tree.remove_directory(run)
 
 
 def _remove(tree: Tree, path: str, *, is_directory: bool) -> None:
