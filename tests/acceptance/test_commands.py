@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.lease import marker
 from tests.acceptance.conftest import own_installation
 from tests.acceptance.terminals import Terminal
 
@@ -90,6 +91,50 @@ def test_check_is_not_content_with_folders_that_are_missing(bench: Bench) -> Non
         assert terminal.end() == 1
     assert "things are to be done first" in terminal.text
     assert "[service]" not in terminal.text
+
+
+def _swap(bench: Bench) -> None:
+    """Have input and output change places."""
+    bench.input.rename(bench.root / "between")
+    bench.output.rename(bench.input)
+    (bench.root / "between").rename(bench.output)
+
+
+def _replace(bench: Bench) -> None:
+    """Put a directory in the input's place that was there before the first start."""
+    bench.input.rename(bench.root / "away")
+    (bench.root / "older").rename(bench.input)
+
+
+def _mark_as_another(bench: Bench) -> None:
+    """Put another folder's marker into the input."""
+    there = bench.input / marker.NAME
+    there.write_text(there.read_text().replace(marker.read(str(bench.input)) or "", "2" * 36))
+
+
+@pytest.mark.small_model
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_swap, "/cutouts has a .cutoutd-folder, as an input has"),
+        (_replace, "a start would stand by, since the folder is empty, and is another directory than before"),
+        (_mark_as_another, "a start would stand by, since another folder is here"),
+    ],
+)
+def test_check_says_that_a_start_would_stand_by(
+    bench: Bench, harm: Callable[[Bench], None], words: str
+) -> None:
+    """It writes nothing. Before, it called the configuration right, and counted pictures that a start would not cut."""
+    (bench.root / "older").mkdir()
+    bench.drop("a.jpg")
+    assert bench.once().returncode == 0
+    assert bench.call("check", *bench.pair()).returncode == 0
+    harm(bench)
+    before = {path: path.read_bytes() for path in bench.root.rglob("*") if path.is_file()}
+    checked = bench.call("check", *bench.pair())
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    assert words in " ".join(checked.stdout.replace("\n# ", " ").split())
+    assert {path: path.read_bytes() for path in bench.root.rglob("*") if path.is_file()} == before
 
 
 def test_an_unknown_variable_is_refused(bench: Bench) -> None:

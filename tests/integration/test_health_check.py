@@ -291,6 +291,26 @@ def test_a_machine_that_only_stood_by_writes_no_other_marker(tmp_path: Path, jou
     assert marker.read(os.fspath(folder.input)) == uuid
 
 
+def test_nothing_is_written_where_input_and_output_have_changed_places(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Before, a machine that had only stood by, or was new, marked the output as its input, and staged results among originals."""
+    folder = folder_in(tmp_path)
+    uuid = open_once(folder, journal)
+    shutil.rmtree(folder.output)
+    folder.input.rename(folder.output)
+    folder.input.mkdir()
+    unknown = Journal(None, session="run-2", clock=Clock())
+    closed = gate_of(folder, unknown).check()
+    unknown.close()
+    assert closed is not None
+    assert closed[0] is FolderState.STANDING_BY
+    assert f"output {folder.output} has a {marker.NAME}" in closed[1]
+    assert list(folder.input.iterdir()) == []
+    assert not (folder.output / STAGING_NAME).exists()
+    assert marker.read(os.fspath(folder.output)) == uuid
+
+
 def test_a_missing_marker_is_left_for_a_while_to_the_machine_that_has_a_claim(
     tmp_path: Path, journal: Journal, clock: FakeClock
 ) -> None:

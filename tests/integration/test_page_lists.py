@@ -251,6 +251,7 @@ def test_a_running_daemon_reports_the_states_of_its_folders(tmp_path: Path, cloc
         ("standing by", "another cutoutd begins to work on this folder", "other_machine"),
         ("standing by", "another folder is here: its .cutoutd-folder says x", "other_folder"),
         ("standing by", "the folder is empty, and is another directory than before. Connect", "replaced"),
+        ("standing by", "output /o has a .cutoutd-folder, as an input has: input", "other_folder"),
         ("standing by", "an earlier directory of this folder is here. Connect", "replaced"),
         ("standing by", "the folder is empty, so its share or disk is probably not mounted", "away"),
         ("standing by", "the background picture /b.png cannot be read (gone); work goes on by itself", "background"),

@@ -82,6 +82,11 @@ JOINED = {
     ],
     "said.lost_marker_other": ["the folder has lost its marker", ", and is another directory than before"],
     "said.another_folder": ["another folder is here: its {"],
+    "said.marked_output": [
+        ", as an input has: {",
+        "input and output have probably changed places, or it is watched by another cutoutd",
+        "Put the directories back, or name the right ones in the configuration; if it is not watched any more",
+    ],
     "said.rest_one": [
         "1 accepted picture is",
         " not finished, and kept",

@@ -21,7 +21,7 @@ from cutoutd.daemon.assembly import check_backgrounds, permissions_of
 from cutoutd.doctor import overlaps
 from cutoutd.errors import ConfigurationError, CutoutdError, StorageError, UsageError
 from cutoutd.file_signatures import FileKind
-from cutoutd.folder import place_mounts
+from cutoutd.folder import place_mounts, recognition
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.intake.probe import open_probe
 from cutoutd.intake.rules import rules_of
@@ -214,19 +214,29 @@ def obstacles(chosen: Settings, silent: Collection[str]) -> Iterator[str]:
             is_written = key != "input" or folder.originals is not Originals.KEEP
             if why := _missing(key, place) or (_shut(place) if is_written else ""):
                 yield f"{folder.name}: {key} {printable(short(place))} {why}"
-        yield from _unmounted(folder, chosen.service.state_dir)
+        yield from _wrong_directories(folder, chosen)
         if why := refused(folder, allow_root=chosen.service.allow_root):
             yield f"{folder.name}: `cutoutd run` would refuse to start: {printable(why)}. {ADVICE}"
 
 
-def _unmounted(folder: Folder, state_dir: Path) -> Iterator[str]:
-    """Yield a line about each place of a folder whose disk or share is not mounted any more."""
-    with suppress(CutoutdError, OSError):  # without a journal nothing is known
-        if not (state_dir / FILE_NAME).exists():
+def _wrong_directories(folder: Folder, chosen: Settings) -> Iterator[str]:
+    """Yield a line about each place of a folder where a start would find a wrong directory, and stand by."""
+    with suppress(OSError):
+        if why := recognition.why_marked(folder):
+            yield f"{folder.name}: {printable(why)}"
             return
-        with closing(Store(state_dir / FILE_NAME)) as store:
-            known = Folders(store, Clock()).mounts(folder.name)
-        for key, place, point in place_mounts.lost_places(folder, known):
+    path = chosen.service.state_dir / FILE_NAME
+    with suppress(CutoutdError, OSError):  # without a journal nothing is known
+        if not path.exists():
+            return
+        with closing(Store(path)) as store:
+            memory = Folders(store, Clock())
+            configured = {one.name: os.fspath(one.input) for one in chosen.folder}
+            another = recognition.why_another(folder, memory, configured)
+            lost = list(place_mounts.lost_places(folder, memory.mounts(folder.name)))
+        if another:
+            yield f"{folder.name}: a start would stand by, since {printable(another)}"
+        for key, place, point in lost:
             said = printable(place_mounts.describe(key, place, point))
             yield f"{folder.name}: {said}. {place_mounts.advice(folder.name)}"
 

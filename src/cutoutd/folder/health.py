@@ -19,12 +19,12 @@ from cutoutd.folder.identity import (
     NewFolder,
     copy_text,
     decide,
-    identify,
     is_adopted,
     is_copy,
 )
 from cutoutd.folder.place_mounts import PlaceMounts
 from cutoutd.folder.prerequisites import missing_background, missing_room
+from cutoutd.folder.recognition import identify_folder, recorded_marker, why_marked
 from cutoutd.folder.root_access import ADVICE, refused
 from cutoutd.folder.status import FolderState
 from cutoutd.folder.unmarked import decide_unmarked
@@ -156,7 +156,7 @@ class HealthCheck:
         mode = filesystems.watch_mode(root)
         self.waits_for_owner = False
         # Before anything is written: the directory may be another folder's.
-        closed = self.check_places() or self._find(root, network=mode.network)
+        closed = self.check_places() or self._check_output() or self._find(root, network=mode.network)
         self._mounts.recall()
         closed = closed or self._check_mounts() or self._hold(root)
         if closed is not None:
@@ -209,6 +209,10 @@ class HealthCheck:
         """
         self._mounts.prove()
 
+    def _check_output(self) -> tuple[FolderState, str] | None:
+        why = why_marked(self._folder)
+        return (FolderState.STANDING_BY, why) if why else None
+
     def _check_mounts(self) -> tuple[FolderState, str] | None:
         why = self._mounts.why_away()
         return (FolderState.STANDING_BY, why) if why else None
@@ -221,7 +225,8 @@ class HealthCheck:
     def _find(self, root: str, *, network: bool) -> tuple[FolderState, str] | None:
         found = marker.find(root, network=network)
         if not self.is_identified:
-            known, before = self._identify(root, found), found.uuid
+            known = identify_folder(self._folder, found, self._memory, self._configured())
+            before = found.uuid
             if isinstance(known, NewFolder) and known.copied_from is not None:
                 if why := self._renew(root, found, known.copied_from):
                     return FolderState.STANDING_BY, why
@@ -230,19 +235,6 @@ class HealthCheck:
             if before is not None and found.uuid != before:
                 self._memory.note_copy(self._folder.name, before)
         return self._compare(root, found)
-
-    def _identify(self, root: str, found: marker.RootState) -> KnownFolder | NewFolder:
-        """Find out which of the journal's folders this is: by its marker, not by its name."""
-        recalled = self._memory.recall(self._folder.name)
-        return identify(
-            self._folder.name,
-            root,
-            found.uuid,
-            recalled=recalled,
-            known=self._memory.marked(found.uuid) if found.uuid else self._memory.at(root),
-            configured=self._configured(),
-            is_other_directory=recalled is not None and is_copy(found, recalled),
-        )
 
     def _renew(self, root: str, found: marker.RootState, other: str) -> str:
         """Give a copy of another folder a marker of its own; returns why it cannot get one, or an empty string."""
@@ -329,7 +321,9 @@ class HealthCheck:
     def _known_uuid(self, root: str) -> str:
         """Return the UUID that a directory without a marker is to have; empty: a new one."""
         known = self._recalled or self._seen
-        return self._kept_elsewhere(root) if known is None else known.marker
+        if known is not None:
+            return known.marker
+        return self._kept_elsewhere(root) or recorded_marker(self._folder, self._memory)
 
     def _kept_elsewhere(self, root: str) -> str:
         """Return the UUID of a read-only input that was watched with `cutoutd run --input --output` before; empty: none."""

@@ -80,6 +80,7 @@ class Record:
         correction: what a person drew over the cutout; None: nothing.
         options: what a request asked of the picture.
         are_all: whether `published` has all results of the sidecar; others do not fit the settings any more.
+        marker: UUID of the marker of the source's folder; empty: the record has none.
     """
 
     path: str
@@ -99,6 +100,7 @@ class Record:
     correction: Correction | None = None
     options: JobOptions = field(default_factory=JobOptions)
     are_all: bool = True
+    marker: str = ""
 
     @property
     def is_rejection(self) -> bool:
@@ -215,6 +217,7 @@ class Records:
             at_us=said.at_us,
             sha256=said.sha256 if _SHA256.fullmatch(said.sha256) else None,
             failure={key: text[:MAX_WORDS] for key, text in said.failure.items()},
+            marker=said.marker,
         )
 
     def _of_sidecar(self, said: SidecarRecord) -> Record | None:
@@ -252,6 +255,7 @@ class Records:
             correction=said.correction,
             options=said.options,
             are_all=len(published) == len(said.outputs),
+            marker=said.marker,
         )
 
 

@@ -63,6 +63,7 @@ _BY_WORDS: Final = (
     ("begins to work on this folder", "other_machine"),
     ("has to be claimed anew", "other_machine"),
     ("another folder is here", "other_folder"),
+    ("as an input has", "other_folder"),
     ("another directory than before", "replaced"),
     ("was on a disk or share that was mounted", "unmounted"),
     ("an earlier directory of this folder", "replaced"),
