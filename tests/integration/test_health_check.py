@@ -291,6 +291,26 @@ def test_a_machine_that_only_stood_by_writes_no_other_marker(tmp_path: Path, jou
     assert marker.read(os.fspath(folder.input)) == uuid
 
 
+def test_the_results_of_another_owner_are_looked_for_although_its_marker_was_put_back(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """As by a backup of the time when this machine was the owner. Before, it cut again what the other had cut."""
+    folder = folder_in(tmp_path)
+    open_once(folder, journal)
+    backup = {path: path.read_bytes() for path in folder.input.iterdir()}
+    hold_elsewhere(folder)
+    assert gate_of(folder, journal).check() is not None
+    for path in folder.input.iterdir():
+        path.unlink()
+    for path, content in backup.items():
+        path.write_bytes(content)
+    health = gate_of(folder, journal)
+    assert health.check() is None
+    assert health.took_over
+    health.remember()
+    assert not health.took_over
+
+
 def test_nothing_is_written_where_input_and_output_have_changed_places(
     tmp_path: Path, journal: Journal
 ) -> None:

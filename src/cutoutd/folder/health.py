@@ -351,6 +351,9 @@ class HealthCheck:
             held = self._lease.acquire(root, seen.marker)
         self.note = held.note if held.ours else ""
         self.waits_for_owner = not held.ours
+        if not held.ours and self._lease.saw_another:
+            # The marker may not say so any more when our turn comes, as one that was put back from a backup.
+            self._memory.note_other_owner(self._folder.name)
         return None if held.ours else (FolderState.STANDING_BY, held.note)
 
     def note_journal_refused(self, now_s: float) -> None:

@@ -198,6 +198,12 @@ class Folders:
         """Whether another journal may have known results of a folder that this one does not."""
         return self._store.fact(f"{_MISSES_RESULTS}{name}") is not None
 
+    def note_other_owner(self, name: str) -> None:
+        """Record, once, that another machine works on a folder, and may have results that this journal lacks."""
+        if not self.misses_results(name):
+            with self._store.transaction():
+                self._store.set_fact(f"{_MISSES_RESULTS}{name}", "")
+
     def mark_caught_up(self, name: str) -> None:
         """Record that the results of a folder were adopted."""
         if self.misses_results(name):

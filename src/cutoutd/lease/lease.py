@@ -100,6 +100,11 @@ class Lease:
         """Whether the lease was renewed recently; only ``prove`` is certain."""
         return self._owner is not None and self._clock.lived_s() - self._renewed_s < LEASE_S
 
+    @property
+    def saw_another(self) -> bool:
+        """Whether the owner that was seen last is a session of another machine, which may have results that our journal lacks."""
+        return self._last_seen is not None and not self._succession.is_ours(self._last_seen)
+
     def acquire(self, root: str, uuid: str, *, may_claim: bool = True) -> LeaseStatus:
         """Claim the folder, renew the lease, or find that another machine has it.
 
