@@ -122,6 +122,31 @@ def test_a_result_that_is_to_stay_stays_and_is_the_moved_pictures(make: Callable
     assert (delivery_run.folder.output / "a.png").read_bytes() == OLD
 
 
+def test_a_later_version_of_a_moved_picture_replaces_the_result_that_stayed(
+    make: Callable[..., DeliveryRun],
+) -> None:
+    """`moves = "keep"`: programs know the result by that name. Before, it got a new one, and the old one stayed as it was."""
+    delivery_run = make(moves="keep", rendition=[{}, {"suffix": "_2", "directory": "web"}])
+
+    def deliver(path: str, content: bytes, source: bytes) -> None:
+        job = delivery_run.begin(path, source)
+        delivery_run.delivery.deliver(job, delivery_run.cut(job, content, content, source=source))
+        delivery_run.settle()
+
+    deliver("a.jpg", OLD, JPEG)
+    follow(delivery_run, "a.jpg", "sub/b.jpg")
+    for number in range(3):
+        deliver("sub/b.jpg", NEW + bytes([number]), JPEG + bytes([number]))
+        assert delivery_run.files() == dict.fromkeys(("a.png", "web/a_2.png"), NEW + bytes([number]))
+        document = json.loads((delivery_run.folder.output / "a.png.json").read_text())
+        assert (document["source"]["path"], document["warnings"]) == ("sub/b.jpg", [])
+    deliver("a.jpg", OLD, JPEG + b"another")
+    assert delivery_run.files()["a.png"] == NEW + bytes([2])
+    (delivery_run.folder.output / "a.png").write_bytes(b"retouched")
+    deliver("sub/b.jpg", OLD, JPEG)
+    assert delivery_run.files()["a.png"] == b"retouched"
+
+
 def test_a_result_that_cannot_follow_leaves_nothing_staged(make: Callable[..., DeliveryRun]) -> None:
     """The second rendition was removed: the copy of the first is discarded, and the picture is cut."""
     delivery_run = make(rendition=[{}, {"suffix": "_2"}])

@@ -15,6 +15,7 @@ from cutoutd.intake.verification import has_bytes
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import forms, has_kind
 from cutoutd.publish.plan import Publication
+from cutoutd.settings.types import Moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,6 +161,7 @@ class Context:
             again=job.generation > 0
             and not any(has_kind(one, job.path) for one in self.journal.reservations.of_others(job)),
             forms=forms(portable=self.folder.has_portable_names),
+            keeps_names=self.folder.moves is Moves.KEEP,
         )
 
     def job_ended(

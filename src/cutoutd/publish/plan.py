@@ -15,6 +15,7 @@ from cutoutd.jobs import Published
 from cutoutd.publish.correction_block import correction_number
 from cutoutd.publish.naming import OVERLAY_SUFFIX, NameForm, candidates, formed, placed
 from cutoutd.publish.sidecar import amend, compose, model_name
+from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Publication:
         directory: name, from `staging.job_directory`, of the directory with the worker's results; empty: they are not in a
             directory of their own.
         is_restored: whether a decision was undone, so that earlier results are published as they were: as doubtful as `facts` say.
+        keeps_names: whether results keep the names that they have, of whatever source, as long as they fit the renditions.
     """
 
     facts: SidecarFacts
@@ -83,6 +85,7 @@ class Publication:
     named: str = ""
     directory: str = ""
     is_restored: bool = False
+    keeps_names: bool = False
 
     @property
     def model(self) -> str:
@@ -160,10 +163,28 @@ class Publication:
 
     def form_of(self, path: str, result: Staged) -> NameForm | None:
         """Return the form of a name; None if the result cannot have got it under the current settings."""
+        if self._is_kept(path, result):
+            return NameForm.PLAIN
         return next((form for form in NameForm if self._is_candidate(path, result, form)), None)
 
     def _fits(self, path: str, result: Staged) -> bool:
-        return any(self._is_candidate(path, result, form) for form in self.forms)
+        return self._is_kept(path, result) or any(
+            self._is_candidate(path, result, form) for form in self.forms
+        )
+
+    def _is_kept(self, path: str, result: Staged) -> bool:
+        """Whether a name is an earlier one that stays although the source has another name since."""
+        if not self.keeps_names or self.review or result.rendition < 0:
+            return False
+        rendition = self.renditions[result.rendition]
+        ending = f"{rendition.suffix}.{result.format.extension}"
+        directory = f"{rendition.directory}/" if rendition.directory else ""
+        return (
+            any(one.path == path and not one.review for one in self.earlier)
+            and not path.startswith(f"{STAGING_NAME}/")  # a displaced result has no name of its own
+            and path.startswith(directory)
+            and path.endswith(ending)
+        )
 
     def _is_candidate(self, path: str, result: Staged, form: NameForm) -> bool:
         return any(

@@ -84,6 +84,7 @@ class Targets:
         claims: reservations of names.
         known: SHA-256 of the source's bytes, as they are now and as published: a sidecar with other bytes belongs to an earlier
             source of this path. None: not known, and the path alone decides.
+        keeps_names: as in `Publication`.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Targets:
         on_conflict: OnConflict,
         claims: Claims,
         known: Collection[str] | None,
+        keeps_names: bool = False,
     ) -> None:
         self._places = places
         self._sources = sources
         self._known = known
         self._on_conflict = on_conflict
         self._claims = claims
+        self._keeps_names = keeps_names
         self._given: set[bytes] = set()
         self._recorded: dict[str, str] = {}  # SHA-256 by path in the output, from our sidecars that were read
 
@@ -193,15 +196,13 @@ class Targets:
             record = read_sidecar(entry) if entry is not None and found is not None else None
         if found is None:
             self._places.sidecar_refusals.try_name(path)
+        is_earlier = record is not None and not earlier.isdisjoint(record.outputs.values())
         is_ours = (
             record is not None
-            and record.path in self._sources
             and self._places.owns(record.folder, record.marker)
-            and (
-                self._known is None
-                or record.sha256 in self._known
-                or not earlier.isdisjoint(record.outputs.values())
-            )
+            # With `moves = "keep"` it has the path where the picture was when it was cut.
+            and (record.path in self._sources or (self._keeps_names and is_earlier))
+            and (self._known is None or record.sha256 in self._known or is_earlier)
         )
         if record is not None and is_ours:
             self._recorded |= record.outputs
@@ -224,6 +225,7 @@ def choose_names(
         on_conflict=on_conflict,
         claims=claims,
         known=None if publication.known is None else {*publication.known, facts.source.sha256},
+        keeps_names=publication.keeps_names,
     )
     chosen: list[tuple[ChosenName, Staged]] = []
     warnings = []
