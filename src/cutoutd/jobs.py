@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from cutoutd.corrections import Corrected, Correction  # noqa: TC001 -- likewise
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
 from cutoutd.task_route import ClusterTask, Export, Received, RemoteFacts, Returned, WorkerKind
+
+OVERLAY: Final = -1
+"""In the place of a rendition's index: the picture that shows a doubtful matte over its source."""
 
 
 class JobState(StrEnum):
@@ -161,13 +164,17 @@ class Task:
             return WorkerKind.CLUSTER
         return WorkerKind.UPLOADED if self.tagged else WorkerKind.LOCAL
 
+    def file_of(self, rendition: int) -> int:
+        """Return the index of a rendition's file among those that the worker is given: the overlay's is the last."""
+        return len(self.recipe.renditions) if rendition == OVERLAY else rendition
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
     """A result in the staging directory, complete and synced."""
 
     name: str
-    rendition: int  # index into the recipe's renditions; -1 for the overlay of a doubtful result
+    rendition: int  # index into the recipe's renditions, or `OVERLAY`
     bytes: int
     sha256: str
     width: int
@@ -178,6 +185,12 @@ class Staged:
     subject: tuple[int, int, int, int] | None = (
         None  # the subject's left, top, width and height in it, in pixels
     )
+
+    @property
+    def is_overlay(self) -> bool:
+        """Whether it is no rendition, but the overlay of a doubtful result."""
+        return self.rendition == OVERLAY
+
     frame: tuple[float, float, float, float] | None = (
         None  # the whole picture's, which may lie outside of it; None: it shows just that
     )
@@ -198,6 +211,11 @@ class Published:
     path: str
     sha256: str
     review: bool
+
+    @property
+    def is_overlay(self) -> bool:
+        """Whether it is no rendition, but the overlay of a doubtful result."""
+        return self.rendition == OVERLAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

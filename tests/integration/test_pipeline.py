@@ -20,11 +20,10 @@ from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.refine import refine
 from cutoutd.errors import CutoutdError, ModelError
 from cutoutd.failure import failure_of
-from cutoutd.jobs import Cut, Failure, NeedsRoom, Report, Task, Unchanged
+from cutoutd.jobs import OVERLAY, Cut, Failure, NeedsRoom, Report, Task, Unchanged
 from cutoutd.models import catalog
 from cutoutd.pipeline import pipeline
 from cutoutd.pipeline.engine import Engine
-from cutoutd.pipeline.renditions import OVERLAY
 from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import Staging

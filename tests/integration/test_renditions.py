@@ -17,7 +17,7 @@ from cutoutd.engine.formats import decode
 from cutoutd.engine.picture import Picture
 from cutoutd.engine.render import codecs, compose
 from cutoutd.errors import LimitError, OutputError
-from cutoutd.jobs import Reason
+from cutoutd.jobs import OVERLAY, Reason
 from cutoutd.pipeline import renditions
 from cutoutd.pool.one_task import task_for
 from cutoutd.protocols import Step
@@ -255,7 +255,7 @@ def test_a_long_encoding_is_no_disk_that_hangs(staging: Staging) -> None:
 def test_a_doubtful_cutout_gets_one_overlay(staging: Staging) -> None:
     """Whatever the number of renditions."""
     stage = staging.stage({}, {"format": "webp"}, review=True)
-    assert [one.rendition for one in stage.staged] == [0, 1, renditions.OVERLAY]
+    assert [one.rendition for one in stage.staged] == [0, 1, OVERLAY]
     assert stage.staged[-1].format is Format.PNG
 
 

@@ -61,7 +61,7 @@ def rows(jobs: Iterable[Job], reader: Reader, store: Store, settings: Settings) 
 
 def _of_job(job: Job, folder: Folder, reservations: Reservations) -> Iterator[dict[str, Any]]:
     for one in reservations.earlier(job.folder, job.path, job.generation):
-        if one.rendition < 0 or one.review is not (job.state is JobState.REVIEW):
+        if one.is_overlay or one.review is not (job.state is JobState.REVIEW):
             continue
         known = one.rendition < len(folder.rendition)
         yield {

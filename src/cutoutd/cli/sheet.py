@@ -134,7 +134,7 @@ def _entry(
     results = [
         one
         for one in reservations.earlier(job.folder, job.path, job.generation)
-        if one.review is held_back and one.rendition >= 0
+        if one.review is held_back and not one.is_overlay
     ]
     if results and job.state is not JobState.FAILED:
         first = min(results, key=lambda one: one.rendition)

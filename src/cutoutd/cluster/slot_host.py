@@ -323,7 +323,7 @@ def _collect_results(report: Report, task: Task, files: Files, most: int) -> tup
     total = sum(staged.bytes for staged in report.staged)
     if total > most:
         raise TooLargeError(f"its results have {total / 1e6:.0f} MB")
-    places = [one.rendition if one.rendition >= 0 else len(files.results) - 1 for one in report.staged]
+    places = [task.file_of(one.rendition) for one in report.staged]
     staged = tuple(
         replace(one, name=result_name(task.job, place, one.format.extension))
         for one, place in zip(report.staged, places, strict=True)

@@ -188,7 +188,7 @@ class KnownPictures:
         earlier = self.context.published(origin.path, origin.generation)
         shown = tuple(one for one in earlier if one.review is origin.review)
         renditions = self.context.renditions(job)
-        if sorted(one.rendition for one in shown if one.rendition >= 0) != list(range(len(renditions))):
+        if sorted(one.rendition for one in shown if not one.is_overlay) != list(range(len(renditions))):
             return None
         if origin.review and shown != earlier:
             return None  # an earlier version of the source has a good result
@@ -204,7 +204,7 @@ class KnownPictures:
             with suppress(CutoutdError):
                 self.context.publisher.reviews.discard(job.id)
             raise
-        if any(one.format != renditions[one.rendition].format for one in result.staged if one.rendition >= 0):
+        if any(one.format != renditions[one.rendition].format for one in result.staged if not one.is_overlay):
             return None
         cut = Cut(
             source=replace(result.source, bytes=job.size, sha256=sha256),

@@ -31,7 +31,7 @@ from cutoutd.events import JobEnded
 from cutoutd.failure import failure_of
 from cutoutd.intake.verification import has_bytes, has_pixels
 from cutoutd.job_detail import HOSTED
-from cutoutd.jobs import JobState, Wanted
+from cutoutd.jobs import OVERLAY, JobState, Wanted
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish.faults import (
     NameRefusedError,
@@ -140,7 +140,7 @@ class PublicationSteps:
         job, cut, folder = step.job, step.cut, self.context.folder
         wanted = [(number, one.format) for number, one in enumerate(self.context.renditions(job))]
         reported = sorted((staged.rendition, staged.format) for staged in cut.staged)
-        if reported not in (wanted, [(-1, Format.PNG), *wanted]):
+        if reported not in (wanted, [(OVERLAY, Format.PNG), *wanted]):
             # The worker has read a hostile picture, and must not be trusted.
             self.failed_jobs.fail(job, INVENTED)
             return Done()

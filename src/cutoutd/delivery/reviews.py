@@ -183,7 +183,7 @@ class DecidedReviews:
             NotAcceptableError: they are not as they were published, or the folder's renditions have changed.
         """
         renditions = self.context.renditions(job)
-        found = sorted(one.rendition for one in shown if one.rendition >= 0)
+        found = sorted(one.rendition for one in shown if not one.is_overlay)
         if found != list(range(len(renditions))):
             raise NotAcceptableError("the folder's renditions have changed since it was cut")
         taken = self._files.take(job.id, job.path, job.sha256 or "", shown)
@@ -244,7 +244,7 @@ class DecidedReviews:
         return tuple(
             one
             for one in self.context.published(job.path, job.generation)
-            if not one.review and one.rendition >= 0
+            if not one.review and not one.is_overlay
         )
 
     def _results_in_review(self, job: Job) -> tuple[Published, ...]:

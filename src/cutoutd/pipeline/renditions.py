@@ -18,7 +18,7 @@ from cutoutd.engine.containers.resolution import Resolution
 from cutoutd.engine.formats import decode
 from cutoutd.engine.render import canvas_layout, codecs, compose
 from cutoutd.errors import LimitError, PictureError, background_refused
-from cutoutd.jobs import Staged
+from cutoutd.jobs import OVERLAY, Staged
 from cutoutd.pipeline.preview import ReducedRendition, write_preview
 from cutoutd.protocols import Step
 from cutoutd.publish.staging import result_name
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from cutoutd.publish.writing import Sink
 
     _Strip = TypeVar("_Strip")
-
-OVERLAY: Final = -1
-"""Number of the overlay: the picture that shows a doubtful matte over its source."""
 
 _PIECE_BYTES: Final = 1 << 22
 """Bytes that are written at a time, so that progress on a slow share is visible."""
@@ -338,7 +335,7 @@ def _write(
     encode: Callable[[Sink], None],
     kind: Format = Format.PNG,
 ) -> Staged:
-    number = rendition if rendition != OVERLAY else len(task.recipe.renditions)
+    number = task.file_of(rendition)
     name = result_name(task.job, number, kind.extension)
     try:
         # Without a staging directory the file has no name: it goes to another machine, and is sent there again after a power cut.

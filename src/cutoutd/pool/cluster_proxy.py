@@ -217,9 +217,8 @@ class Proxy:
                 raise UnusableReplyError("a result is not the one that it reports")
         for staged, content in zip(cut.staged, results, strict=True):
             self.tell(task, Step.WRITE)
-            place = staged.rendition if staged.rendition >= 0 else len(files.results) - 1
             with storage_faults(Path(task.staging)):
-                write_opened(files.results[place], content, sha256=staged.sha256)
+                write_opened(files.results[task.file_of(staged.rendition)], content, sha256=staged.sha256)
 
     def tell(self, task: Task, step: Step) -> None:
         """Say where a task stands."""

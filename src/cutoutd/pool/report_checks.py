@@ -196,11 +196,11 @@ def _faults_of_source(source: SourceFacts, assigned: AssignedTask) -> Iterator[s
 
 def _faults_of_staged(staged: Staged, source: SourceFacts, assigned: AssignedTask) -> Iterator[str]:
     renditions = assigned.task.recipe.renditions
-    if not -1 <= staged.rendition < len(renditions):
+    if not staged.is_overlay and not 0 <= staged.rendition < len(renditions):
         yield f"it reports a result of rendition {staged.rendition}"
         return
     width, height = source.width, source.height
-    if staged.rendition >= 0:
+    if not staged.is_overlay:
         width, height = largest_size(renditions[staged.rendition], width, height)
     if staged.width > width or staged.height > height:
         yield f"it reports a result of {staged.width} x {staged.height} pixels, and there can be {width} x {height}"

@@ -196,9 +196,8 @@ class Publication:
         if self.named and result.rendition == 0:
             yield placed(self.named, directory="", review=self.review)
             return
-        is_overlay = result.rendition < 0
-        suffix = OVERLAY_SUFFIX if is_overlay else self.renditions[result.rendition].suffix
-        directory = "" if is_overlay else self.renditions[result.rendition].directory
+        suffix = OVERLAY_SUFFIX if result.is_overlay else self.renditions[result.rendition].suffix
+        directory = "" if result.is_overlay else self.renditions[result.rendition].directory
         path = placed(self.facts.path, directory=directory, review=self.review)
         is_again = self.again if again is None else again
         for name in candidates(path, suffix=suffix, extension=result.format.extension, again=is_again):

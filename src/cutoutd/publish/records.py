@@ -19,7 +19,7 @@ from cutoutd.errors import FailureCode
 from cutoutd.faults.isolation import is_expected, report
 from cutoutd.fs.tree import Tree
 from cutoutd.job_options import JobOptions
-from cutoutd.jobs import JobState, Published
+from cutoutd.jobs import OVERLAY, JobState, Published
 from cutoutd.logs import get
 from cutoutd.publish.displaced import DIRECTORY, reached
 from cutoutd.publish.failures import read_failure
@@ -266,7 +266,7 @@ def _result(source: str, path: str, sha256: str, renditions: Sequence[Rendition]
     for review in (False, True):
         forms = list(enumerate(renditions))
         if review:
-            forms.append((-1, _OVERLAY))
+            forms.append((OVERLAY, _OVERLAY))
         for index, one in forms:
             place = placed(source, directory=one.directory, review=review)
             extension = one.format.extension

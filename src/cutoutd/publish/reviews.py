@@ -104,8 +104,8 @@ class Reviews:
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
                 raise NotAcceptableError("its sidecar cannot be understood") from error
             wanted = sorted(
-                (one for one in shown if with_overlay or one.rendition >= 0),
-                key=lambda one: (one.rendition < 0, one.rendition),  # the overlay last, as from workers
+                (one for one in shown if with_overlay or not one.is_overlay),
+                key=lambda one: (one.is_overlay, one.rendition),  # the overlay last, as from workers
             )
             staged = tuple(
                 self._stage(job, number, source, one, said.get(one.sha256, (0, 0, None)))

@@ -178,7 +178,7 @@ def published(store: Store, job: Job) -> tuple[Published, ...]:
 
 def first_of(outputs: Iterable[Published]) -> Published | None:
     """Return the first rendition that is not an overlay."""
-    return min((one for one in outputs if one.rendition >= 0), key=lambda one: one.rendition, default=None)
+    return min((one for one in outputs if not one.is_overlay), key=lambda one: one.rendition, default=None)
 
 
 def size(said: Mapping[str, Any]) -> tuple[int, int]:
