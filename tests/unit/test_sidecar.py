@@ -19,6 +19,7 @@ from cutoutd.publish.correction_block import CorrectionFacts
 from cutoutd.publish.failures import FailureFacts, compose_failure
 from cutoutd.publish.sidecar import (
     ModelFacts,
+    PublishingFacts,
     RuntimeFacts,
     SidecarFacts,
     SidecarRecord,
@@ -69,9 +70,13 @@ def _result(**changes: Any) -> Staged:  # noqa: ANN401 - any field may be change
 
 def _compose(facts: SidecarFacts, path: str = "sub/a.png") -> bytes:
     """Return the sidecar of one result."""
-    return compose(
-        facts, [(path, _result())], warnings=["renamed"], publish_ms=2.5, published_us=ACCEPTED_US + 1_500_000
+    publishing = PublishingFacts(
+        outputs=[(path, _result())],
+        warnings=["renamed"],
+        publish_ms=2.5,
+        published_us=ACCEPTED_US + 1_500_000,
     )
+    return compose(facts, publishing)
 
 
 def test_a_sidecar_has_the_fields_of_its_schema() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from cutoutd.jobs import Published
@@ -19,10 +19,10 @@ from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.settings.types import Route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cutoutd.jobs import Origin, Staged
-    from cutoutd.publish.sidecar import SidecarFacts
+    from cutoutd.publish.sidecar import PublishingFacts, SidecarFacts
     from cutoutd.recipe import Rendition
 
 _KNOWN_NAMES = 1000  # candidates among which an earlier result's name is searched
@@ -111,32 +111,14 @@ class Publication:
         before = () if self.moved_from is None else (self.moved_from.path,)
         return frozenset({self.facts.path, *before})
 
-    def sidecar(
-        self,
-        outputs: Sequence[tuple[str, Staged]],
-        *,
-        warnings: Sequence[str],
-        publish_ms: float,
-        published_us: int,
-    ) -> bytes:
-        """Return the sidecar: of a new cut, or of an earlier result under new names.
-
-        Args:
-            outputs: each result's path in the output, in order.
-            warnings: warnings of publishing.
-            publish_ms: how long publishing has taken so far.
-            published_us: UTC microseconds.
-        """
+    def sidecar(self, publishing: PublishingFacts) -> bytes:
+        """Return the sidecar: of a new cut, or of an earlier result under new names."""
         if self.document is None:
-            return compose(
-                self.facts, outputs, warnings=warnings, publish_ms=publish_ms, published_us=published_us
-            )
+            return compose(self.facts, publishing)
         is_good = not (self.facts.doubtful if self.is_restored else self.review)
         return amend(
             self.document,
-            outputs,
-            warnings=[*self.facts.warnings, *warnings],
-            published_us=published_us,
+            replace(publishing, warnings=[*self.facts.warnings, *publishing.warnings]),
             decided=None if self.moved_from is not None else is_good,
         )
 

@@ -34,6 +34,7 @@ from cutoutd.publish.handover import is_kept_open, take_over
 from cutoutd.publish.plan import Move, Plan, Publication, Recovery
 from cutoutd.publish.restoring import ResultRestorer
 from cutoutd.publish.reviews import Reviews
+from cutoutd.publish.sidecar import PublishingFacts
 from cutoutd.publish.sidecar_update import SidecarUpdates
 from cutoutd.publish.staging import sweep
 from cutoutd.publish.targets import choose_names
@@ -158,12 +159,13 @@ class Publisher:
             kept = {result.name for _, result in chosen}
             sidecar = chosen[0][0].sidecar if chosen else None
             if sidecar is not None:
-                content = publication.sidecar(
-                    [(choice.path, result) for choice, result in chosen],
+                publishing = PublishingFacts(
+                    outputs=[(choice.path, result) for choice, result in chosen],
                     warnings=warnings,
                     publish_ms=(time.perf_counter() - started_s) * 1000,
                     published_us=now_us,
                 )
+                content = publication.sidecar(publishing)
                 planned.append(self._sidecar_move(publication.facts, sidecar, content))
         return Plan(
             moves=tuple(planned),

@@ -144,6 +144,23 @@ class SidecarFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PublishingFacts:
+    """What publishing adds to how a cutout was made.
+
+    Attributes:
+        outputs: path in the folder's output, and the result at that path, in order.
+        warnings: warnings of publishing, in addition to the worker's.
+        publish_ms: time taken to choose names and look at what is there; the renames come after the sidecar.
+        published_us: UTC microseconds.
+    """
+
+    outputs: Sequence[tuple[str, Staged]]
+    warnings: Sequence[str]
+    publish_ms: float
+    published_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SidecarRecord:
     """A sidecar on the disk: its source, and the results it belongs to.
 
@@ -179,22 +196,8 @@ class SidecarRecord:
     options: JobOptions = field(default_factory=JobOptions)
 
 
-def compose(
-    facts: SidecarFacts,
-    outputs: Sequence[tuple[str, Staged]],
-    *,
-    warnings: Sequence[str],
-    publish_ms: float,
-    published_us: int,
-) -> bytes:
+def compose(facts: SidecarFacts, publishing: PublishingFacts) -> bytes:
     """Return the sidecar of a cutout.
-
-    Args:
-        facts: how it was made.
-        outputs: path in the folder's output, and the result at that path.
-        warnings: warnings of publishing, in addition to the worker's.
-        publish_ms: time taken to choose names and look at what is there; the renames come after the sidecar.
-        published_us: UTC microseconds.
 
     Returns:
         JSON in UTF-8, whatever bytes the names have.
@@ -206,7 +209,7 @@ def compose(
         **({"folder_id": facts.marker} if facts.marker else {}),
         "route": facts.route,
         "source": source_fields(facts.path, facts.mtime_ns, facts.source),
-        "outputs": [_output_fields(path, result) for path, result in outputs],
+        "outputs": [_output_fields(path, result) for path, result in publishing.outputs],
         "model": asdict(facts.model) | ({"asked": True} if facts.is_model_asked else {}),
         **({"second_opinion": asdict(facts.second)} if facts.second is not None else {}),
         **({"correction": correction_fields(facts.correction)} if facts.correction is not None else {}),
@@ -221,31 +224,22 @@ def compose(
             "doubtful": facts.doubtful,
             "reasons": facts.quality.reasons,
         },
-        "timings_ms": _timings(facts.timings_ms, publish_ms),
+        "timings_ms": _timings(facts.timings_ms, publishing.publish_ms),
         **({"metadata_dropped": facts.dropped} if facts.dropped else {}),
         "attempts": facts.attempts,
-        "warnings": [*facts.warnings, *warnings],
+        "warnings": [*facts.warnings, *publishing.warnings],
         "accepted_at": rfc3339(facts.accepted_us),
-        "published_at": rfc3339(published_us),
+        "published_at": rfc3339(publishing.published_us),
     }
     return encode(document)
 
 
-def amend(
-    document: Mapping[str, Any],
-    outputs: Sequence[tuple[str, Staged]],
-    *,
-    warnings: Sequence[str],
-    published_us: int,
-    decided: bool | None,
-) -> bytes:
+def amend(document: Mapping[str, Any], publishing: PublishingFacts, *, decided: bool | None) -> bytes:
     """Return an existing sidecar with other names for its results.
 
     Args:
         document: the sidecar as read.
-        outputs: path in the folder's output, and the result at that path.
-        warnings: warnings in addition to the existing ones.
-        published_us: UTC microseconds.
+        publishing: its warnings are added to the existing ones.
         decided: whether the results are good (True) or may be wrong (False), by what a person decided or undid; None: as before.
     """
     before, quality = document.get("warnings"), document.get("quality")
@@ -255,9 +249,9 @@ def amend(
         {
             **document,
             "quality": quality,
-            "outputs": [_output_fields(path, result) for path, result in outputs],
-            "warnings": [*(before if isinstance(before, list) else []), *warnings],
-            "published_at": rfc3339(published_us),
+            "outputs": [_output_fields(path, result) for path, result in publishing.outputs],
+            "warnings": [*(before if isinstance(before, list) else []), *publishing.warnings],
+            "published_at": rfc3339(publishing.published_us),
         }
     )
 
