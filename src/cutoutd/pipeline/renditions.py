@@ -26,7 +26,7 @@ from cutoutd.publish.writing import write_opened
 from cutoutd.recipe import Channels, Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -84,43 +84,6 @@ class _Background:
     sha256: str | None = None
 
 
-def _write_all(
-    task: Task,
-    files: Files,
-    layouts: Sequence[CanvasLayout],
-    kept: KeptMetadata,
-    *,
-    max_pixels: int,
-    tell: Callable[[Step], None],
-) -> tuple[list[Staged], list[str]]:
-    """Write renditions from their layouts. Returns what was written, and warnings of the encoders."""
-    staged: list[Staged] = []
-    warnings: list[str] = []
-    grounds = dict(zip(task.recipe.backgrounds, files.backgrounds, strict=True))
-    for number, layout in enumerate(layouts):
-        background = _background(layout, grounds, max_pixels, tell)
-        reduced = None
-        if number == 0 and files.preview is not None:
-            reduced = ReducedRendition((layout.place.width, layout.place.height))
-        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), tell, reduced)
-        tell(Step.WRITE)
-        written = _write(task, files, number, encoder.layout, encoder.write, layout.rendition.format)
-        if reduced is not None and files.preview is not None:
-            write_preview(files.preview, reduced, layout.icc)
-        staged.append(
-            replace(
-                written,
-                background_sha256=background.sha256,
-                quality=encoder.quality,
-                subject=layout.shown_at if task.recipe.locates_subject else None,
-                frame=layout.frame_at,
-            )
-        )
-        _check_size(layout, written.bytes)
-        warnings += encoder.warnings
-    return staged, warnings
-
-
 def stage(
     task: Task,
     files: Files,
@@ -160,16 +123,108 @@ def stage(
     subject = canvas_layout.subject(picture, alpha, recipe.renditions, is_located=recipe.locates_subject)
     # All layouts come before the first file: an impossible one then costs no time.
     layouts = [canvas_layout.lay_out(one, subject, max_pixels=max_pixels) for one in recipe.renditions]
-    staged, told = _write_all(task, files, layouts, kept, max_pixels=max_pixels, tell=tell)
-    warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings), *told]
+    writer = _ResultWriter(task, files, max_pixels=max_pixels, tell=tell)
+    staged = [writer.rendition(number, layout, kept) for number, layout in enumerate(layouts)]
+    warnings = [*kept.warnings, *(warning for one in layouts for warning in one.warnings), *writer.warnings]
     if review:
-        staged.append(_overlay(task, files, picture, alpha, tell))
+        staged.append(writer.overlay(picture, alpha))
     return Stage(
         staged=tuple(staged),
         warnings=tuple(dict.fromkeys(warnings)),
         dropped=kept.dropped,
         doubts=tuple(dict.fromkeys(doubt for one in layouts for doubt in one.doubts)),
     )
+
+
+class _ResultWriter:
+    """Writes the results of one task into its files."""
+
+    def __init__(self, task: Task, files: Files, *, max_pixels: int, tell: Callable[[Step], None]) -> None:
+        self._task = task
+        self._files = files
+        self._max_pixels = max_pixels
+        self._tell = tell
+        self._grounds = dict(zip(task.recipe.backgrounds, files.backgrounds, strict=True))
+        self.warnings: list[str] = []  # of the encoders
+
+    def rendition(self, number: int, layout: CanvasLayout, kept: KeptMetadata) -> Staged:
+        """Write a rendition from its layout."""
+        background = self._background(layout)
+        reduced = None
+        if number == 0 and self._files.preview is not None:
+            reduced = ReducedRendition((layout.place.width, layout.place.height))
+        encoder = _Encoder(layout, background.backdrop, _extras(layout, kept), self._tell, reduced)
+        self._tell(Step.WRITE)
+        written = self._write(number, encoder.layout, encoder.write, layout.rendition.format)
+        if reduced is not None and self._files.preview is not None:
+            write_preview(self._files.preview, reduced, layout.icc)
+        _check_size(layout, written.bytes)
+        self.warnings += encoder.warnings
+        return replace(
+            written,
+            background_sha256=background.sha256,
+            quality=encoder.quality,
+            subject=layout.shown_at if self._task.recipe.locates_subject else None,
+        )
+
+    def overlay(self, picture: Picture, alpha: NDArray[np.uint8]) -> Staged:
+        """Write the picture with what was cut away veiled."""
+        veiled = compose.overlay(picture.rgb, alpha)
+        self._tell(Step.WRITE)
+        small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
+        extras = png.Extras(icc=picture.icc)
+
+        def encode(sink: Sink) -> None:
+            png.write(sink, _report_progress([veiled], self._tell), small, extras)
+
+        return self._write(OVERLAY, small, encode)
+
+    def _background(self, layout: CanvasLayout) -> _Background:
+        """Read the background of a rendition. It is read for each picture, since it may have been changed meanwhile.
+
+        Raises:
+            OutputError: it is a picture that cannot be used. The source is not at fault, and every other would meet it.
+            LimitError: likewise, where it belongs to a single request, so that no other meets it.
+        """
+        named = layout.rendition.picture
+        if named is None:
+            return _Background(backdrop=canvas_layout.behind(layout, None))
+        self._tell(Step.READ)
+        try:
+            data = _plain_file(self._grounds[named])
+            self._tell(Step.CUT)
+            picture = decode.decode(data, max_pixels=self._max_pixels)
+        except OSError as error:
+            why = f"cannot be read ({error.strerror})"
+            raise background_refused(Path(named), why, is_asked=layout.rendition.is_picture_asked) from error
+        except PictureError as error:
+            why = f"cannot be used: {error.cause}"
+            raise background_refused(Path(named), why, is_asked=layout.rendition.is_picture_asked) from error
+        return _Background(
+            backdrop=canvas_layout.behind(layout, picture), sha256=hashlib.sha256(data).hexdigest()
+        )
+
+    def _write(
+        self, rendition: int, layout: png.Layout, encode: Callable[[Sink], None], kind: Format = Format.PNG
+    ) -> Staged:
+        number = self._task.file_of(rendition)
+        name = result_name(self._task.job, number, kind.extension)
+        try:
+            # Without a staging directory the file has no name: it goes to another machine, and is sent there again after a power cut.
+            written = write_opened(self._files.results[number], encode, synced=bool(self._task.staging))
+        except OSError as error:
+            if error.filename is None:
+                error.filename = os.path.join(self._task.staging, name)  # noqa: PTH118 -- text; a failed write names no file
+            raise
+        return Staged(
+            name=name,
+            rendition=rendition,
+            bytes=written.bytes,
+            sha256=written.sha256,
+            width=layout.width,
+            height=layout.height,
+            format=kind,
+        )
 
 
 def _check_size(layout: CanvasLayout, size: int) -> None:
@@ -262,34 +317,6 @@ def _extras(layout: CanvasLayout, kept: KeptMetadata) -> png.Extras:
     return png.Extras(icc=layout.icc, exif=exif, xmp=kept.xmp, resolution=density, iptc=kept.iptc)
 
 
-def _background(
-    layout: CanvasLayout, grounds: Mapping[str, int], max_pixels: int, tell: Callable[[Step], None]
-) -> _Background:
-    """Read the background of a rendition. It is read for each picture, since it may have been changed meanwhile.
-
-    Raises:
-        OutputError: it is a picture that cannot be used. The source is not at fault, and every other would meet it.
-        LimitError: likewise, where it belongs to a single request, so that no other meets it.
-    """
-    if layout.rendition.picture is None:
-        return _Background(backdrop=canvas_layout.behind(layout, None))
-    path = Path(layout.rendition.picture)
-    tell(Step.READ)
-    try:
-        data = _plain_file(grounds[layout.rendition.picture])
-        tell(Step.CUT)
-        picture = decode.decode(data, max_pixels=max_pixels)
-    except OSError as error:
-        why = f"cannot be read ({error.strerror})"
-        raise background_refused(path, why, is_asked=layout.rendition.is_picture_asked) from error
-    except PictureError as error:
-        why = f"cannot be used: {error.cause}"
-        raise background_refused(path, why, is_asked=layout.rendition.is_picture_asked) from error
-    return _Background(
-        backdrop=canvas_layout.behind(layout, picture), sha256=hashlib.sha256(data).hexdigest()
-    )
-
-
 def _plain_file(descriptor: int) -> bytes:
     """Read a regular file within the size limit of a background; several renditions may use it.
 
@@ -305,51 +332,9 @@ def _plain_file(descriptor: int) -> bytes:
         return file.read(_MAX_BACKGROUND_BYTES)
 
 
-def _overlay(
-    task: Task, files: Files, picture: Picture, alpha: NDArray[np.uint8], tell: Callable[[Step], None]
-) -> Staged:
-    veiled = compose.overlay(picture.rgb, alpha)
-    tell(Step.WRITE)
-    small = png.Layout(width=veiled.shape[1], height=veiled.shape[0], channels=3)
-    extras = png.Extras(icc=picture.icc)
-
-    def encode(sink: Sink) -> None:
-        png.write(sink, _report_progress([veiled], tell), small, extras)
-
-    return _write(task, files, OVERLAY, small, encode)
-
-
 def _report_progress(strips: Iterable[_Strip], tell: Callable[[Step], None]) -> Iterator[_Strip]:
     """Pass the strips of a result on, and report progress with each, and after the last one."""
     for strip in strips:
         tell(Step.WRITE)
         yield strip
     tell(Step.SYNC)
-
-
-def _write(
-    task: Task,
-    files: Files,
-    rendition: int,
-    layout: png.Layout,
-    encode: Callable[[Sink], None],
-    kind: Format = Format.PNG,
-) -> Staged:
-    number = task.file_of(rendition)
-    name = result_name(task.job, number, kind.extension)
-    try:
-        # Without a staging directory the file has no name: it goes to another machine, and is sent there again after a power cut.
-        written = write_opened(files.results[number], encode, synced=bool(task.staging))
-    except OSError as error:
-        if error.filename is None:
-            error.filename = os.path.join(task.staging, name)  # noqa: PTH118 -- text; a failed write names no file
-        raise
-    return Staged(
-        name=name,
-        rendition=rendition,
-        bytes=written.bytes,
-        sha256=written.sha256,
-        width=layout.width,
-        height=layout.height,
-        format=kind,
-    )
