@@ -17,8 +17,10 @@ import pytest
 
 import cutoutd
 from cutoutd.errors import _ADVICE_BY_ERRNO, _NO_PLACE_ADVICE
+from cutoutd.jobs import Reason
 from cutoutd.page.backend.folder_condition import _ADVICE
 from cutoutd.page.backend.plain_words import _SENTENCES
+from cutoutd.page.backend.privacy import _COMMANDS, _MODULES
 from cutoutd.publish.records import Record
 from tests.unit.test_page_texts import LANGUAGES, catalogue
 
@@ -105,8 +107,92 @@ JOINED = {
     "said.q.workers": [" workers", "; the model runs on "],
     "said.note.not_entered": ["not entered"],
     "said.note.left_out": ["left out"],
+    "said.n.enlarged_less": [
+        " times instead of ",
+        "max_enlargement allows no more, so it takes less of the canvas than it was to",
+    ],
+    "said.n.lossless_lowered": ["its quality was lowered from ", ", so that it has no more than "],
+    "said.n.lowered": ["its quality was lowered from ", ", so that it has no more than "],
+    "said.n.name_cutout": ["another cutout has the name ", ", so this cutout is "],
+    "said.n.name_changed": [" was changed by hand and stays", ", so this cutout is "],
+    "said.n.name_file": [
+        "a file that is not ours has the name ",
+        ", or its sidecar's",
+        ", so this cutout is ",
+    ],
+    "said.n.held": ["it was held back for review", "and published as a person decided"],
+    "said.n.held_why": ["it was held back for review", "and published as a person decided"],
+    "said.q.keeps": ["it starts that process, waits for its end, and gets to see no picture"],
+    "said.q.filtered": ["its system calls are filtered", "and it cannot gain privileges"],
+    "said.q.filtered_user": ["its system calls are filtered", "and it has its user's privileges"],
+    "said.q.open": ["its system calls are not filtered", "and it cannot gain privileges"],
+    "said.q.open_user": ["its system calls are not filtered", "and it has its user's privileges"],
+    "said.q.cluster": [
+        "On this machine, in processes of cutoutd of their own, the workers",
+        " on the machines of the cluster at ",
+    ],
+    "said.q.cluster_then": [
+        "On this machine, in processes of cutoutd of their own, the workers",
+        " on the machines of the cluster at ",
+        " here while that is away",
+    ],
 }
 """Sentences that are joined from several parts, with those."""
+
+
+LEAST_WORDS = 4
+
+WARNING_PLACES = (
+    "engine/colour",
+    "engine/containers/metadata.py",
+    "engine/formats",
+    "engine/render/canvas_layout.py",
+    "engine/render/codecs.py",
+    "engine/samples.py",
+    "pipeline/correction.py",
+    "publish/targets.py",
+    "delivery/reviews.py",
+    "delivery/sidecar_factory.py",
+    "page/backend/privacy.py",
+)
+"""Where the warnings of a result, and the evidence of what left, are put into words."""
+
+NO_WARNINGS = {
+    "its compression, {compression_name(compression)}, is not read with these channels",
+    "its kind of colours (PhotometricInterpretation {photometric}) is not read with these channels",
+    "its samples are {samples_in_words(formats, bits)}",
+    "its samples have {max(bits)} bits, which is not read with {'Lab' if is_lab else 'differencing'}",
+    "has {smallest / KILOBYTE} KB at the lowest quality that is allowed ({rendition.min_quality}), more than max_kb = {rendition.max_kb}",
+    "the folder's route leads to the cluster",
+    "{one['folder']}: {one['route']} → {one['host']}",
+    "{one['folder']}: {one['include']} → {one['host']}{_here(one['host'])}",
+    "{one.name}: {one.file}, SHA-256 {one.sha256}",
+    "{here}; the pictures {there}{but}.",
+    "the subject was enlarged {place.factor} times instead of {wanted}",
+}
+"""Sentences of these modules that are said inside of others, to nobody, or are no words."""
+
+PARTS = re.compile(
+    "|".join(
+        re.escape(part) for parts in JOINED.values() for part in parts if len(part.split()) > LEAST_WORDS - 1
+    )
+)
+"""What is joined to other parts in the sources; the whole of it is in the catalogue."""
+
+WARNING = re.compile(r"(?:\{[^{}]+\}|(?:it|its|the|they|nothing|another|a|an|cut|unchanged)\b)[^\n]*")
+"""What a sentence about a result begins with."""
+
+
+def warnings_in(place: str) -> Iterator[str]:
+    """Yield the sentences of a module or package that may be shown beside a result."""
+    for path in sorted((PACKAGE / place).rglob("*.py")) or [PACKAGE / place]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documents = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+        inner = {id(part) for one in ast.walk(tree) if isinstance(one, ast.JoinedStr) for part in one.values}
+        for one in ast.walk(tree):
+            text = "" if id(one) in documents | inner else template(one)
+            if len(re.sub(r"\{[^{}]*\}", "", text).split()) >= LEAST_WORDS and WARNING.fullmatch(text):
+                yield text
 
 
 def templates(tree: ast.AST) -> Iterator[tuple[ast.Call, list[str]]]:
@@ -192,6 +278,20 @@ def test_each_advice_that_is_written_once_for_several_errors_is_in_the_catalogue
                     found.add(template(one.value))
     assert len(found) > 20
     assert unknown(found - {"", OVERLAPS}) == []
+
+
+def test_each_warning_about_a_result_is_in_the_catalogue() -> None:
+    """Beside a picture in Review; and what shows, of each process, what it is and may do."""
+    found = {text for place in WARNING_PLACES for text in warnings_in(place)}
+    filled = {text: text.replace("{}", "7").removeprefix("{named(rendition)}: ") for text in found}
+    assert len(found) > 50
+    assert unknown(filled[one] for one in found - NO_WARNINGS if not PARTS.search(one)) == []
+    assert unknown([*_COMMANDS.values(), *(said for _, said in _MODULES)]) == []
+
+
+def test_each_reason_for_doubt_is_in_the_catalogue() -> None:
+    """They come in lists, with other reasons."""
+    assert unknown(reason.value for reason in Reason) == []
 
 
 def test_what_a_cutout_says_that_was_taken_over_is_in_the_catalogue() -> None:

@@ -48,3 +48,7 @@ test("what is not known stays whole, so that nothing is in two languages", () =>
   }
   assert.equal(sentences.in(undefined), "");
 });
+
+test("a sentence may be about one of several results", () => {
+  for (const what of ["PNG", 'JPEG "_web"', 'WebP "_x" in shop/main/', "/srv/a b.jpg"]) assert.equal(sentences.in(`${what}: it is gone`), `${what}: weg`);
+});

@@ -261,9 +261,9 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "answer": leaves,
             "evidence": [
                 *(f"{one}: nothing leaves this machine" for one in local),
-                *(f"{one['folder']}: {one['route']}, to {one['host']}" for one in tagged),
+                *(f"{one['folder']}: {one['route']} → {one['host']}" for one in tagged),
                 *(
-                    f"{one['folder']}: {one['include']}, sent to {one['host']}{_here(one['host'])}"
+                    f"{one['folder']}: {one['include']} → {one['host']}{_here(one['host'])}"
                     for one in told
                 ),
             ],

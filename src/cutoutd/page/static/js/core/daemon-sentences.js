@@ -8,6 +8,9 @@ const PREFIX = "said.";
 const WITH_SENTENCES = new Set(["why", "said", "rest"]); // values that are sentences themselves
 const MOST_KEPT = 1000;
 
+/* What a sentence may be about, before it: the path of a file, or one of several results, as `JPEG "_web" in amazon/`. */
+const ABOUT = /^(\/.*?|(?:AVIF|JPEG|PNG|TIFF|WebP)(?: "[^"]*")?(?: in [^:]*\/)?): (.+)$/s;
+
 export class DaemonSentences {
   #patterns;
   #kept = new Map();
@@ -30,7 +33,7 @@ export class DaemonSentences {
   }
 
   #find(text) {
-    return this.#sentence(text) ?? this.#withPath(text) ?? this.#list(text) ?? this.#several(text);
+    return this.#sentence(text) ?? this.#about(text) ?? this.#list(text) ?? this.#several(text);
   }
 
   #sentence(text) {
@@ -48,11 +51,10 @@ export class DaemonSentences {
     return null;
   }
 
-  // An error about a file begins with its path.
-  #withPath(text) {
-    const [, path, rest] = /^(\/.*?): (.+)$/s.exec(text) ?? [];
+  #about(text) {
+    const [, what, rest] = ABOUT.exec(text) ?? [];
     const found = rest ? this.#find(rest) : null;
-    return found === null ? null : `${path}: ${found}`;
+    return found === null ? null : `${what}: ${found}`;
   }
 
   // Reasons for a doubt.

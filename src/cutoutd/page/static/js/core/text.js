@@ -21,7 +21,7 @@ export async function loadTexts(wanted = navigator.languages) {
   [english, catalogue] = await Promise.all([fetchTexts("en"), found === "en" ? {} : fetchTexts(found)]);
   const exact = wanted.find((one) => one.toLowerCase().split("-")[0] === found) ?? found;
   locale = exact;
-  sentences = found === "en" ? null : new DaemonSentences(english, t);
+  sentences = found === "en" ? null : new DaemonSentences(english, (key, named) => t(key, Object.fromEntries(Object.entries(named).map(([one, value]) => [one, decimal(value)]))));
   plural = new Intl.PluralRules(locale);
   document.documentElement.lang = found;
 }
@@ -80,6 +80,12 @@ function format(options, kind = Intl.NumberFormat) {
 
 export function number(value, digits = 0) {
   return format({ maximumFractionDigits: digits }).format(value);
+}
+
+/* A decimal number of a sentence in English, as the page's language writes it. */
+function decimal(text) {
+  const [, digits] = /^\d+\.(\d+)$/.exec(text) ?? [];
+  return digits ? format({ minimumFractionDigits: digits.length, maximumFractionDigits: digits.length }).format(Number(text)) : text;
 }
 
 export function percent(value) {
