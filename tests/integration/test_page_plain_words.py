@@ -10,6 +10,7 @@ import pytest
 from cutoutd.page.backend import folder_settings, folders
 from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import backend_at
+from tests.unit.test_page_sentences import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,38 @@ def test_a_refused_value_is_told_in_plain_words(path: Path, changes: dict[str, A
     assert refused.value.status == 422
     assert said in refused.value.text
     assert OURS.search(refused.value.text) is None
+
+
+WRONG: dict[str, list[object]] = {
+    "text": ["1e9", "-1", "a/b, ,c", "x" * 300],
+    "int": [10**9, -1],
+    "float": [1e9, -1.5],
+    "choice": ["other"],
+}
+"""Values that no field of the kind takes, or few."""
+
+NOT_SENT = {"rendition.preset"}
+"""A choice whose refusal the page cannot cause."""
+
+
+def test_whatever_is_refused_is_told_in_every_language_and_numbers_as_people_write_them(path: Path) -> None:
+    """Of each setting: the value, and what is possible."""
+    backend = backend_at(path)
+    refused = []
+    for field in METHODS["folder_settings"](backend, {"folder": "shoot"}).data["fields"]:
+        for value in WRONG.get(field["kind"], []) if field["key"] not in NOT_SENT else ():
+            digest = METHODS["folder_settings"](backend, {"folder": "shoot"}).data["digest"]
+            asked = {"folder": "shoot", "digest": digest, "changes": {field["key"]: value}}
+            try:
+                METHODS["change_settings"](backend, asked)
+            except RefusedError as error:
+                refused.append(error)
+    said = [one.text for one in refused if one.code == "value_refused"]
+    assert len(said) > 40
+    assert unknown(said) == []
+    assert unknown(one.partition("Possible: ")[2].rstrip(".") for one in said if "Possible: " in one) == []
+    assert [one for one in said if ".0”" in one or "e+" in one] == []
+    assert [one for one in said if one.count("“") != one.count("”") or '"' in one] == []
 
 
 @pytest.mark.parametrize(

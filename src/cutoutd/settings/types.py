@@ -29,6 +29,7 @@ AUTO: Final = "auto"
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _OWNER_BITS: Final = 0o600
 _SHOWN_CHARACTERS: Final = 60
+_LONG: Final = 1e15  # numbers from here on are shorter with an exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +244,20 @@ def format_value(written: object) -> str:
     """Format a value as in a configuration, for messages; a long one is truncated."""
     if isinstance(written, dict):
         return "a table"
-    text = json.dumps(written, ensure_ascii=False) if isinstance(written, bool | str) else str(written)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+    if isinstance(written, float):
+        text = _plain_number(written)
+    else:
+        text = json.dumps(written, ensure_ascii=False) if isinstance(written, bool | str) else str(written)
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    end = '..."' if isinstance(written, str) else "..."
+    return text[: _SHOWN_CHARACTERS - len(end)] + end
+
+
+def _plain_number(number: float) -> str:
+    """Write a number as people do: 5 rather than 5.0, and 1e300 rather than 1e+300."""
+    is_short = number.is_integer() and abs(number) < _LONG
+    return str(int(number)) if is_short else str(number).replace("e+", "e")
 
 
 def _place(written: object, info: ValidationInfo) -> object:

@@ -19,6 +19,7 @@ _WORDS: Final = (
     ("the input of", "the watched folder of"),
     ("the output of", "the folder of cutouts of"),
     (", without quotes", ""),
+    (" in quotes", ""),
     ("directories", "folders"),
     ("directory", "folder"),
 )

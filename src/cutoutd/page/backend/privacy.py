@@ -262,10 +262,7 @@ def _questions(backend: Backend) -> list[dict[str, Any]]:
             "evidence": [
                 *(f"{one}: nothing leaves this machine" for one in local),
                 *(f"{one['folder']}: {one['route']} → {one['host']}" for one in tagged),
-                *(
-                    f"{one['folder']}: {one['include']} → {one['host']}{_here(one['host'])}"
-                    for one in told
-                ),
+                *(f"{one['folder']}: {one['include']} → {one['host']}{_here(one['host'])}" for one in told),
             ],
         },
         {

@@ -84,7 +84,8 @@ export function number(value, digits = 0) {
 
 /* A decimal number of a sentence in English, as the page's language writes it. */
 function decimal(text) {
-  const [, digits] = /^\d+\.(\d+)$/.exec(text) ?? [];
+  if (/^\d{1,3}(,\d{3})+$/.test(text)) return number(Number(text.replaceAll(",", "")));
+  const [, digits] = /^-?\d+\.(\d+)$/.exec(text) ?? [];
   return digits ? format({ minimumFractionDigits: digits.length, maximumFractionDigits: digits.length }).format(Number(text)) : text;
 }
 
