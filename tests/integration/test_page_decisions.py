@@ -243,12 +243,14 @@ def test_recorded_or_completed_decisions_are_undone_by_the_daemon(page_backend: 
     assert decision(page_backend, b) == "hold"
 
 
-def published(page_backend: PageBackend, number: int, sha256: str = "") -> None:
+def published(page_backend: PageBackend, number: int, sha256: str = "", **detail: bool) -> None:
     """Record that the delivery has carried out an accept, or published a later cutout."""
     found = job(page_backend, number)
     ((_, shown),) = page_backend.seen(number)
     result = Published(rendition=0, path=f"{found.path}.png", sha256=sha256 or shown, review=False)
-    page_backend.journal.finish_publishing(found, JobState.DONE, sha256="s", published=[result], detail={})
+    page_backend.journal.finish_publishing(
+        found, JobState.DONE, sha256="s", published=[result], detail=detail
+    )
 
 
 def test_an_accepted_cutout_is_not_rejected_by_a_person_who_has_not_seen_the_accept(
@@ -272,10 +274,41 @@ def test_another_cutout_of_an_accepted_picture_needs_a_new_decision(page_backend
     page_backend.ask("decide", verb="accept", items=page_backend.seen(a))
     daemon(page_backend).poll()
     published(page_backend, a)
-    with page_backend.journal.store.transaction():
-        page_backend.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
+    replaced(page_backend)
     assert job_on_page(page_backend, a)["decision_in_force"] == ""
     assert page_backend.ask("decide", verb="reject", items=page_backend.seen(a))["done"] == 1
+
+
+def replaced(page_backend: PageBackend) -> None:
+    """Record that each cutout was replaced, as where it was cut again by another model."""
+    with page_backend.journal.store.transaction():
+        page_backend.journal.store.write("UPDATE output SET sha256 = :sha256", sha256="c" * 64)
+
+
+@pytest.mark.parametrize("verb", ["undecided", "undo", "reject"])
+@pytest.mark.parametrize("state", [JobState.REVIEW, JobState.DONE], ids=["hold", "doubt"])
+def test_no_decision_is_taken_back_about_a_cutout_that_nobody_has_seen(
+    page_backend: PageBackend, state: JobState, verb: str
+) -> None:
+    """It was replaced after the decision was sent, and before the daemon could carry it out: it stays as it is."""
+    number = page_backend.cut("a.jpg", state, doubtful=True)
+    items = page_backend.seen(number)
+    batch = page_backend.ask("decide", verb="accept", items=items)["batch"]
+    daemon(page_backend).poll()
+    if state is JobState.REVIEW:
+        published(page_backend, number, accepted=True)
+    if verb == "undo":
+        page_backend.ask("undo", batch=batch)
+    else:
+        page_backend.ask("decide", verb=verb, items=[[*items[0], "accept"]])
+    first = page_backend.asked()[0][0]
+    assert first == ("hold" if state is JobState.REVIEW or verb == "reject" else "doubt")
+    replaced(page_backend)
+    daemon(page_backend).poll()
+    after = job(page_backend, number)
+    assert (after.wanted, decision(page_backend, number), page_backend.asked()) == (None, "", [])
+    assert "replaced" in job_on_page(page_backend, number)["refused"]
+    assert not JobResult.of(after).doubtful
 
 
 def test_a_published_doubtful_cutout_is_accepted_where_it_is(page_backend: PageBackend) -> None:
@@ -390,7 +423,8 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
     numbers = held(page_backend, 10)
     page_backend.ask("decide", verb="accept", items=page_backend.seen(*numbers))
     handler = daemon(page_backend)
-    folders, decided = handler._folders, []  # noqa: SLF001 -- where a fault comes in
+    decisions = handler._decisions  # noqa: SLF001 -- where a fault comes in
+    folders, decided = decisions._folders, []  # noqa: SLF001 -- likewise
 
     class Faulty:
         """Folders whose seventh decision is refused once."""
@@ -401,7 +435,7 @@ def test_a_portion_is_written_down_whole_or_not_at_all(
                 raise JournalError("no room")
             return folders.decide(number, choice)
 
-    monkeypatch.setattr(handler, "_folders", Faulty())
+    monkeypatch.setattr(decisions, "_folders", Faulty())
     with pytest.raises(JournalError):
         handler.poll()
     assert [decision(page_backend, one) for one in numbers] == ["accept"] * 4 + [""] * 6

@@ -51,7 +51,7 @@ ELSEWHERE = {
 }
 """Packages whose errors concern a command, or another process than the daemon."""
 
-ANSWERS = ("daemon/commands.py", "daemon/fixes.py")
+ANSWERS = ("daemon/commands.py", "daemon/decisions.py", "daemon/fixes.py")
 """Modules whose functions return why a command is refused."""
 
 NOT_SHOWN = {

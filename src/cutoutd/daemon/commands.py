@@ -12,14 +12,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.daemon import fixes
+from cutoutd.daemon.decisions import DecisionHandler, is_number
 from cutoutd.events import Accepted
 from cutoutd.faults.isolation import is_expected, report, unforeseen
-from cutoutd.job_detail import HOSTED, JobResult, is_rejected
-from cutoutd.jobs import IN_HAND, OPEN, RELEASED, JobState, Wanted
+from cutoutd.job_detail import HOSTED, JobResult
+from cutoutd.jobs import IN_HAND, OPEN, JobState
 from cutoutd.journal.commands import ReviewDecision, Verb
 from cutoutd.journal.fix_request import FixRequest, FixRequestError
 from cutoutd.journal.folders import NewPlace
-from cutoutd.journal.listing import Listing
 from cutoutd.journal.queue import BY_MODEL, WITH_MODEL
 from cutoutd.journal.reader import Reader
 from cutoutd.logs import get
@@ -53,14 +53,6 @@ _TOGETHER: Final = frozenset(
 )
 """Verbs of commands that come in great numbers, and share transactions."""
 
-_CHANGED: Final = "its cutout was replaced since the decision; look at it again"
-
-_AS_SEEN: Final = "as seen"
-"""What is to be decided about is in review, and is what the person saw."""
-
-_MOST_DIGITS: Final = 18
-"""The most digits of a job's id that fit into the journal."""
-
 
 class CommandHandler:
     """Carries out the commands of one session.
@@ -83,7 +75,7 @@ class CommandHandler:
         self._pass_version = -1
         self._is_any_left = False
         self._left: set[str] = set()  # arguments of this pass's commands that stay pending
-        self._held_for: set[int] = set()  # commands whose jobs were put back into review
+        self._decisions = DecisionHandler(journal, folders, emit)
         self._reloads: dict[int, tuple[Command, int]] = {}
         self._untaken_since_s: dict[str, float] = {}
         self._handed_on: set[int] = set()
@@ -194,7 +186,7 @@ class CommandHandler:
         return True
 
     def _answer(self, command: Command, why: str) -> None:
-        self._held_for.discard(command.id)
+        self._decisions.forget(command)
         if why:
             self._journal.commands.refuse(command, why)
             self._log.warning("command.refused", verb=command.verb, argument=command.summary, why=why)
@@ -212,13 +204,13 @@ class CommandHandler:
             case Verb.RETRY:
                 return self._retry(command.argument)
             case Verb.ACCEPT | Verb.REJECT | Verb.REPUBLISH | Verb.REPUBLISH_DOUBTFUL:
-                return self._decide(command, ReviewDecision(command.verb))
+                return self._decisions.decide(command, ReviewDecision(command.verb))
             case Verb.DOUBT:
-                return self._doubt(command.argument)
+                return self._decisions.doubt(command)
             case Verb.RELOAD:
                 return "this run does not reload its configuration"
             case Verb.HOLD:
-                return self._hold(command.argument)
+                return self._decisions.hold(command)
             case Verb.FIX:
                 return self._fix(command)
             case Verb.ADOPT:
@@ -229,7 +221,7 @@ class CommandHandler:
 
     def _retry(self, argument: str) -> str | None:
         named = argument == "failed" or argument.startswith(BY_MODEL)
-        if not named and not _is_number(argument.partition(WITH_MODEL)[0]):
+        if not named and not is_number(argument.partition(WITH_MODEL)[0]):
             return f"{argument!r} is not the number of a job"
         number, _, model = argument.partition(WITH_MODEL)
         if model and (why := self._why_not_by(int(number), model)):
@@ -249,75 +241,6 @@ class CommandHandler:
         if folder is None or folder.has_model(model):
             return ""
         return f"no folder is cut by the model {model!r}, and it is not the second model; name it in the configuration first"
-
-    def _decide(self, command: Command, decision: ReviewDecision) -> str | None:
-        if not _is_number(command.argument):
-            return f"{command.argument!r} is not the number of a job"
-        number = int(command.argument)
-        job = self._job(number)
-        if job is not None and _is_on_its_way_back(job):
-            return None
-        if job is not None and command.seen is not None:
-            answer = self._compare(job, command, decision)
-            if answer != _AS_SEEN:
-                return answer
-        if job is not None and self._is_carrying_out_another(job, decision):
-            return self._hold_first(command)
-        return "" if self._folders.decide(number, decision) else f"job {number} waits for no decision"
-
-    def _compare(self, job: Job, command: Command, decision: ReviewDecision) -> str | None:
-        """Handle a decision whose job is not in review any more, or has another cutout than the person saw; else ``_AS_SEEN``."""
-        if job.state is JobState.PUBLISHING:
-            return None  # what was seen is compared once it is published
-        if is_rejected(job):
-            return "" if decision is ReviewDecision.REJECT else self._hold_first(command)
-        decisions = self._journal.review_decisions
-        if Listing(self._journal.store).first_results([job.id]).get(job.id) != command.seen:
-            decisions.refuse(job.id, _CHANGED)
-            return f"job {job.id}: {_CHANGED}"
-        if decision is ReviewDecision.ACCEPT and decisions.confirm(job.id):
-            self._folders.tell_sidecar(job)
-            return ""
-        return self._hold_first(command) if job.state in RELEASED else _AS_SEEN
-
-    def _is_carrying_out_another(self, job: Job, decision: ReviewDecision) -> bool:
-        """Whether a folder's delivery may be carrying out another decision, which would end after this one is written."""
-        earlier = JobResult.of(job).decision
-        return bool(earlier) and earlier != decision and job.folder in self._folders.active
-
-    def _hold_first(self, command: Command) -> str | None:
-        """Put a job back into review, since an earlier decision about it was carried out; the command waits for that, once."""
-        if command.id in self._held_for:
-            return f"job {command.argument} does not go back into review"
-        self._held_for.add(command.id)
-        return self._hold(command.argument) or None
-
-    def _doubt(self, argument: str) -> str | None:
-        if not _is_number(argument):
-            return f"{argument!r} is not the number of a job"
-        job = self._job(int(argument))
-        if self._journal.review_decisions.doubt(int(argument)):
-            if job is not None:
-                self._folders.tell_sidecar(job)
-            return ""
-        is_on_its_way = job is not None and (
-            job.state in IN_HAND or job.wanted is not None or JobResult.of(job).decision
-        )
-        return None if is_on_its_way else f"job {argument} is not published"
-
-    def _hold(self, argument: str) -> str:
-        if not _is_number(argument):
-            return f"{argument!r} is not the number of a job"
-        job = self._job(int(argument))
-        if job is not None and job.state is JobState.REVIEW and not JobResult.of(job).decision:
-            return ""
-        if job is not None and _is_on_its_way_back(job):
-            return ""
-        if not self._folders.decide(int(argument), ReviewDecision.HOLD):
-            return f"job {argument} does not exist, is in work, or is about an older version"
-        if job is not None and job.state is JobState.FAILED:
-            self._emit(Accepted(count=1))  # it is cut again
-        return ""
 
     def _adopt(self, argument: str) -> str:
         place = NewPlace.from_argument(argument)
@@ -377,14 +300,6 @@ class CommandHandler:
         return Reader(self._journal.store).job(number)
 
 
-def _is_on_its_way_back(job: Job) -> bool:
-    return job.wanted in (Wanted.HELD, Wanted.RECALLED)
-
-
 def _is_being_decided(job: Job) -> bool:
     """Whether a folder's delivery is carrying out a decision, which must be over before the job is cut again."""
     return job.state is JobState.PUBLISHING or (job.state not in OPEN and bool(JobResult.of(job).decision))
-
-
-def _is_number(argument: str) -> bool:
-    return argument.isascii() and argument.isdigit() and len(argument) <= _MOST_DIGITS

@@ -278,12 +278,12 @@ def _commands(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     if choice is Decision.ACCEPT and row["state"] in _IN_FORCE:
         return [] if row["state"] == JobState.PUBLISHING else [(choice, job, seen)]
     # A published or rejected picture goes back into review first.
-    return [(Verb.HOLD, job, None), (choice, job, seen)]
+    return [(Verb.HOLD, job, seen), (choice, job, seen)]
 
 
 def _clearing(row: sqlite3.Row) -> list[_Asked]:
     """Return the commands after which a job is undecided; none if nothing is decided. A published result stays published."""
-    job, decided = row["job"], _decision_in_force(row)
+    job, seen, decided = row["job"], row["seen"] or None, _decision_in_force(row)
     if row["decision"] in _REPUBLISHING:
         return []
     if row["state"] == JobState.REVIEW:
@@ -292,12 +292,12 @@ def _clearing(row: sqlite3.Row) -> list[_Asked]:
         is_coming = False
     elif row["state"] in RELEASED and row["decision"] != Verb.HOLD:
         is_confirmed = decided == Decision.ACCEPT and row["mark"] == Mark.PLAIN
-        return [(Verb.DOUBT, job, None)] if is_confirmed else []
+        return [(Verb.DOUBT, job, seen)] if is_confirmed else []
     elif row["state"] == JobState.PUBLISHING and not decided:
         return []
     else:
         is_coming = _is_returning(row)
-    first = [] if is_coming else [(Verb.HOLD.value, job, None)]
+    first = [] if is_coming else [(Verb.HOLD.value, job, seen)]
     if row["asked"] in _REPUBLISHING:  # undone already, and withdrawn with all that is pending
         return [*first, (row["asked"], job, None)]
     if not decided or row["base_state"] not in RELEASED:
@@ -323,22 +323,22 @@ def _undo_conflict(row: sqlite3.Row) -> ConflictCode | None:
 
 def _reversal(row: sqlite3.Row, choice: Decision) -> list[_Asked]:
     """Return the commands that bring a job back to its state before a decision, once the decision's own are withdrawn."""
-    job, before = row["job"], str(row["decision_before"])
+    job, seen, before = row["job"], row["seen"] or None, str(row["decision_before"])
     is_held = row["state"] == JobState.REVIEW
     was_released = row["state_before"] in RELEASED
     # One that was decided about again since may be in review or rejected by now: then it is published again.
     is_published = row["state"] in _IN_FORCE and not _is_returning(row)
     if was_released and choice is Decision.ACCEPT and is_published:
-        return [(Verb.DOUBT, job, None)] if row["mark_before"] == Mark.DOUBTFUL else []
+        return [(Verb.DOUBT, job, seen)] if row["mark_before"] == Mark.DOUBTFUL else []
     if was_released and choice is Decision.UNDECIDED and row["state"] in RELEASED and not row["accepted"]:
         is_confirmed = before == Decision.ACCEPT and row["mark_before"] == Mark.PLAIN
-        return [(Verb.ACCEPT, job, row["seen"])] if is_confirmed and row["mark"] == Mark.DOUBTFUL else []
+        return [(Verb.ACCEPT, job, seen)] if is_confirmed and row["mark"] == Mark.DOUBTFUL else []
     wanted = before or (_republishing(row["mark_before"]) if was_released else "")
     if not wanted:
         is_so = (is_held and not row["decision"]) or _is_returning(row)
-        return [] if is_so else [(Verb.HOLD, job, None)]
+        return [] if is_so else [(Verb.HOLD, job, seen)]
     is_so = _is_rejected(row) if wanted == Decision.REJECT else row["state"] in _IN_FORCE
     if is_so and not row["decision"]:
         return []
-    first = [] if is_held or _is_returning(row) else [(Verb.HOLD.value, job, None)]
+    first = [] if is_held or _is_returning(row) else [(Verb.HOLD.value, job, seen)]
     return [*first, (wanted, job, None)]
