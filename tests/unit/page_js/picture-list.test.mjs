@@ -62,6 +62,66 @@ test("news of a picture of the list replace it, others are told of", async () =>
   assert.deepEqual(others, [77]);
 });
 
+// A backend whose answers come when they are let go, as they were when they were asked for.
+function slow(count) {
+  const { read } = backend(count);
+  const held = [];
+  const later = async (method, params) => {
+    const answer = await read(method, params);
+    if (later.waits) await new Promise((resolve) => held.push(resolve));
+    return answer;
+  };
+  return { held, later };
+}
+
+test("an answer that is older than an event replaces nothing newer, and adds what the event did not say", async () => {
+  const { held, later } = slow(500);
+  const list = new PictureList(later);
+  await list.load({});
+  later.waits = true;
+  for (const ask of [() => list.need(200, 210), () => list.renew(202)]) {
+    const asked = ask();
+    while (held.length === 0) await Promise.resolve();
+    list.update([{ job: 202, state: "done", seen: "new" }]);
+    held.pop()();
+    await asked;
+    assert.deepEqual([list.at(201).state, list.seen(201)], ["done", "new"]);
+    assert.equal(list.at(202).state, "review");
+  }
+});
+
+test("an event that comes before the first page is not lost", async () => {
+  const { held, later } = slow(3);
+  const list = new PictureList(later);
+  later.waits = true;
+  const loaded = list.load({});
+  while (held.length < 2) await Promise.resolve();
+  list.update([{ job: 2, state: "done", seen: "new" }]);
+  for (const release of held) release();
+  await loaded;
+  assert.deepEqual([list.at(1).state, list.seen(1)], ["done", "new"]);
+});
+
+test("of two answers the one to the later question counts, in whatever order they come", async () => {
+  for (const order of [[0, 1], [1, 0]]) {
+    const held = [];
+    const list = new PictureList(async (method, params) => {
+      if (method === "job_ids") return { ids: [1], seen: ["s1"] };
+      if (method === "jobs") return { total: 1, jobs: [picture(1)] };
+      const turn = held.length;
+      await new Promise((resolve) => held.push(resolve));
+      return picture(params.job, { state: `answer ${turn}` });
+    });
+    await list.load({});
+    const both = [list.renew(1), list.renew(1)];
+    for (const turn of order) {
+      held[turn]();
+      await both[turn];
+    }
+    assert.equal(list.at(0).state, "answer 1");
+  }
+});
+
 test("an answer for an earlier filter is forgotten", async () => {
   let release;
   const slow = new Promise((resolve) => (release = resolve));

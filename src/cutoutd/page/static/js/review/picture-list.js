@@ -12,6 +12,7 @@ export class PictureList extends EventTarget {
   constructor(read) {
     super();
     this.read = read;
+    this.questions = new Set(); // of those that have no answer yet, in their order: what was heard of pictures since they were asked
     this.#empty();
   }
 
@@ -38,7 +39,7 @@ export class PictureList extends EventTarget {
     this.#empty();
     this.filter = filter;
     const turn = this.turn;
-    const [page, all] = [this.read("jobs", { ...filter, offset: 0, limit: PAGE }, { signal }), this.read("job_ids", filter, { signal })];
+    const [page, all] = [this.#ask("jobs", { ...filter, offset: 0, limit: PAGE }, { signal }), this.read("job_ids", filter, { signal })];
     all.catch(() => {});
     const { total, jobs } = await page;
     if (turn !== this.turn) return;
@@ -67,7 +68,7 @@ export class PictureList extends EventTarget {
     for (const page of pages) {
       if (this.asked.has(page)) continue;
       this.asked.add(page);
-      const { jobs } = await this.read("jobs", { ...this.filter, offset: page * PAGE, limit: PAGE });
+      const { jobs } = await this.#ask("jobs", { ...this.filter, offset: page * PAGE, limit: PAGE });
       if (turn !== this.turn) return;
       this.#know(jobs);
       this.dispatchEvent(new Event("details"));
@@ -75,8 +76,13 @@ export class PictureList extends EventTarget {
     if (this.complete) await this.#single(first, last, turn);
   }
 
-  /** New states of pictures, from an event or from a request. */
+  /** New states of pictures, from an event. */
   update(jobs) {
+    this.#note(jobs);
+    this.#take(jobs);
+  }
+
+  #take(jobs) {
     const ours = jobs.filter((one) => this.details.has(one.job) || this.ids.includes(one.job));
     for (const one of ours) this.#know([{ ...this.details.get(one.job), ...one }]);
     if (ours.length > 0) this.dispatchEvent(new Event("details"));
@@ -94,9 +100,31 @@ export class PictureList extends EventTarget {
 
   async renew(job) {
     const turn = this.turn;
-    const news = await this.read("job", { job });
-    if (turn === this.turn) this.update([news]);
+    const news = await this.#ask("job", { job });
+    if (turn === this.turn) this.#take([news]);
     return news;
+  }
+
+  // An answer may be older than what was heard meanwhile, by an event or as the answer to a later question: that replaces its values.
+  async #ask(method, params, options) {
+    const heard = new Map();
+    this.questions.add(heard);
+    try {
+      const answer = await this.read(method, params, options);
+      this.#note(answer.jobs ?? [answer], heard);
+      const newest = (one) => (heard.has(one.job) ? { ...one, ...heard.get(one.job) } : one);
+      return answer.jobs ? { ...answer, jobs: answer.jobs.map(newest) } : newest(answer);
+    } finally {
+      this.questions.delete(heard);
+    }
+  }
+
+  // For all questions that were asked before; without `last` for each that has no answer.
+  #note(jobs, last = null) {
+    for (const heard of this.questions) {
+      if (heard === last) return;
+      for (const one of jobs) heard.set(one.job, { ...heard.get(one.job), ...one });
+    }
   }
 
   // Pages move as pictures leave the filter: what a page did not bring is asked for by its number.
@@ -104,7 +132,7 @@ export class PictureList extends EventTarget {
     const missing = this.ids.slice(Math.max(0, first), last + 1).filter((job) => !this.details.has(job) && !this.lone.has(job));
     for (const job of missing) this.lone.add(job);
     while (missing.length > 0) {
-      const some = await Promise.allSettled(missing.splice(0, AT_ONCE).map((job) => this.read("job", { job })));
+      const some = await Promise.allSettled(missing.splice(0, AT_ONCE).map((job) => this.#ask("job", { job })));
       if (turn !== this.turn) return;
       this.#know(some.filter((one) => one.status === "fulfilled").map((one) => one.value));
       this.dispatchEvent(new Event("details"));
