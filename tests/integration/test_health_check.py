@@ -311,6 +311,30 @@ def test_the_results_of_another_owner_are_looked_for_although_its_marker_was_put
     assert not health.took_over
 
 
+def test_a_machine_that_only_stood_by_takes_no_older_directory_for_the_folder(
+    tmp_path: Path, journal: Journal, clock: FakeClock
+) -> None:
+    """As a machine that has worked on it. Before, it marked that directory, cut what was there, and stood by at the right one."""
+    (tmp_path / "older").mkdir()
+    clock.wall_us = Clock().now_us() + 1_000_000
+    folder = folder_in(tmp_path)
+    hold_elsewhere(folder)
+    health = gate_of(folder, journal)
+    assert health.check() is not None
+    folder.input.rename(tmp_path / "away")
+    (tmp_path / "older").rename(folder.input)
+    closed = health.check()
+    assert closed is not None
+    assert closed[0] is FolderState.STANDING_BY
+    assert "is another directory than before" in closed[1]
+    assert list(folder.input.iterdir()) == []
+    folder.input.rename(tmp_path / "older")
+    (tmp_path / "away").rename(folder.input)
+    closed = health.check()
+    assert closed is not None
+    assert "has been working on this folder" in closed[1]
+
+
 def test_nothing_is_written_where_input_and_output_have_changed_places(
     tmp_path: Path, journal: Journal
 ) -> None:

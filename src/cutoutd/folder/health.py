@@ -106,6 +106,7 @@ class HealthCheck:
         self.is_first_start = self._recalled is None
         self.first_run_us = memory.first_run_us(folder.name) if self.is_first_start else None
         self._seen: FolderMemory | None = None
+        self._seen_since_us: int | None = None
         self._is_known_disk = True
         self._is_another = False  # the directory that is there is not the folder
         self._refused_since_s: float | None = None
@@ -270,7 +271,10 @@ class HealthCheck:
     def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
         recalled, name = self._recalled, self._folder.name
         is_as_before = recalled is None or recalled.marker == found.uuid
-        history = FolderHistory(name=name) if is_as_before else self._memory.history(name)
+        if is_as_before:
+            history = FolderHistory(name=name, first_run_us=self._seen_since_us)
+        else:
+            history = self._memory.history(name)
         if found.uuid is not None:
             decision = decide(recalled, found, history)
         else:  # a marker that was seen since the start is as good as one that the journal knows
@@ -297,6 +301,8 @@ class HealthCheck:
             self._recalled = seen
         if decision.action in (MarkerAction.CREATE, MarkerAction.CREATE_ANEW):
             seen = self._marked(root, seen, is_damaged=found.damage is not None)
+        if self._seen is None:
+            self._seen_since_us = self._memory.now_us()
         self._seen = seen
         self._publisher.identity.found(
             seen.marker,

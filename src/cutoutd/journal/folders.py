@@ -144,6 +144,10 @@ class Folders:
             read_only=bool(row["read_only"]),
         )
 
+    def now_us(self) -> int:
+        """Return the time in UTC microseconds, by the clock of first runs."""
+        return self._clock.now_us()
+
     def history(self, name: str) -> FolderHistory:
         """Return what is known of a folder beside its place and marker."""
         adopted = self._store.fact(f"{_ADOPTED}{name}")
