@@ -169,7 +169,7 @@ class Database:
     def refusals(self) -> Iterator[None]:
         """Translate errors: a full disk or a locked file, which may pass, and damage, which does not."""
         if self._damage is not None:
-            raise self._damage
+            raise self._damage.again()
         self._check_guarded()
         try:
             yield

@@ -28,6 +28,7 @@ This module must not log, print, or know exit codes: the command line maps famil
 from __future__ import annotations
 
 import errno
+from copy import copy
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,6 +36,7 @@ from cutoutd.errnos import NO_PLACE, NOT_THERE
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Self
 
 
 class FailureCode(StrEnum):
@@ -105,6 +107,10 @@ class CutoutdError(Exception):
         self.path = path
         if advice is not None:
             self.advice = advice
+
+    def again(self) -> Self:
+        """Return the same error, to be raised another time: the traceback of this one keeps alive what each raiser had in hand."""
+        return copy(self)
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path is not None else ""

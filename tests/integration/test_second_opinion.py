@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from cutoutd.engine.matting.subject_search import Detection, Region
 from cutoutd.errors import ModelError
 from cutoutd.jobs import Cut
 from cutoutd.models.known import checksums
+from cutoutd.pipeline import engine as engine_module
 from cutoutd.pipeline import pipeline
 from cutoutd.pipeline.engine import Engine, SecondGoneError
 from cutoutd.pipeline.matte import choose
@@ -134,6 +136,32 @@ def test_a_second_model_that_is_missing_or_altered_keeps_a_worker_from_starting(
     for wrong in (replace(second, sha256="0" * 64), replace(second, file=tmp_path / "nowhere")):
         with pytest.raises(ModelError):
             Engine([first], provider="cpu", max_pixels=1, max_file_bytes=1, second=wrong)
+
+
+def test_a_second_model_that_does_not_load_keeps_no_pictures(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, its error held what every doubtful picture's job had in hand, until the worker had no memory left."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise ModelError("it does not load")
+
+    monkeypatch.setattr(engine_module, "MatteModel", refused)
+    loader = engine.second_for("")
+    assert loader is not None
+    seen: list[weakref.ref[np.ndarray]] = []
+
+    def doubt() -> str:
+        picture = np.zeros((8, 8, 3), np.uint8)
+        seen.append(weakref.ref(picture))
+        try:
+            loader.model()
+        except ModelError as error:
+            return error.cause
+        return f"it has loaded for {picture.shape}"
+
+    assert [doubt() for _ in range(3)] == 3 * ["it does not load"]
+    assert [one() is None for one in seen] == 3 * [True]
 
 
 def test_a_second_model_altered_later_ends_the_worker_and_blames_no_picture(

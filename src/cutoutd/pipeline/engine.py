@@ -76,14 +76,14 @@ class SecondModel:
             MemoryError: there is not enough memory for it.
         """
         if self._refused is not None:
-            raise self._refused
+            raise self._refused.again()
         if self._model is None:
             content = _verified(self._file, self._spec, SecondGoneError)
             try:
                 with _translate_memory_errors():
                     self._model = MatteModel(self._spec, provider=self._provider, content=content)
             except ModelError as error:
-                self._refused = error
+                self._refused = error.again()
                 raise
         return self._model
 
@@ -114,7 +114,7 @@ class FeatureSource:
             self._spec = catalog.find(MODEL)
             self._file = catalog.unverified(self._spec)
         except ModelError as error:
-            self._refused = error
+            self._refused = error.again()
 
     def close(self) -> None:
         """Close the file."""
@@ -129,7 +129,7 @@ class FeatureSource:
             MemoryError: there is not enough memory for it.
         """
         if self._refused is not None:
-            raise self._refused
+            raise self._refused.again()
         if self._model is None:
             content = _verified(self._file, self._spec, ModelError)
             with _translate_memory_errors():
