@@ -276,13 +276,8 @@ def present(output: Path, published: Iterable[Published]) -> tuple[Published, ..
     """
     with storage_faults(output):
         output.stat()  # a share that is not mounted has no results either
-        there = [one for one in published if _is_there(Tree(output), one.path)]
+        there = [one for one in published if Tree(output).exists(one.path)]
     return tuple(sorted(there, key=lambda one: (one.review, one.rendition)))
-
-
-def _is_there(tree: Tree, path: str) -> bool:
-    with tree.find(path) as entry:
-        return entry is not None and entry.exists()
 
 
 def _at(job: Job, sha256: str, document: dict[str, Any], marker: str) -> dict[str, Any]:

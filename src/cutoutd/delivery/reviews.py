@@ -282,8 +282,7 @@ def _is_there(root: Path, path: str) -> bool:
     """
     with storage_faults(root):
         try:
-            with Tree(root).find(path) as entry:
-                return entry is not None and entry.exists()
+            return Tree(root).exists(path)
         except OSError as error:
             if error.errno in NO_WAY:
                 return False

@@ -166,6 +166,13 @@ class Entry:
             return False
         return True
 
+    def is_same(self, other: Entry) -> bool:
+        """Whether this name and another one belong to the same file."""
+        try:
+            return os.path.samestat(self.lstat(), other.lstat())
+        except FileNotFoundError:
+            return False
+
     def open(self, flags: int, mode: int = 0o666) -> int:
         """Open the file that has the name, unless it is a link. The caller closes the descriptor.
 
@@ -271,6 +278,15 @@ class Tree:
                 if not self.root.is_dir():
                     raise  # a share that is offline has lost nothing
             yield entry
+
+    def exists(self, path: str) -> bool:
+        """Whether anything has a name.
+
+        Raises:
+            OSError: its directory cannot be opened.
+        """
+        with self.find(path) as entry:
+            return entry is not None and entry.exists()
 
     def make(self, directory: str, *, mode: int = 0o777) -> list[str]:
         """Create a directory and its missing parents, but never the root, which may be a share.

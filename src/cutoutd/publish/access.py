@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.durable import sync
-from cutoutd.publish.access_lists import READ, AccessList, granted, of_mode, packed, parsed, reading
+from cutoutd.publish.access_lists import READ, AccessList, granted, masked, of_mode, packed, parsed, reading
 from cutoutd.publish.writing import ACCESS_LIST, DEFAULT_PERMISSIONS, Permissions
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ _FILE_MODE: Final = 0o666
 _TMPFILE: Final = getattr(os, "O_TMPFILE", 0)
 _ACCESS: Final = ACCESS_LIST
 _DEFAULT: Final = "system.posix_acl_default"
-_HEADER: Final = struct.Struct("<I")
-_ENTRY: Final = struct.Struct("<HHI")
-_USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +56,7 @@ class Rights:
         """
         if original.mode & 0o004:
             allowed = 0o700 | _class(original.mode, 0o040, 0o070) | _class(original.mode, 0o004, 0o007)
-            acl = _mask(self.acl, allowed) if self.acl is not None else None
+            acl = masked(self.acl, allowed) if self.acl is not None else None
             return replace(self, mode=self.mode & allowed, acl=acl)
         readers = original.listed
         kept = group if group is not None else original.group if readers.of_group & READ else self.group
@@ -132,7 +128,7 @@ class Access:
                 # If the file system takes no access list, the mode applies without the named users and groups.
                 mode = 0o600 | readers.group << 3
                 return Permissions(mode=mode, group=status.st_gid, acl=acl, lenient=True)
-        return Permissions(mode=_FILE_MODE & 0o644, lenient=True)
+        return Permissions(mode=0o644, lenient=True)
 
 
 def _listed(entry: Entry, status: os.stat_result) -> AccessList:
@@ -201,18 +197,9 @@ def by_its_rules(directory: int) -> Rights:
     default = _attribute(directory, _DEFAULT)
     if default is None:
         return Rights(group=group, mode=_FILE_MODE & ~_umask())
-    acl = _mask(default, _FILE_MODE)
+    acl = masked(default, _FILE_MODE)
     listed = parsed(acl)
     return Rights(group=group, mode=listed.mode, acl=acl if listed.named or listed.mask is not None else None)
-
-
-def _mask(acl: bytes, mode: int) -> bytes:
-    """Return an access list without the bits that a mode lacks: of the owner, of the mask or else the group, and of others."""
-    entries = list(_ENTRY.iter_unpack(acl[_HEADER.size :]))
-    group = _MASK if any(tag == _MASK for tag, _, _ in entries) else _GROUP_OBJ
-    bits = {_USER_OBJ: mode >> 6 & 7, group: mode >> 3 & 7, _OTHER: mode & 7}
-    packed = (_ENTRY.pack(tag, held & bits.get(tag, 7), who) for tag, held, who in entries)
-    return acl[: _HEADER.size] + b"".join(packed)
 
 
 def _attribute(descriptor: int, name: str) -> bytes | None:

@@ -87,6 +87,15 @@ def packed(one: AccessList) -> bytes | None:
     return _HEADER.pack(_VERSION) + b"".join(_ENTRY.pack(*entry) for entry in entries)
 
 
+def masked(raw: bytes, mode: int) -> bytes:
+    """Return an access list in the kernel's format without the bits that a mode lacks; the group's are those of the mask, if any."""
+    entries = list(_ENTRY.iter_unpack(raw[_HEADER.size :]))
+    group = MASK if any(tag == MASK for tag, _, _ in entries) else GROUP_OBJ
+    bits = {USER_OBJ: mode >> 6 & 7, group: mode >> 3 & 7, OTHER: mode & 7}
+    limited = (_ENTRY.pack(tag, held & bits.get(tag, 7), who) for tag, held, who in entries)
+    return raw[: _HEADER.size] + b"".join(limited)
+
+
 def reading(one: AccessList) -> AccessList:
     """Return an access list with the same readers, and no other rights except the owner's to write."""
     effective = 7 if one.mask is None else one.mask

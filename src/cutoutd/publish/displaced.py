@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cutoutd.fs.tree import Entry
     from cutoutd.jobs import Published
-    from cutoutd.publish.places import Directories
+    from cutoutd.publish.places import Places
 
 DIRECTORY: Final = f"{STAGING_NAME}/kept"
 _PRIVATE: Final = 0o700
@@ -43,7 +43,7 @@ def kept_path(source: str, one: Published) -> str:
     return f"{DIRECTORY}/{hashlib.sha256(whole).hexdigest()[:32]}.{extension}"
 
 
-def places(source: str, one: Published) -> tuple[str, ...]:
+def possible_paths(source: str, one: Published) -> tuple[str, ...]:
     """Return where a result may be: under its name, or under its private name if it was being displaced in a crash."""
     return tuple(dict.fromkeys((one.path, kept_path(source, one))))
 
@@ -54,32 +54,25 @@ def reached(tree: Tree, path: str) -> Tree:
 
 
 def keep(
-    output: Tree,
-    sidecars: Tree,
-    source: str,
-    shown: Sequence[Published],
-    *,
-    is_sidecar: Callable[[Entry], bool],
-    directories: Directories,
+    places: Places, source: str, shown: Sequence[Published], *, is_sidecar: Callable[[Entry], bool]
 ) -> bool:
     """Copy results and their sidecar to their private names; returns False, and copies nothing, if one was changed.
 
     Args:
-        output: the output folder.
-        sidecars: the folder for sidecars.
+        places: directories of the folder's results.
         source: path of the results' picture in the input.
         shown: the results.
         is_sidecar: whether a file is the sidecar of these results.
-        directories: creates and syncs the directory and its parents.
 
     Raises:
         OSError: the disk or share fails; to be called again.
     """
+    output, sidecars = places.output, places.sidecars
     if not all(_is_there(output, source, one) for one in shown):
         return False
     trees = tuple(dict.fromkeys((output, sidecars)))
     for tree in trees:
-        directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
+        places.directories.make(reached(tree, DIRECTORY), DIRECTORY, mode=_PRIVATE)
     # The sidecar first: after a lost journal, results could not be restored without the names in it.
     for one in shown:
         path = sidecar_name(one.path)
@@ -91,18 +84,18 @@ def keep(
         kept = kept_path(source, one)
         if not has(output, kept, one.sha256):
             _copy(output, one.path, kept)
-    directories.sync((tree, DIRECTORY) for tree in trees)
+    places.directories.sync((tree, DIRECTORY) for tree in trees)
     return True
 
 
-def tidy(output: Tree, sidecars: Tree) -> None:
+def tidy(places: Places) -> None:
     """Remove the directory if nothing is kept."""
-    for tree in dict.fromkeys((output, sidecars)):
+    for tree in dict.fromkeys((places.output, places.sidecars)):
         tree.remove_directory(DIRECTORY)
 
 
 def _is_there(output: Tree, source: str, one: Published) -> bool:
-    return any(has(output, path, one.sha256) for path in places(source, one))
+    return any(has(output, path, one.sha256) for path in possible_paths(source, one))
 
 
 def has(tree: Tree, path: str, sha256: str) -> bool:

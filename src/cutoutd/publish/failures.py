@@ -212,10 +212,8 @@ class Failures:
         """
         with storage_faults(self.places.output.root):
             for path in _records_below(self.places.output, FAILED):
-                source, name = (
-                    path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX),
-                    path.rpartition("/")[2],
-                )
+                source = path.removeprefix(f"{FAILED}/").removesuffix(RECORD_SUFFIX)
+                name = path.rpartition("/")[2]
                 # The name shows no source if it was shortened, or if a removal was interrupted.
                 if MARK not in name and not name.startswith(PRIVATE) and not may_concern(source):
                     continue

@@ -139,7 +139,7 @@ class OriginalsFolder:
             left = remove_original(original, entry)
             if left is Removal.GONE:
                 entry.sync_directory()
-            elif left is Removal.KEPT and _is_same(entry, target):
+            elif left is Removal.KEPT and entry.is_same(target):
                 target.unlink()  # it was written to while it had both names, and is another version now
                 return CleanupResult(outcome=CleanupOutcome.CHANGED)
         return CleanupResult(outcome=CleanupOutcome.MOVED, to=self._directory / name)
@@ -214,14 +214,6 @@ class OriginalsFolder:
             finally:
                 staged.unlink(missing_ok=True)
         return True
-
-
-def _is_same(one: Entry, other: Entry) -> bool:
-    """Whether two names belong to the same file."""
-    try:
-        return os.path.samestat(one.lstat(), other.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def open_put_away(directory: Path, path: str, sha256: str) -> int | None:

@@ -72,13 +72,13 @@ class ResultRestorer:
     def are_whole(self, kept: Sequence[Published]) -> bool:
         """Whether any of the files exists, and all that exist are unchanged."""
         with storage_faults(self.places.output.root):
-            there = [one for one in kept if self._exists(one.path)]
+            there = [one for one in kept if reached(self.places.output, one.path).exists(one.path)]
             return bool(there) and all(has(self.places.output, one.path, one.sha256) for one in there)
 
     def are_gone(self, kept: Sequence[Published]) -> bool:
         """Whether none of the files exists."""
         with storage_faults(self.places.output.root):
-            return not any(self._exists(one.path) for one in kept)
+            return not any(reached(self.places.output, one.path).exists(one.path) for one in kept)
 
     def strays(self) -> list[str]:
         """Return the kept files in the output that have no sidecar."""
@@ -125,28 +125,21 @@ class ResultRestorer:
     def forget(self, kept: Sequence[Published]) -> None:
         """Remove the private names of results that have their names."""
         with storage_faults(self.places.output.root):
-            for tree, path in (
-                (tree, path)
-                for one in kept
+            for one in kept:
                 for tree, path in (
                     (self.places.output, one.path),
                     (self.places.sidecars, _fresh(one.path)),
                     (self.places.sidecars, sidecar_name(one.path)),
-                )
-            ):
-                with reached(tree, path).find(path) as entry:
-                    if entry is not None:
-                        entry.unlink(missing_ok=True)
+                ):
+                    with reached(tree, path).find(path) as entry:
+                        if entry is not None:
+                            entry.unlink(missing_ok=True)
         self.tidy()
 
     def tidy(self) -> None:
         """Remove the directory if nothing is kept."""
         with storage_faults(self.places.output.root):
-            tidy(self.places.output, self.places.sidecars)
-
-    def _exists(self, path: str) -> bool:
-        with reached(self.places.output, path).find(path) as entry:
-            return entry is not None and entry.exists()
+            tidy(self.places)
 
     def _document(self, kept: Sequence[Published]) -> tuple[dict[str, Any] | None, str]:
         """Return the sidecar, and the private name of the result that it belongs to."""

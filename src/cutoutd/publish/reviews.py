@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cutoutd.errors import FailureCode, PermanentError
 from cutoutd.jobs import Quality, SourceFacts, Staged
 from cutoutd.publish.digest import has_bytes, open_regular
-from cutoutd.publish.displaced import keep, kept_path, reached, tidy
-from cutoutd.publish.displaced import places as places_of
+from cutoutd.publish.displaced import keep, kept_path, possible_paths, reached, tidy
 from cutoutd.publish.document import read
 from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.naming import sidecar_name
@@ -121,9 +120,9 @@ class Reviews:
     def clear(self, source: str, shown: Sequence[Published]) -> None:
         """Remove the doubtful results of a source, and their sidecar; changed files stay."""
         with storage_faults(self.places.output.root):
-            kept = self._clear(source, shown, names=lambda one: places_of(source, one))
+            kept = self._clear(source, shown, names=lambda one: possible_paths(source, one))
             if any(path == kept_path(source, one) for one in shown for path in kept):
-                tidy(self.places.output, self.places.sidecars)
+                tidy(self.places)
 
     def displace(self, source: str, shown: Sequence[Published]) -> tuple[Published, ...]:
         """Rename results to private names, to be kept until their picture is found elsewhere.
@@ -137,12 +136,7 @@ class Reviews:
         """
         with storage_faults(self.places.output.root):
             if self._document(source, None, shown) is None or not keep(
-                self.places.output,
-                self.places.sidecars,
-                source,
-                shown,
-                is_sidecar=partial(self._is_sidecar, source=source),
-                directories=self.places.directories,
+                self.places, source, shown, is_sidecar=partial(self._is_sidecar, source=source)
             ):
                 return ()
             self._clear(source, shown, names=lambda one: (one.path,))
@@ -176,7 +170,7 @@ class Reviews:
         return record.path == source and self.places.owns(record.folder, record.marker)
 
     def _document(self, source: str, sha256: str | None, shown: Sequence[Published]) -> dict[str, Any] | None:
-        for name in (name for one in shown for name in places_of(source, one)):
+        for name in (name for one in shown for name in possible_paths(source, one)):
             with reached(self.places.sidecars, name).find(sidecar_name(name)) as entry:
                 record = read_sidecar(entry) if entry is not None else None
                 if (
@@ -196,7 +190,7 @@ class Reviews:
         if extension is None:
             raise NotAcceptableError("its extension is not that of a known format", path=path)
         file = None
-        for name in places_of(source, one):
+        for name in possible_paths(source, one):
             with reached(self.places.output, name).find(name) as entry:
                 file = file or (open_regular(entry) if entry is not None and entry.exists() else None)
         if file is None:

@@ -10,7 +10,6 @@ This module must not decide what may be removed: a function that the caller pass
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -105,7 +104,7 @@ def restore(hidden: Entry, target: Entry) -> None:
         try:
             rename.rename_new(hidden, own)
         except FileExistsError:
-            if _is_same(hidden, own):  # interrupted between the two steps of a rename by link
+            if hidden.is_same(own):  # interrupted between the two steps of a rename by link
                 hidden.unlink()
                 return
         else:
@@ -147,13 +146,6 @@ def _finish(hidden: Entry, target: Entry, is_expected: Callable[[Entry], bool]) 
         return Removal.REMOVED
     restore(hidden, target)
     return Removal.HELD if held else Removal.KEPT
-
-
-def _is_same(one: Entry, other: Entry) -> bool:
-    try:
-        return os.path.samestat(one.lstat(), other.lstat())
-    except FileNotFoundError:
-        return False
 
 
 def is_held(entry: Entry) -> bool:
