@@ -103,7 +103,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
         "provider": "none",
     }
     certs = chosen.certs
-    security = tls.security(certs / "ca.pem", certs / "worker.pem", certs / "worker.key")
+    security = tls.security(tls.Certificates(certs / "ca.pem", certs / "worker.pem", certs / "worker.key"))
 
     def described(_: Any) -> dict[str, Any]:  # noqa: ANN401 -- a worker of Dask's
         return said

@@ -376,15 +376,15 @@ def test_a_key_that_others_can_read_or_that_is_among_modules_is_refused(
 ) -> None:
     """The key allows its holder to run programs on all machines."""
     certificates.make(tmp_path)
-    files = tmp_path / "ca.pem", tmp_path / "worker.pem", tmp_path / "worker.key"
-    tls.check_files(*files)
+    files = tls.Certificates(tmp_path / "ca.pem", tmp_path / "worker.pem", tmp_path / "worker.key")
+    tls.check_files(files)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     with pytest.raises(ConfigurationError, match="which workers that read pictures may read"):
-        tls.check_files(*files)
+        tls.check_files(files)
     monkeypatch.undo()
-    files[2].chmod(0o640)
+    files.key.chmod(0o640)
     with pytest.raises(ConfigurationError, match="others can read this key"):
-        tls.check_files(*files)
-    files[2].unlink()
+        tls.check_files(files)
+    files.key.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        tls.check_files(*files)
+        tls.check_files(files)

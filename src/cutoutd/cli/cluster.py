@@ -91,9 +91,9 @@ def worker(
     from cutoutd.cluster import tls  # noqa: PLC0415 -- for this command alone
     from cutoutd.cluster.worker_confinement import confine  # noqa: PLC0415 -- likewise
 
-    files = (tls_ca_file, tls_cert, tls_key)
-    tls.check_files(*files)
-    layers = confine(chosen, scheduler=address, files=files, port=port)
+    certificates = tls.Certificates(tls_ca_file, tls_cert, tls_key)
+    tls.check_files(certificates)
+    layers = confine(chosen, scheduler=address, files=certificates, port=port)
     # Only now: both start a thread, which some kernels would not confine.
     logs.configure(level=chosen.service.log_level, log_format=chosen.service.log_format)
     from cutoutd.cluster.worker import WorkerOptions, run  # noqa: PLC0415 -- it brings Dask
@@ -102,9 +102,7 @@ def worker(
         chosen,
         WorkerOptions(
             scheduler=address,
-            ca_file=tls_ca_file,
-            cert=tls_cert,
-            key=tls_key,
+            certificates=certificates,
             port=port,
             host=host,
             slots=slots,
@@ -151,7 +149,8 @@ def scheduler(
     _drop_privileges()
     from cutoutd.cluster import tls  # noqa: PLC0415 -- for this command alone
 
-    tls.check_files(tls_ca_file, tls_cert, tls_key)
+    certificates = tls.Certificates(tls_ca_file, tls_cert, tls_key)
+    tls.check_files(certificates)
     from cutoutd.cluster.scheduler import run  # noqa: PLC0415 -- it brings Dask
 
     at = f"{host or 'all addresses'}, port {port}"
@@ -159,9 +158,7 @@ def scheduler(
         run(
             host=host,
             port=port,
-            ca_file=tls_ca_file,
-            cert=tls_cert,
-            key=tls_key,
+            certificates=certificates,
             ready=lambda: print(f"The scheduler listens on {at}, with TLS.", flush=True),
         )
     except OSError as error:

@@ -87,14 +87,13 @@ class Connection:
             LostSchedulerError: there is no scheduler, or it refuses the connection.
         """
         chosen = self._settings
-        assert chosen.tls_ca_file is not None  # noqa: S101 -- the settings were checked
-        assert chosen.tls_cert is not None  # noqa: S101 -- likewise
-        assert chosen.tls_key is not None  # noqa: S101 -- likewise
+        certificates = tls.Certificates.of(chosen)
+        assert certificates is not None  # noqa: S101 -- the settings were checked
         be_sparing()
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # this module reports the errors itself
         client = Client(
             chosen.scheduler,
-            security=tls.security(chosen.tls_ca_file, chosen.tls_cert, chosen.tls_key),
+            security=tls.security(certificates),
             asynchronous=True,
             direct_to_workers=True,
             timeout=CONNECT_S,

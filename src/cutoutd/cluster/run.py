@@ -106,8 +106,8 @@ def check_certificates(cluster: ClusterSettings) -> None:
     Raises:
         ConfigurationError: they cannot.
     """
-    if cluster.tls_ca_file is not None and cluster.tls_cert is not None and cluster.tls_key is not None:
-        tls.check_files(cluster.tls_ca_file, cluster.tls_cert, cluster.tls_key)
+    if (certificates := tls.Certificates.of(cluster)) is not None:
+        tls.check_files(certificates)
 
 
 def confine(settings: Settings, exchange: Path | None) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from cutoutd.process.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 WORKER_TTL: Final = "30 s"
 """A machine that is silent for this long counts as gone. Dask's default of five minutes would delay its pictures."""
@@ -36,15 +35,13 @@ class ReturningScheduler(QuietScheduler):
         await super().add_worker(comm, address=address, **fields)
 
 
-def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]) -> None:
+def run(*, host: str, port: int, certificates: tls.Certificates, ready: Callable[[], None]) -> None:
     """Run the scheduler until a signal ends it.
 
     Args:
         host: address to listen on; empty: all.
         port: port to listen on.
-        ca_file: certificate of the authority that signs its peers.
-        cert: its own certificate.
-        key: key of that certificate.
+        certificates: its files.
         ready: called once it listens.
 
     Raises:
@@ -54,16 +51,14 @@ def run(*, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Ca
     be_sparing({"distributed.scheduler.worker-ttl": WORKER_TTL})
     keep_freed_memory()
     try:
-        asyncio.run(_run(host=host, port=port, ca_file=ca_file, cert=cert, key=key, ready=ready))
+        asyncio.run(_run(host, port, certificates, ready))
     except RuntimeError as error:
         if isinstance(error.__cause__, OSError):  # Dask's "failed to start"
             raise error.__cause__ from error
         raise
 
 
-async def _run(
-    *, host: str, port: int, ca_file: Path, cert: Path, key: Path, ready: Callable[[], None]
-) -> None:
+async def _run(host: str, port: int, certificates: tls.Certificates, ready: Callable[[], None]) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -72,7 +67,7 @@ async def _run(
         host=host or None,
         port=port,
         protocol="tls",
-        security=tls.security(ca_file, cert, key),
+        security=tls.security(certificates),
     ) as scheduler:
         ready()
         finished = asyncio.create_task(scheduler.finished())

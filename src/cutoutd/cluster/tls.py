@@ -9,23 +9,41 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cutoutd.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from distributed import Security
+
+    from cutoutd.settings.cluster import ClusterSettings
 
 _OTHERS = 0o077
 
 
-def check_files(ca_file: Path, cert: Path, key: Path) -> None:
+class Certificates(NamedTuple):
+    """The files of a process: certificate of the authority that signs its peers, its own certificate, and the key of that."""
+
+    ca_file: Path
+    cert: Path
+    key: Path
+
+    @classmethod
+    def of(cls, settings: ClusterSettings) -> Self | None:
+        """Return the files that the settings name; None: not all of them are named."""
+        ca_file, cert, key = settings.tls_ca_file, settings.tls_cert, settings.tls_key
+        return None if ca_file is None or cert is None or key is None else cls(ca_file, cert, key)
+
+
+def check_files(certificates: Certificates) -> None:
     """Check that the files can be read, and that nobody else can read the key.
 
     Raises:
         ConfigurationError: a file cannot be used; with advice.
     """
-    for path in (ca_file, cert, key):
+    for path in certificates:
         try:
             with path.open("rb"):
                 pass
@@ -35,6 +53,7 @@ def check_files(ca_file: Path, cert: Path, key: Path) -> None:
                 path=path,
                 advice="`cutoutd cluster certs DIR` makes certificates; `cutoutd docs cluster` says which goes where.",
             ) from error
+    key = certificates.key
     status = key.stat()
     if stat.S_IMODE(status.st_mode) & _OTHERS:
         raise ConfigurationError(
@@ -51,11 +70,11 @@ def check_files(ca_file: Path, cert: Path, key: Path) -> None:
             )
 
 
-def security(ca_file: Path, cert: Path, key: Path) -> Security:
+def security(certificates: Certificates) -> Security:
     """Return Dask's security settings: encryption, and a peer certificate of the same authority, are required."""
     from distributed import Security  # noqa: PLC0415 -- only after the process was confined
 
-    ca, own, secret = map(str, (ca_file, cert, key))
+    ca, own, secret = map(str, certificates)
     return Security(
         require_encryption=True,
         tls_ca_file=ca,

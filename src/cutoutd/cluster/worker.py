@@ -28,7 +28,6 @@ from cutoutd.process.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from pathlib import Path
 
     from cutoutd.settings.schema import Settings
 
@@ -53,7 +52,7 @@ class WorkerOptions:
 
     Attributes:
         scheduler: address of the scheduler.
-        ca_file, cert, key: trusted authority, and certificate and key of this machine.
+        certificates: files of this machine.
         port: port on which it listens.
         host: address under which others reach it; empty: that of the interface to the scheduler.
         slots: number of pictures at a time; 0: as many as the machine has room for.
@@ -61,9 +60,7 @@ class WorkerOptions:
     """
 
     scheduler: str
-    ca_file: Path
-    cert: Path
-    key: Path
+    certificates: tls.Certificates
     port: int
     host: str = ""
     slots: int = 0
@@ -160,7 +157,7 @@ async def _check_scheduler(options: WorkerOptions) -> None:
     Raises:
         OSError: it cannot, or refuses the connection.
     """
-    security = tls.security(options.ca_file, options.cert, options.key)
+    security = tls.security(options.certificates)
     comm = await connect(options.scheduler, timeout=_REACH_S, **security.get_connection_args("worker"))
     await comm.close()
 
@@ -174,7 +171,7 @@ async def _join(machine: ClusterMachine, options: WorkerOptions, stopping: async
     worker = QuietWorker(
         options.scheduler,
         nthreads=machine.host.size,
-        security=tls.security(options.ca_file, options.cert, options.key),
+        security=tls.security(options.certificates),
         protocol="tls",
         host=options.host or None,
         port=options.port,
