@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.cluster import fingerprint, remote, tls
 from cutoutd.cluster.dask_settings import be_sparing
-from cutoutd.cluster.machine import METRIC
+from cutoutd.cluster.machines import METRIC
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.models import catalog

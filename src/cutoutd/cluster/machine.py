@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from cutoutd.cluster import fingerprint, remote
+from cutoutd.cluster.machines import METRIC
 from cutoutd.cluster.slot_host import SlotHost
 from cutoutd.daemon.assembly import setup_of
 from cutoutd.models.catalog import VerifiedModels
@@ -30,9 +31,6 @@ LEAVES_MB: Final = 16
 is being cut takes some of the room."""
 
 _MIB: Final = 1 << 20
-
-METRIC: Final = "cutoutd"
-"""Name of the metric with these facts, which Dask sends with each heartbeat."""
 
 
 class WithdrawTasks(WorkerPlugin):

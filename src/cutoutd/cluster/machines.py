@@ -10,7 +10,8 @@ from typing import Any, Final
 from cutoutd.cluster.fingerprint import differences
 
 _MAX_WORD: Final = 200
-_METRIC: Final = "cutoutd"
+METRIC: Final = "cutoutd"
+"""Name of the metric with the facts of a machine, which Dask sends with each heartbeat."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +87,7 @@ def machines_of(identity: object) -> list[RemoteMachine]:
 
 def _machine(address: str, said: Mapping[str, Any]) -> RemoteMachine:
     metrics = said.get("metrics")
-    own = metrics.get(_METRIC) if isinstance(metrics, Mapping) else None
+    own = metrics.get(METRIC) if isinstance(metrics, Mapping) else None
     own = own if isinstance(own, Mapping) else {}
     resources = said.get("resources")
     layers = own.get("layers")

@@ -20,7 +20,8 @@ from distributed.comm.core import connect
 
 from cutoutd.cluster import tls
 from cutoutd.cluster.dask_settings import be_sparing
-from cutoutd.cluster.machine import JOINS_MB, METRIC, ClusterMachine, WithdrawTasks
+from cutoutd.cluster.machine import JOINS_MB, ClusterMachine, WithdrawTasks
+from cutoutd.cluster.machines import METRIC
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.cluster.preload import require_tls
 from cutoutd.logs import get

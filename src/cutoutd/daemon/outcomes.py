@@ -189,13 +189,7 @@ class Outcomes:
             self.lost_jobs.append(held)
             return
         why = "it took longer than job_timeout_s allows" if lost.timed_out else lost.why
-        error = LostError(f"{why}; tried {attempts} times")
-        folder.delivery.fail(
-            job,
-            Failure(
-                code=error.code, title=error.title, cause=error.cause, advice=error.advice, permanent=True
-            ),
-        )
+        folder.delivery.fail(job, failure_of(LostError(f"{why}; tried {attempts} times")))
 
     def give_up(self, job: Job, folder: HotFolder, failure: Failure) -> None:
         """Fail a job at once that could not be started, or it would be the next one again."""

@@ -64,11 +64,12 @@ class StatusOutputs:
         if self._emit is not None:
             counts = self._queue.open_by_state()
             self._emit(QueueCounts.of(counts, is_paused=paused))
+        statuses = self._folders.statuses()
         if self._alarm is not None:
-            self._alarm.check(self._folders.statuses())
+            self._alarm.check(statuses)
         if self._heartbeat.wants_status:
             self._heartbeat.status(
-                self._folders.statuses().values(),
+                statuses.values(),
                 queue=self._queue.count_open(),
                 paused=paused,
             )
@@ -76,7 +77,7 @@ class StatusOutputs:
             return
         try:
             self._status.show(
-                self._folders.statuses(),
+                statuses,
                 workers=self._pool.workers,
                 facts=self._pool.facts,
                 paused=paused,

@@ -19,6 +19,7 @@ import certifi
 import httpcore
 
 from cutoutd.errors import ModelError
+from cutoutd.hosted.client import BREAKS
 from cutoutd.hosted.connection import ConnectionBackend, ExchangeLimits, Resolver
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ _REDIRECTING: Final = frozenset({301, 302, 303, 307, 308})
 _WHOLE, _PART, _NO_SUCH_RANGE = 200, 206, 416
 _LATER: Final = frozenset({429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
-_BREAKS: Final = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 
 
 class FetchError(ModelError):
@@ -154,7 +154,7 @@ class Download:
         for _ in range(_REDIRECTS + 1):
             try:
                 onward = self._ask(url)
-            except _BREAKS as error:
+            except BREAKS as error:
                 said = _describe(error)
                 self._answered(said)
                 raise BrokenOffError(f"{_authority(url)}: {said}") from error

@@ -152,7 +152,7 @@ def _translate_memory_errors() -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        if "bad_alloc" in error.cause or "allocate memory" in error.cause:
+        if _tells_of_memory(error.cause):
             raise MemoryError from error
         raise
 
@@ -243,5 +243,9 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of Python, OpenCV or onnxruntime reports lack of memory."""
     if isinstance(error, cv2.error):
         return error.code == cv2.Error.STS_NO_MEM
-    said = str(error)
-    return isinstance(error, MemoryError) or "bad_alloc" in said or "Failed to allocate memory" in said
+    return isinstance(error, MemoryError) or _tells_of_memory(str(error))
+
+
+def _tells_of_memory(said: str) -> bool:
+    """Whether words of onnxruntime's say that there was not enough memory; it has no exception for that."""
+    return "bad_alloc" in said or "allocate memory" in said

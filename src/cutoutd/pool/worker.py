@@ -12,10 +12,11 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import CutoutdError
-from cutoutd.jobs import Failure
+from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.pool import wire
 from cutoutd.process import channel
 from cutoutd.protocols import Step, WorkerFacts
@@ -26,6 +27,7 @@ from cutoutd.sandbox.limits import die_with_parent
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from cutoutd.jobs import Failure
     from cutoutd.pipeline.engine import Engine
 
 
@@ -112,11 +114,11 @@ def _get_ready(setup: wire.Setup, tasks: int) -> tuple[Engine, WorkerFacts]:
 def _why_not(error: Exception) -> Failure:
     """Return why this worker cannot work. It has read no picture yet, so the text is trusted."""
     known = error if isinstance(error, CutoutdError) else CutoutdError(f"{type(error).__name__}: {error}")
-    cause = known.cause if known.path is None else f"{known.path}: {known.cause}"
+    failure = failure_of(known)
+    cause = failure.cause if known.path is None else f"{to_valid_utf8(str(known.path))}: {failure.cause}"
     if isinstance(error, OSError) and error.errno in (errno.EPERM, errno.ENOSYS):
         cause += "; the sandbox may have refused a system call: `cutoutd doctor` says which are"
-    cause, advice = (text.encode("utf-8", "backslashreplace").decode() for text in (cause, known.advice))
-    return Failure(code=known.code, title=known.title, cause=cause, advice=advice, permanent=True)
+    return replace(failure, cause=cause, permanent=True)
 
 
 class _ProgressReporter:
