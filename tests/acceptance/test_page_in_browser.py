@@ -946,6 +946,7 @@ def test_a_former_versions_tab_reloads_itself_and_loses_nothing(
         page.evaluate(UPGRADED, "97.0")
         page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
         visitor.go("settings")
+        open_section(page, "Which pictures")
         field = page.locator("#setting-exclude")
         field.fill("drafts/")
         field.blur()

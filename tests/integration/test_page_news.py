@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.jobs import JobState
 from cutoutd.journal.state import StateDirectory
 from cutoutd.page.backend import news
 from cutoutd.page.backend.overview import daemon_status
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 REST_S = 2.5
+HOUR_US = 3_600_000_000
 
 
 @pytest.fixture
@@ -102,6 +104,37 @@ def test_a_daemon_that_begins_while_an_overview_is_made_is_told_to_have_ended(
         return not running(page_backend)
 
     until(end_is_told, "the end to be told")
+
+
+def told(page_backend: PageBackend, sent: news.News) -> list[str]:
+    """Look for news; return the names of the pictures that were told of."""
+    page_backend.events.clear()
+    sent.poll()
+    return [job["name"] for event, data in page_backend.events if event == "jobs" for job in data["ended"]]
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["while it is open", "before it is opened"])
+def test_what_ends_after_the_clock_was_set_back_is_told_of_once(
+    page_backend: PageBackend, clock: FakeClock, *, is_open: bool
+) -> None:
+    """As after a wrong clock was put right: else nothing would come to the page until that time is reached again."""
+    sent = news.News(page_backend.backend)
+    if is_open:
+        sent.poll()
+    page_backend.cut("early.jpg")
+    page_backend.cut("same.jpg", JobState.REVIEW)
+    assert told(page_backend, sent) == (["early.jpg", "same.jpg"] if is_open else [])
+    page_backend.cut("unseen.jpg")
+    clock.wall_us -= 7 * HOUR_US
+    page_backend.cut("back.jpg")
+    assert sorted(told(page_backend, sent)) == ["back.jpg", "unseen.jpg"]
+    clock.wall_us += 7 * HOUR_US
+    page_backend.end("again.jpg", JobState.FAILED)
+    assert told(page_backend, sent) == ["again.jpg"]
+    clock.wall_us += 7 * HOUR_US
+    page_backend.cut("late.jpg")
+    assert told(page_backend, sent) == ["late.jpg"]
+    assert told(page_backend, sent) == []
 
 
 def running(page_backend: PageBackend) -> bool:

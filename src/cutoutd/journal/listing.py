@@ -27,6 +27,9 @@ MANY: Final = 5_000
 """From this many pictures on, a list by name is read in index order instead of being sorted."""
 
 
+_NO_END: Final = 2**63 - 1
+
+
 class Mark(IntEnum):
     """What distinguishes a job from others in the same state."""
 
@@ -195,9 +198,18 @@ class Listing:
         sql = SQL.minutes_of_failed if failed else SQL.minutes_of_cut
         return {row["minute"]: row["n"] for row in self._store.rows(sql, folder=folder, since_us=since_us)}
 
-    def ended(self, folder: str, since_us: int, *, limit: int) -> list[tuple[int, int]]:
-        """Return the ids of a folder's jobs that were cut or failed after a time, and when, UTC microseconds; the newest first."""
-        named = {"folder": folder, "since_us": since_us, "limit": limit}
+    def ended(
+        self, folder: str, since_us: int, until_us: int = _NO_END, *, limit: int
+    ) -> list[tuple[int, int]]:
+        """Return the ids of a folder's jobs that were cut or failed, and when, UTC microseconds; the newest first.
+
+        Args:
+            folder: name of the folder.
+            since_us: time after which they ended.
+            until_us: time until which they ended.
+            limit: the most ids.
+        """
+        named = {"folder": folder, "since_us": since_us, "until_us": until_us, "limit": limit}
         found = [
             (row["at_us"], row["id"])
             for sql in (SQL.cut_since, SQL.failed_since)

@@ -83,11 +83,12 @@ newest = 1 AND folder = :folder AND state = 'failed' AND mark IN (0, 2)
 
 -- name: cut_since
 SELECT id, finished_us AS at_us FROM job
-WHERE state IN {cut} AND folder = :folder AND finished_us > :since_us ORDER BY finished_us DESC LIMIT :limit
+WHERE state IN {cut} AND folder = :folder AND finished_us > :since_us AND finished_us <= :until_us
+ORDER BY finished_us DESC LIMIT :limit
 
 -- name: failed_since
 SELECT id, finished_us AS at_us FROM job INDEXED BY job_listed
-WHERE {failed_in} AND finished_us > :since_us ORDER BY finished_us DESC LIMIT :limit
+WHERE {failed_in} AND finished_us > :since_us AND finished_us <= :until_us ORDER BY finished_us DESC LIMIT :limit
 
 -- name: last_ended_us
 SELECT MAX(

@@ -17,6 +17,7 @@ from cutoutd import logs
 from cutoutd.errors import CutoutdError
 from cutoutd.fs.directory_events import DirectoryEvents
 from cutoutd.journal.listing import Listing
+from cutoutd.page.backend.ended_jobs import EndedJobs
 from cutoutd.page.backend.job_view import described
 from cutoutd.page.backend.overview import daemon_status, overview_data
 from cutoutd.webserver.backend.journal import journal
@@ -52,7 +53,7 @@ class News:
         self._version = -1
         self._status: tuple[bool, Mapping[str, Any]] | None = None
         self._status_due_s = 0.0
-        self._ended_us: dict[str, int] = {}
+        self._ended: dict[str, EndedJobs] = {}
         self._overview_due_s = 0.0
         self._is_overview_old = True
 
@@ -100,7 +101,8 @@ class News:
             version = store.data_version()
             if store is not self._store:  # the first one, or one that was made anew
                 self._store, self._version = store, version
-                self._ended_us = {name: self._last_us(store, name) for name in self._folders}
+                listing, now_us = Listing(store), self._backend.clock.now_us()
+                self._ended = {name: EndedJobs(listing, name, now_us) for name in self._folders}
                 return True
             changed, self._version = version != self._version, version
             return changed
@@ -110,22 +112,18 @@ class News:
         settings = self._backend.settings
         return [] if settings is None else [one.name for one in settings.folder]
 
-    def _last_us(self, store: Store, folder: str) -> int:
-        return Listing(store).ended_us(folder)
-
     def _send_ended(self) -> None:
         news: list[tuple[int, int]] = []
         folders: list[str] = []
         with journal(self._backend) as store:
             if store is None:
                 return
-            listing = Listing(store)
+            listing, now_us = Listing(store), self._backend.clock.now_us()
             for name in self._folders:
-                if name not in self._ended_us:
-                    self._ended_us[name] = self._last_us(store, name)
-                found = listing.ended(name, self._ended_us[name], limit=SHOWN + 1)
+                if name not in self._ended:
+                    self._ended[name] = EndedJobs(listing, name, now_us)
+                found = self._ended[name].since(listing, now_us, limit=SHOWN + 1)
                 if found:
-                    self._ended_us[name] = max(at_us for _, at_us in found)
                     folders.append(name)
                     news += [(at_us, number) for number, at_us in found]
             last = [number for _, number in sorted(news)[-SHOWN:]]
