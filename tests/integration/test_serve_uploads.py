@@ -13,8 +13,9 @@ from cutoutd import submitting
 from cutoutd.intake import incoming
 from cutoutd.job_options import JobOptions
 from cutoutd.journal.store import Store
-from cutoutd.serve.backend import upload_methods, uploads
+from cutoutd.serve.backend import resumable, upload_methods, uploads
 from cutoutd.serve.backend.configuration import CurrentSettings
+from cutoutd.serve.backend.resumable import UploadRecord
 from cutoutd.serve.backend.state import ServeBackend
 from cutoutd.serve.backend.uploads import Uploads
 from cutoutd.serve.keys import ApiKey, KeyFile
@@ -129,6 +130,26 @@ def test_a_picture_that_is_submitted_while_its_upload_is_dropped_is_not_lost(
     with pytest.raises(RefusedError) as refused:
         upload_setup.uploads.finish(upload, "a.jpg", JobOptions())
     assert refused.value.status == 409
+    store.close()
+
+
+def test_a_submitted_picture_whose_record_could_not_say_so_is_not_removed(
+    upload_setup: UploadSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the state directory was full then; the program ends its upload, as it ends all others."""
+    store = Store(upload_setup.backend.state_dir / "journal.sqlite", create=True)
+    upload_setup.backend.open_store = lambda: store
+    record = UploadRecord(length=9, name="a.jpg", options="")
+    upload = upload_setup.uploads.begin(KEY, idempotency="", declared=9, record=record)
+    upload_setup.uploads.add(upload, 0, b"a picture")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(resumable, "mark_complete", full)
+    upload_setup.uploads.finish(upload, "a.jpg", JobOptions())
+    upload_setup.uploads.drop_if_any(upload.id)
+    assert upload_setup.spooled() == [upload.file.name]
     store.close()
 
 

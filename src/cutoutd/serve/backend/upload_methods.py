@@ -9,15 +9,13 @@ from cutoutd.errors import ConfigurationError
 from cutoutd.intake.rules import rules_of
 from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.journal.state import running
-from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.disk_refusals import folder_faults
-from cutoutd.serve.backend.jobs import described, submission_key
+from cutoutd.serve.backend.jobs import described
 from cutoutd.serve.backend.state import allowed, check_present, folder_of, trouble_in
 from cutoutd.serve.backend.uploads import uploads
 from cutoutd.serve.backend.watching import watches
 from cutoutd.submitted_names import fitting_name, no_name
-from cutoutd.webserver.backend import journal
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, whole
 
@@ -132,7 +130,7 @@ def _offset(backend: ServeBackend, params: Parameters) -> Reply:
     record = resumable.read(backend.state_dir, text(params, "upload", longest=32))
     if record is None or record.key != key.id:
         raise RefusedError(404, "no_upload", "There is no such upload; it may have been aborted.")
-    is_done = not record.spool or _is_handed_in(backend, key, record)
+    is_done = uploads(backend).is_submitted(record)
     data = {
         "id": record.id,
         "offset": record.length if is_done else _size(backend, key, record),
@@ -142,14 +140,6 @@ def _offset(backend: ServeBackend, params: Parameters) -> Reply:
         "done": is_done,
     }
     return Reply(data=data)
-
-
-def _is_handed_in(backend: ServeBackend, key: ApiKey, record: UploadRecord) -> bool:
-    """Whether an upload is complete, although its record could not be written any more."""
-    with journal.journal(backend) as store:
-        return store is not None and (
-            Submissions(store, backend.clock).find(submission_key(key.id, record.id)) is not None
-        )
 
 
 def _size(backend: ServeBackend, key: ApiKey, record: UploadRecord) -> int:

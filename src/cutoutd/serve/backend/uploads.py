@@ -19,6 +19,7 @@ from cutoutd.errnos import FULL
 from cutoutd.fs.tree import Tree
 from cutoutd.intake import incoming
 from cutoutd.journal.state import running
+from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.disk_refusals import disk_full
 from cutoutd.serve.backend.jobs import submission_key
@@ -235,16 +236,33 @@ class Uploads:
                 self._discard(upload.root, upload.file.name)
 
     def drop_if_any(self, number: str) -> None:
-        """Remove an upload and its file, whether or not it is open."""
+        """Remove an upload, whether or not it is open, and its file, unless that is submitted.
+
+        Raises:
+            RefusedError: 503; the journal cannot be read.
+        """
         with self._lock:
             upload = self._open.get(number)
         if upload is not None:
             self.drop(upload)
         elif (record := resumable.read(self._backend.state_dir, number)) is not None:
+            is_submitted = self.is_submitted(record)
             resumable.remove(self._backend.state_dir, number)
-            folders = self._backend.configuration.settings.folder
+            folders = () if is_submitted else self._backend.configuration.settings.folder
             for folder in (one for one in folders if one.name == record.folder and record.spool):
                 self._discard(folder.input, record.spool)
+
+    def is_submitted(self, record: UploadRecord) -> bool:
+        """Whether a resumable upload is complete, although its record may not say so, since it could not be written any more.
+
+        Raises:
+            RefusedError: 503; the journal cannot be read.
+        """
+        if not record.spool:
+            return True
+        with journal.journal(self._backend) as store:
+            key = submission_key(record.key, record.id)
+            return store is not None and Submissions(store, self._backend.clock).find(key) is not None
 
     def rest(self, number: str) -> None:
         """Close the file of a resumable upload until it is continued."""
