@@ -185,12 +185,16 @@ def _unescaped(field: bytes) -> str:
     return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field))
 
 
+def is_within(directory: str, path: str) -> bool:
+    """Whether an absolute path without links is a directory, or is below it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
 def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
     """Return the mount that an absolute path without links is on: the deepest, and of several the last, which is on top."""
     found = None
     for mount in mounts:
-        inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
-        if inside and (found is None or len(mount.point) >= len(found.point)):
+        if is_within(mount.point, path) and (found is None or len(mount.point) >= len(found.point)):
             found = mount
     return found
 

@@ -293,7 +293,7 @@ def _mount_number(real: str) -> int | None:
 def _addresses(mount: Mount | None, real: str) -> Iterator[Address]:
     """Return all addresses of a path."""
     yield _BY_PATH, real
-    if mount is None or not (real == mount.point or real.startswith(mount.point.rstrip("/") + "/")):
+    if mount is None or not filesystems.is_within(mount.point, real):
         return
     below = real[len(mount.point.rstrip("/")) :]
     inner = mount.root.rstrip("/") + below

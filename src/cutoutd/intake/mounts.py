@@ -53,7 +53,9 @@ class MountedPlace:
         Returns:
             The mount point; empty if nothing is missing, or nothing is known.
         """
-        expected = max((point for point in known if _contains(point, self.real)), key=len, default="")
+        expected = max(
+            (point for point in known if filesystems.is_within(point, self.real)), key=len, default=""
+        )
         if not expected or not self.mounts:
             return ""
         on = max(self.mounts, key=len)
@@ -123,10 +125,6 @@ def _telling(chain: Sequence[Mount]) -> Iterator[Mount]:
 
 def _shows_the_same(mount: Mount, below: Mount) -> bool:
     """Whether a mount shows the directory that its mount point is on a mount below it."""
-    if mount.device != below.device or not _contains(below.point, mount.point):
+    if mount.device != below.device or not filesystems.is_within(below.point, mount.point):
         return False
     return mount.root == os.fspath(Path(below.root, Path(mount.point).relative_to(below.point)))
-
-
-def _contains(point: str, path: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")
