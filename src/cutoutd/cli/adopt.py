@@ -54,7 +54,7 @@ def adopt(
         raise UsageError(
             f"cutoutd has not worked on the folder {printable(name)} yet, so any directory will do",
             path=root,
-            advice="Start it with `cutoutd run`.",
+            advice="Start it with `cutoutd run`; if it runs and stands by, end it and start it again.",
         )
     try:
         status = root.stat()
