@@ -39,6 +39,16 @@ class FullInbox(ResponseCache):
         raise OSError(errno.ENOSPC, "No space left on device", f"{key}{id_}")
 
 
+class FullAndNotKept(ResponseCache):
+    """An inbox without room for replies that are not kept."""
+
+    keeps = False
+
+    def move_to_inbox(self, draft: Path, id_: str) -> None:
+        """Refuse with ENOSPC."""
+        raise OSError(errno.ENOSPC, "No space left on device", f"{draft}{id_}")
+
+
 class StuckLedger(Ledger):
     """A ledger that cannot be written for a while."""
 
@@ -85,6 +95,22 @@ def test_a_kept_answer_waits_until_the_inbox_takes_it(tmp_path: Path, server: Ho
     assert (reply.outcome, reply.repeated, reply.credits) == (UploadOutcome.OK, False, 0.25)
     assert len(server.seen) == 1
     close(again)
+
+
+def test_an_answer_that_is_not_kept_and_finds_no_room_is_not_paid_twice(
+    tmp_path: Path, server: HostedServer
+) -> None:
+    """With keep_replies_days = 0 it is lost; before, the picture was sent again by itself."""
+    shared = context(tmp_path, server, replies=FullAndNotKept)
+    only = request(shared.paths)
+    for _ in range(2):
+        with suppress(OSError):
+            UploadJob(context=shared, request=only).run()
+    reply = spool.read_reply(shared.paths.inbox / f"{only.id}.json")
+    assert reply.outcome is UploadOutcome.UNKNOWN
+    assert "but the disk refused: No space left on device" in reply.cause
+    assert len(server.seen) == 1
+    close(shared)
 
 
 def test_an_end_that_cannot_be_written_down_is_waited_for(tmp_path: Path, server: HostedServer) -> None:

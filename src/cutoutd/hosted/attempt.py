@@ -301,13 +301,14 @@ class Attempt:
         self.price = self.charged
         is_kept = bool(self.charged) and cache.keeps
         key = context.cache_key(request, http_request.options)
+        # Before the ledger says that it has come: an answer that is lost after that would be paid for again.
         if is_kept:
             cache.keep(draft, key)
+        else:
+            cache.move_to_inbox(draft, request.id)
         self._close(end)
         if is_kept:
             cache.link_to_inbox(key, request.id)
-        else:
-            cache.move_to_inbox(draft, request.id)
         return self._reply(UploadOutcome.OK, body=http_request.body, charged=end.credits)
 
     def _unknown(self, cause: str, http_response: HttpResponse | None = None) -> UploadReply:
