@@ -133,6 +133,26 @@ def test_a_picture_that_is_submitted_while_its_upload_is_dropped_is_not_lost(
     store.close()
 
 
+def test_a_share_that_has_a_fault_when_a_file_is_closed_undoes_nothing(upload_setup: UploadSetup) -> None:
+    """The picture was synced and is accepted; and what tidies up goes on."""
+    store = Store(upload_setup.backend.state_dir / "journal.sqlite", create=True)
+    upload_setup.backend.open_store = lambda: store
+
+    def fault() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for end in (
+        lambda one: upload_setup.uploads.finish(one, "a.jpg", JobOptions()),
+        upload_setup.uploads.drop,
+    ):
+        upload = upload_setup.uploads.begin(KEY, idempotency="", declared=None, record=None)
+        upload_setup.uploads.add(upload, 0, b"a picture")
+        upload.stack.callback(fault)
+        end(upload)
+        assert upload.is_closed
+    store.close()
+
+
 def test_a_submitted_picture_whose_record_could_not_say_so_is_not_removed(
     upload_setup: UploadSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:

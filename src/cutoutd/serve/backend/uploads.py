@@ -318,7 +318,8 @@ class Uploads:
         with self._lock:
             if self._open.pop(upload.id, None) is not None:
                 upload.is_closed = True
-                upload.stack.close()
+                with suppress(OSError):  # some shares report a fault then; what counts was synced before
+                    upload.stack.close()
 
     def _reopened(self, key: ApiKey, record: UploadRecord) -> OpenUpload:
         folder = folder_of(self._backend, key)
