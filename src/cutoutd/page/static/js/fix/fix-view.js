@@ -4,7 +4,7 @@
  */
 
 import { hadNoAnswer, on, read, write, writeForBlob } from "../core/api.js";
-import { overview, reviewFilter } from "../core/app-state.js";
+import { onOverview, overview, reviewFilter } from "../core/app-state.js";
 import { ask } from "../core/dialogs.js";
 import { listen } from "../core/dom.js";
 import { bind } from "../core/keyboard-shortcuts.js";
@@ -123,6 +123,7 @@ class Fix {
     listen(this.saver, "refused", (text) => this.#refused(text), signal);
     on("jobs", ({ ended = [] }) => this.saver.take(ended.find((one) => one.job === this.number)), signal);
     on("connection", ({ up }) => up && this.#back(), signal);
+    onOverview((now) => this.isCutting && this.#tellSaved(laterNote(now, this.job.folder)), signal); // as a disk that is full by now
     keepUnsaved(() => this.history.changed && this.state !== "saved", { signal });
     window.addEventListener("pagehide", () => this.session.end(), { signal }); // a window that is closed holds no worker
     const actions = ["keep", "remove", "paint", "undo", "redo", "undoAll", "save", "suggestion"];
@@ -278,6 +279,7 @@ class Fix {
   }
 
   #tellSaved(later) {
+    this.isCutting = !later;
     if (!later) return this.panel.say(t("fix.cutting"));
     this.#markSaved();
     toast(later);
@@ -370,6 +372,7 @@ class Fix {
 
   #become(state) {
     this.state = state;
+    this.isCutting = false; // what was saved has its answer, and cutoutd is at work
     this.saver.follows = state === "saving" || state === "saved";
     this.#draw();
   }
