@@ -79,6 +79,13 @@ STARTS_OTHERS: Final = frozenset({"check", "cut", "hosted", "page", "replay", "r
 What `doctor` and `worker` start has to inherit the confinement that these put up for themselves, and is not forked.
 """
 
+WEIGHTS: Final = "packaged-weights"
+"""Directory below ``XDG_DATA_HOME`` which, if it is there, a forked process and its children have for that of the packaged model.
+
+With the small model of a user, no test is about what the packaged one finds, but strokes ask it for its features, which takes
+ten times as long as all else of a correction.
+"""
+
 ONE_THREAD: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -366,6 +373,7 @@ def _become(request: Request, descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     sys.dont_write_bytecode = bool(request.environment.get(NOT_WRITTEN))
+    _take_weights(request.environment)
     os.chdir(request.cwd)
     for namespace in request.namespaces:  # may change the working directory, as in nsenter(1)
         with Path(namespace).open("rb") as file:
@@ -381,6 +389,13 @@ def _become(request: Request, descriptors: list[int]) -> None:
     if signal.SIGINT not in request.ignored:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
+
+
+def _take_weights(environment: Mapping[str, str]) -> None:
+    """Have this process find its packaged model in `WEIGHTS`, if it is there."""
+    weights = Path(environment.get("XDG_DATA_HOME", "."), WEIGHTS)
+    if weights.is_dir():
+        sys.modules["cutoutd.models.catalog"]._HOMES = (weights,)  # type: ignore[attr-defined] # noqa: SLF001 -- found at each use
 
 
 def _starts_others(request: Request) -> bool:

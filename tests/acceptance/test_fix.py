@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = pytest.mark.small_model
-
 RIGHT_HALF = "200,60,200,210,230,80,230,200,255,110,255,160"
 """A stroke over the right half of the ball that is dropped."""
 
@@ -41,6 +39,7 @@ def fix(bench: Bench, *arguments: str, name: str = "a.jpg") -> str:
     return called.stdout
 
 
+@pytest.mark.small_model
 def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     """`retry` and `replay` give the same bytes; each undo restores the correction before."""
     bench.drop("a.jpg")
@@ -90,6 +89,7 @@ def test_strokes_are_followed_repeated_and_undone(bench: Bench) -> None:
     assert "there are no strokes" in bench.call("fix", by_its_cutout, "--undo", *bench.pair()).stderr
 
 
+@pytest.mark.small_model
 def test_a_picture_that_was_replaced_is_cut_without_its_strokes_and_its_sidecar_says_so(bench: Bench) -> None:
     """In the sidecar and in the log; and the old job number cannot be used to draw on the new picture."""
     bench.drop("a.jpg")
@@ -110,7 +110,7 @@ def test_a_picture_that_was_replaced_is_cut_without_its_strokes_and_its_sidecar_
 def test_a_held_back_cutout_is_published_once_corrected_and_goes_back_if_that_is_undone(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
-    """With a running daemon; a correction means that a person has looked at it."""
+    """With a running daemon and the packaged model; a correction means that a person has looked at it."""
     drop_empty(bench, "a.jpg", 235)
     start()
     bench.wait_for(lambda: "review/a.png" in bench.results() and bench.states() == {"a.jpg": "review"}, "it")
@@ -126,6 +126,7 @@ def test_a_held_back_cutout_is_published_once_corrected_and_goes_back_if_that_is
     assert "review/a.png" in bench.results()
 
 
+@pytest.mark.small_model
 def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_start(
     bench: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -156,6 +157,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.small_model
 def test_strokes_that_cannot_be_drawn_are_refused_and_no_command_is_sent(bench: Bench) -> None:
     """Exit code 2."""
     bench.drop("a.jpg")

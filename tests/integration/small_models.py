@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from cutoutd.models import catalog
+from tests import preloaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +21,9 @@ _REDNESS = np.array([30, -30, 0], np.float32)
 _BIAS = -2.0
 _DARKNESS = np.array([-30, -30, -30], np.float32)
 _DARKNESS_BIAS = 54.0  # the three numbers of a pixel that is half subject add up to 1.8
+
+_FEATURES: Final = (("1855", 12, 2), ("1686", 16, 2), ("1544", 24, 4))
+"""Name of each tensor, number of its channels, and how many pixels of a side one of its places has."""
 
 
 def save(
@@ -124,18 +131,57 @@ def save_ravenous(file: Path) -> Path:
     return file
 
 
+def save_with_features(file: Path) -> Path:
+    """Write a model as by `save`, dark and of any size, with tensors by the names and of the form of the packaged model's features."""
+    save(file, dark=True, dynamic=True)
+    model = onnx.load(str(file))
+    drawn = np.random.default_rng(1)
+    for name, channels, reduced in _FEATURES:
+        weights = drawn.normal(0, 1, (channels, 3, 3, 3)).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(weights, f"weights-{name}"))
+        side = [reduced, reduced]
+        model.graph.node.extend(
+            [
+                helper.make_node(
+                    "AveragePool", ["picture"], [f"small-{name}"], kernel_shape=side, strides=side
+                ),
+                helper.make_node(
+                    "Conv", [f"small-{name}", f"weights-{name}"], [f"edges-{name}"], pads=[1] * 4
+                ),
+                helper.make_node("Relu", [f"edges-{name}"], [name]),
+            ]
+        )
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
 def data_directory(data: Path) -> Path:
-    """Make a user's data directory whose model has 200 bytes and finds dark and strongly coloured things."""
+    """Make a user's data directory whose model has 200 bytes and finds dark and strongly coloured things.
+
+    Processes that are forked from a template take the packaged model from it as well; `tests.preloaded` says how.
+    """
     directory = data / "cutoutd" / "models"
     directory.mkdir(parents=True)
-    content = save(directory / "darkness.onnx", dark=True).read_bytes()
-    (directory / "catalog.toml").write_text(
+    save(directory / "darkness.onnx", dark=True)
+    _enter(directory, "darkness", SIDE)
+    weights = data / preloaded.WEIGHTS
+    shutil.copytree(catalog.home(), weights, ignore=shutil.ignore_patterns("*.onnx", "*.py", "__pycache__"))
+    save_with_features(weights / f"{catalog.PACKAGED}.onnx")
+    _enter(weights, catalog.PACKAGED, 288, check_size=128)
+    return data
+
+
+def _enter(directory: Path, name: str, side: int, *, check_size: int = 0) -> None:
+    """Write a catalog with one model of its directory."""
+    content = (directory / f"{name}.onnx").read_bytes()
+    (directory / catalog.CATALOG).write_text(
         f"""[[model]]
-name = "darkness"
-file = "darkness.onnx"
+name = "{name}"
+file = "{name}.onnx"
 sha256 = "{hashlib.sha256(content).hexdigest()}"
 bytes = {len(content)}
-input_size = {SIDE}
+input_size = {side}
+check_size = {check_size}
 mean = [0.0, 0.0, 0.0]
 std = [1.0, 1.0, 1.0]
 scale = "255"
@@ -146,4 +192,3 @@ source = "the tests"
 """,
         encoding="utf-8",
     )
-    return data

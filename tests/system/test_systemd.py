@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import picture
+from tests.integration import small_models
 from tests.integration.tools import give_up
 from tests.system.private_systemd import PrivateSystemd, until, why_not
 
@@ -29,6 +30,8 @@ CONFIG = "/etc/cutoutd/cutoutd.toml"
 PHOTOS = "/srv/photos"
 FOLDER = '[[folder]]\nname = "{name}"\ninput = "{input}"\noutput = "{output}"\nsettle_s = 0.2\npoll_interval_s = 0.5\n'
 SHARE = FOLDER + 'watch = "poll"\n'  # as every share is; a bind mount of a local disk is not seen to be one
+STATE = "/var/lib/cutoutd"
+POOL = '[pool]\nworkers = 1\n[model]\nname = "darkness"\n'
 ROOT = Path(__file__).parents[2]
 JOBS = """
 import json, sqlite3
@@ -72,6 +75,7 @@ class Service:
         self._make("/srv/disk/in")
         systemd.call("mkdir", "-p", "/mnt/share", "/etc/cutoutd")
         systemd.call("mount", "--bind", "/srv/disk", "/mnt/share")
+        self._add_small_model()
         self.configure()
         output = self.cutoutd("service", "install", "--system")
         assert "Running systemctl enable --now cutoutd.service" in output
@@ -81,9 +85,16 @@ class Service:
         """Make a directory of the ordinary user."""
         self.box.call("install", "-d", "-o", "4711", "-g", "4711", path)
 
+    def _add_small_model(self) -> None:
+        """Add a small model to those of the machine."""
+        self._make(STATE)
+        self._make(f"{STATE}/models")
+        for file in (small_models.data_directory(self._draft.with_name("data")) / "cutoutd/models").iterdir():
+            self.box.path(f"{STATE}/models/{file.name}").write_bytes(file.read_bytes())
+
     def configure(self, *more: str, share: bool = True) -> None:
         """Write the configuration."""
-        text = "[pool]\nworkers = 1\n"
+        text = POOL
         text += FOLDER.format(name="photos", input=f"{PHOTOS}/in", output=f"{PHOTOS}/out")
         if share:
             text += SHARE.format(name="share", input="/mnt/share/in", output=f"{PHOTOS}/out/share")
@@ -100,7 +111,10 @@ class Service:
         image = picture(hue)
         if large:
             noise = np.random.default_rng(1).integers(0, 60, (3000, 4000, 3), dtype=np.uint8)
-            image = Image.fromarray(np.asarray(image.resize((4000, 3000))) // 2 + noise)
+            # As bright as before, or the small model takes all of it for the subject.
+            image = Image.fromarray(
+                (np.asarray(image.resize((4000, 3000)), np.uint16) * 3 // 4 + noise).astype(np.uint8)
+            )
         image.save(self._draft, format="JPEG", quality=90)
         target = self.box.path(f"{folder}/{name}")
         draft = target.with_name(f".{name}.part")
@@ -153,7 +167,7 @@ class Frozen:
                 self._box.call("install", "-d", "-o", "4711", "-g", "4711", f"/srv/{name}", place)
             config = f"/etc/cutoutd/{name}.toml"
             folder = FOLDER.format(name=name, input=f"/srv/{name}/in", output=f"/srv/{name}/out")
-            state = f'[service]\nstate_dir = "/srv/{name}/state"\n[pool]\nworkers = 1\n'
+            state = f'[service]\nstate_dir = "/srv/{name}/state"\n{POOL}'
             self._box.path(config).write_text(state + folder)
             text = (
                 unit.replace(CONFIG, config).replace("StateDirectory", "#").replace("=-/srv/photos", "=-/srv")
@@ -381,7 +395,7 @@ def test_a_unit_that_hangs_is_restarted_by_the_watchdog(frozen: Frozen, name: st
 
 
 def test_the_service_of_an_ordinary_user_cuts_and_has_no_network(service: Service) -> None:
-    """Under a service manager of the user's own, with a view of files and a network of its own."""
+    """Under a service manager of the user's own, with the packaged model, and a view of files and a network of its own."""
     systemd = service.box
     systemd.call("install", "-d", "-o", "4711", "-g", "4711", "/run/user", "/run/user/4711")
     for place in ("to-cut", "cutouts"):
