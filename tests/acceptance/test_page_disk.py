@@ -39,8 +39,7 @@ def drawn(root: Path, models: Path, place: str) -> Iterator[tuple[Page, Path, Pa
         }
         daemon = Daemon(bench, "--config", config, within=disks.inside)
         try:
-            sidecar = views["output"] / "ball.jpg.json"
-            bench.wait_for(lambda: sidecar.is_file() or list(views["output"].glob("*.json")), "a cutout")
+            bench.wait_for(lambda: any(views["output"].glob("*.json")), "a cutout")
             (sidecar,) = views["output"].glob("*.json")
             said = bench.call_any(disks.inside(*bench.command("page"))).stdout
             address = re.search(r"http://127\.0\.0\.1:\d+/#\S+", said)

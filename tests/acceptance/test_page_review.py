@@ -11,6 +11,7 @@ import subprocess
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -194,6 +195,43 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(review_setup: Rev
         expect(page.locator(".strip-mark.bad")).to_have_count(1)
         page.keyboard.press("u")
         bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "review", "the undecided one")
+
+
+NOTE_SAID = """() => {
+  window.said = [];
+  const places = document.querySelectorAll("[role=status], [role=alert]");
+  const note = ([{ target }]) => {
+    const text = (target.closest?.("[role]") ?? target.parentElement).textContent.trim();
+    if (text) window.said.push(text);
+  };
+  for (const place of places) new MutationObserver(note).observe(place, { childList: true, subtree: true });
+}"""
+"""A script that notes all that a screen reader says of changes."""
+
+
+def test_a_screen_reader_says_each_change_once(review_setup: ReviewSetup) -> None:
+    """Which picture it is now, wherever the focus is; what was decided; and where in the list that is. Nothing is said twice."""
+    with review_setup.visit("review") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.evaluate(NOTE_SAID)
+        page.keyboard.press("ArrowRight")
+        name = page.locator(".side-subject h2").inner_text()
+        page.wait_for_function("name => window.said.some((one) => one.startsWith(name))", arg=name)
+        page.evaluate("() => { window.said = [] }")
+        page.locator("[role=listbox]").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url("**at=*")
+        page.keyboard.press("x")
+        page.wait_for_function("() => window.said.some((one) => one.startsWith('Rejected'))")
+        page.keyboard.press("Control+z")
+        page.wait_for_function("() => window.said.some((one) => one.startsWith('Undone'))")
+        said = page.evaluate("window.said")
+        assert [one for one, other in pairwise(said) if one == other] == []
+        assert [
+            one for one in said if re.search(r"\d (decision|decisions) .*not sent", one) and ". " not in one
+        ] == []
+        assert [one for one in said if "ball" in one and not one.startswith(("Rejected", "Undone"))] == []
 
 
 def is_settled(bench: Bench) -> bool:

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +118,25 @@ def test_a_cutout_says_where_in_it_the_picture_lies(served_folder: ServedFolder)
         seen = served_folder.ask("look", job, "cutout").data
         assert (seen["frame"], seen["laid_out"]) == (said, said is not None)
     assert served_folder.ask("look", job, "source").data["frame"] is None
+
+
+def test_whoever_asks_for_several_cutouts_at_once_learns_of_each_where_the_picture_lies(
+    served_folder: ServedFolder,
+) -> None:
+    """As Review does, for those that come next: two sidecars of a folder are read at a time, and the others wait for that."""
+    cutout = png(60, 40)
+    jobs = [served_folder.cut(f"{number}.jpg", jpeg(60, 40), cutout) for number in range(8)]
+    for job in jobs:
+        served_folder.ask("look", job, "cutout")  # from now on its size is known
+    for number in range(8):
+        output = {"sha256": hashlib.sha256(cutout).hexdigest(), "frame": [0, 0, 9, 9]}
+        source = {"path": f"{number}.jpg"}
+        document = {"schema": SCHEMA, "source": source, "outputs": [output], "much": [1] * 200_000}
+        sidecar = served_folder.folders[0].output / f"{number}.jpg.png.json"
+        sidecar.write_text(json.dumps(document), encoding="utf-8")
+    with ThreadPoolExecutor(8) as people:
+        found = list(people.map(lambda job: served_folder.ask("look", job, "cutout").data["frame"], jobs))
+    assert found == [(0.0, 0.0, 9.0, 9.0)] * 8
 
 
 def test_a_cached_picture_is_shown_again_without_a_worker(

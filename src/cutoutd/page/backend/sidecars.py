@@ -38,25 +38,21 @@ class SidecarReader:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="page-sidecars")
         self._lock = threading.Lock()
-        self._busy: dict[str, int] = {}
+        self._places: dict[str, threading.BoundedSemaphore] = {}
 
     def read(self, folder: Folder, path: str, targets: Sequence[bytes]) -> dict[str, Any] | None:
-        """Return the sidecar of a source; None where none can be read within the timeout."""
+        """Return the sidecar of a source; None where none can be read within the timeout, or nobody gets to read it within that."""
         with self._lock:
-            if self._busy.get(folder.name, 0) >= _IN_A_FOLDER:
-                return None
-            self._busy[folder.name] = self._busy.get(folder.name, 0) + 1
+            places = self._places.setdefault(folder.name, threading.BoundedSemaphore(_IN_A_FOLDER))
+        if not places.acquire(timeout=_PATIENCE_S):
+            return None
         future = self._threads.submit(_read, folder, path, targets)
-        future.add_done_callback(lambda _: self._free(folder.name))
+        future.add_done_callback(lambda _: places.release())
         return _within(future)
 
     def close(self) -> None:
         """Begin no more reading."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _free(self, name: str) -> None:
-        with self._lock:
-            self._busy[name] -= 1
 
 
 def sidecar_of(backend: Backend, job: Job, outputs: Sequence[ListedOutput]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 import { on, read } from "../core/api.js";
 import { onOverview, overview, reviewFilter } from "../core/app-state.js";
-import { append, el, icon, listen, put } from "../core/dom.js";
+import { el, icon, listen } from "../core/dom.js";
 import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { go, setQuery } from "../core/router.js";
@@ -21,6 +21,7 @@ import { LargePicture } from "./large-picture.js";
 import { entryOf, labelOf } from "./picture-labels.js";
 import { PictureList } from "./picture-list.js";
 import { PictureRefresher } from "./picture-refresh.js";
+import { PlaceCount } from "./place-count.js";
 import { ReviewActions } from "./review-actions.js";
 import { filterOf, matches, paramsOf, queryOf, ReviewFilter } from "./review-filter.js";
 import { Selection } from "./selection.js";
@@ -52,7 +53,7 @@ class Review {
     this.again = again;
     const { list, selection } = this;
     this.refresher = new PictureRefresher({ list, decisions, inSight: () => this.strip.visibleRange, onRenewed: (one) => this.#renewed(one), signal });
-    const view = { show: () => this.#show(), go: (index) => this.#go(index), label: () => this.#label(), follow: (jobs) => this.refresher.follow(jobs), renew: (jobs) => this.refresher.renew(jobs) };
+    const view = { show: () => this.#show(), go: (index) => this.#move(index), label: () => this.#label(), follow: (jobs) => this.refresher.follow(jobs), renew: (jobs) => this.refresher.renew(jobs) };
     this.actions = new ReviewActions({ decisions, list, selection, view });
     this.#build();
     this.#listen();
@@ -78,13 +79,13 @@ class Review {
     this.large = new LargePicture(this.viewer);
     this.toolbar = new ViewToolbar(this.viewer);
     this.filters = new ReviewFilter(this.filter);
-    this.count = el("span", { class: "review-count", role: "status" });
+    this.count = new PlaceCount();
     this.reload = el("button", { class: "button quiet", hidden: true, on: { click: () => this.#load(this.#current?.job) } }, icon("again"), t("review.more"));
     this.panel = new DetailsPanel((action, event) => this.#act(action, event));
     this.strip = new Filmstrip({ label: t("review.strip"), describe: (index) => this.#describe(index) });
     this.empty = el("div", { class: "review-empty", hidden: true });
     this.body = drawPictureView(place, {
-      bar: [el("h1", { class: "visually-hidden" }, t(title)), this.filters.button, this.count, this.reload, this.toolbar.element],
+      bar: [el("h1", { class: "visually-hidden" }, t(title)), this.filters.button, this.count.element, this.reload, this.toolbar.element],
       above: this.filters.panel,
       viewer: this.viewer,
       side: this.panel.element,
@@ -269,7 +270,13 @@ class Review {
     return this.list.at(this.selection.current);
   }
 
+  // As a person asks for it, who hears which one it is; the strip says it by itself.
   #go(index) {
+    this.unsaid = document.activeElement === this.strip.element ? null : this.list.ids[index];
+    return this.#move(index);
+  }
+
+  #move(index) {
     if (this.#waitsForWanted || index < 0 || index >= this.list.count) return false;
     this.selection.go(index);
     this.#show();
@@ -305,6 +312,8 @@ class Review {
 
   #rest(job) {
     setQuery({ ...queryOf(this.filter), at: job.job });
+    if (job.job === this.unsaid) announce(this.#label());
+    this.unsaid = null;
     this.#askDetails(job);
   }
 
@@ -325,10 +334,7 @@ class Review {
   }
 
   #drawCount() {
-    const { current } = this.selection;
-    put(this.count, this.selection.count === 0 ? "" : t("review.place", { at: current + 1, total: this.list.count }));
-    const { unsent } = decisions;
-    if (unsent > 0) append(this.count, [el("span", { class: "chip warn" }, icon("clock"), t("review.unsentCount", { count: unsent }))]);
+    this.count.draw(this.selection.current, this.selection.count && this.list.count, decisions.unsent);
   }
 
   #describe(index) {
