@@ -142,6 +142,25 @@ def test_crop_keeps_every_pixel(staging: Staging) -> None:
     assert np.array_equal(staging.pixels(stage), compose.rgba(picture.rgb, alpha)[25:95, 45:95])
 
 
+def test_a_result_says_where_in_it_the_whole_picture_lies(staging: Staging) -> None:
+    """Each pixel of the subject is where that says, cropped or enlarged; a result that shows just the picture says nothing."""
+    stage = staging.stage(
+        {"crop": True, "margin": "5px"},
+        {"canvas": "300x300", "scale": "80%", "max_enlargement": 4},
+        {"max_px": 60},
+    )
+    assert stage.staged[0].frame == (-45, -25, WIDTH, HEIGHT)
+    assert stage.staged[2].frame is None
+    assert stage.staged[1].frame is not None
+    left, top, width, height = stage.staged[1].frame
+    assert (width / WIDTH, height / HEIGHT) == pytest.approx((4, 4))
+    _, alpha = subject()
+    rows, columns = (np.nonzero(alpha.max(axis=axis) > 100)[0] for axis in (1, 0))
+    shown = staging.pixels(stage, 1)[..., 3] > 100
+    down, across = np.nonzero(shown.any(axis=1))[0], np.nonzero(shown.any(axis=0))[0]
+    assert (across[0], down[0]) == pytest.approx((left + columns[0] * 4, top + rows[0] * 4), abs=3)
+
+
 def test_the_mask_alone_is_the_matte(staging: Staging) -> None:
     """Grey, as large as the picture, or placed like it."""
     stage = staging.stage({"channels": "alpha"}, {"channels": "alpha", "format": "tiff", "crop": True})

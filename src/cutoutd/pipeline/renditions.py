@@ -165,6 +165,7 @@ class _ResultWriter:
             background_sha256=background.sha256,
             quality=encoder.quality,
             subject=layout.shown_at if self._task.recipe.locates_subject else None,
+            frame=layout.frame_at,
         )
 
     def overlay(self, picture: Picture, alpha: NDArray[np.uint8]) -> Staged:
