@@ -137,6 +137,7 @@ def visit(
     size: tuple[int, int] = DESKTOP,
     theme: str = "light",
     language: str = "en-GB",
+    forced: bool = False,
     kept: Any = None,  # noqa: ANN401 -- as of Playwright
     token: str = "",
 ) -> Iterator[Visitor]:
@@ -148,6 +149,7 @@ def visit(
         size: size of the window.
         theme: ``light`` or ``dark``.
         language: language of the browser.
+        forced: the system chooses all colours, as with high contrast.
         kept: cookies of an earlier visit.
         token: token of an earlier visit, which its window has from the start, until the page discards it.
     """
@@ -156,6 +158,7 @@ def visit(
         color_scheme="dark" if theme == "dark" else "light",
         locale=language,
         reduced_motion="reduce",
+        forced_colors="active" if forced else "none",
         storage_state=kept,
     )
     context.set_default_timeout(PATIENCE_MS)

@@ -234,6 +234,35 @@ def test_a_screen_reader_says_each_change_once(review_setup: ReviewSetup) -> Non
         assert [one for one in said if "ball" in one and not one.startswith(("Rejected", "Undone"))] == []
 
 
+STYLES = (
+    """([place, property]) => getComputedStyle(document.querySelector(place)).getPropertyValue(property)"""
+)
+
+
+def test_where_the_system_chooses_all_colours_nothing_is_told_by_one_alone(review_setup: ReviewSetup) -> None:
+    """What is switched on is seen to be; a backdrop is what it is called, and the brush is there."""
+    with review_setup.visit("review?q=ball-2", theme="dark", forced=True) as visitor:
+        page = visitor.page
+
+        def style(place: str, name: str) -> str:
+            return str(page.evaluate(STYLES, [place, name]))
+
+        shown_name(page)
+        page.keyboard.press("w")
+        expect(page.locator(".button[aria-pressed=true]").first).to_be_visible()
+        pressed = style(".button[aria-pressed=true]", "background-color")
+        assert pressed != style(".button:not([aria-pressed=true])", "background-color")
+        page.keyboard.press("b")
+        page.locator(".backdrop-white").wait_for(state="attached")
+        assert style(".backdrop-white", "background-color") == "rgb(255, 255, 255)"
+        page.keyboard.press("e")
+        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+        page.locator(".viewer").hover()
+        assert style(".brush-ring", "box-shadow") != "none"
+        assert style(".fix-note", "border-top-style") == "solid"
+        assert visitor.findings() == []
+
+
 def is_settled(bench: Bench) -> bool:
     """Whether the daemon has nothing left to carry out."""
     (path,) = bench.root.joinpath("state").rglob(FILE_NAME)

@@ -149,10 +149,10 @@ def test_a_result_says_where_in_it_the_whole_picture_lies(staging: Staging) -> N
         {"canvas": "300x300", "scale": "80%", "max_enlargement": 4},
         {"max_px": 60},
     )
-    assert stage.staged[0].frame == (-45, -25, WIDTH, HEIGHT)
-    assert stage.staged[2].frame is None
-    assert stage.staged[1].frame is not None
-    left, top, width, height = stage.staged[1].frame
+    cropped, enlarged, reduced = (one.frame for one in stage.staged)
+    assert (cropped, reduced) == ((-45, -25, WIDTH, HEIGHT), None)
+    assert enlarged is not None
+    left, top, width, height = enlarged
     assert (width / WIDTH, height / HEIGHT) == pytest.approx((4, 4))
     _, alpha = subject()
     rows, columns = (np.nonzero(alpha.max(axis=axis) > 100)[0] for axis in (1, 0))
