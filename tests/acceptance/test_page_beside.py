@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import Bench, Daemon
 
-pytestmark = [pytest.mark.new_interpreters, pytest.mark.small_model]
+pytestmark = pytest.mark.small_model
+found_by_command = pytest.mark.new_interpreters
+"""For tests that look for processes: in proc(5) forked ones have the command line of their template."""
 
 
 @pytest.fixture
@@ -90,6 +92,7 @@ def answers(browser: Browser) -> bool:
     return False
 
 
+@found_by_command
 def test_the_page_runs_beside_the_daemon_and_is_restarted(
     bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -123,6 +126,7 @@ def test_the_page_runs_beside_the_daemon_and_is_restarted(
     assert page_in_status(bench) == {"running": False, "address": None}
 
 
+@found_by_command
 def test_a_killed_keeper_of_the_page_is_reported(
     bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -147,6 +151,7 @@ def test_a_killed_keeper_of_the_page_is_reported(
     assert daemon.end() == 0
 
 
+@found_by_command
 def test_a_daemon_that_is_killed_takes_its_page_with_it(
     bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:
@@ -159,6 +164,7 @@ def test_a_daemon_that_is_killed_takes_its_page_with_it(
     bench_with_page.wait_for(lambda: processes(bench_with_page) == {}, "its end")
 
 
+@found_by_command
 def test_without_a_page_there_is_no_process_and_no_port(
     bench_with_page: Bench, start: Callable[..., Daemon]
 ) -> None:

@@ -158,9 +158,11 @@ def test_a_disk_that_is_unmounted_while_the_daemon_runs(
     assert "b.jpg" in case.files(case.bench.root / "input")
     assert case.bare() == []
     assert "STANDING BY" in case.call("status").stdout
-    checked, examined = case.call("check"), case.call("doctor")
+    checked = case.call("check")
     assert checked.returncode == 1
-    for said in (checked.stdout, examined.stdout):
+    # Whatever is mounted, `doctor` asks what `check` asks; it tries so much besides that it is called for one of them.
+    examined = [case.call("doctor").stdout] if (originals, mounted) == CASES[0] else []
+    for said in (checked.stdout, *examined):
         assert f"{case.at} was on a disk or share that was mounted there" in " ".join(
             said.replace("\n#", " ").split()
         )
