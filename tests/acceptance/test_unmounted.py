@@ -160,7 +160,7 @@ def test_a_disk_that_is_unmounted_while_the_daemon_runs(
     assert "STANDING BY" in case.call("status").stdout
     checked = case.call("check")
     assert checked.returncode == 1
-    # Whatever is mounted, `doctor` asks what `check` asks; it tries so much besides that it is called for one of them.
+    # `doctor` tries so much besides that it is asked about one place; tests/unit/test_doctor.py has the others.
     examined = [case.call("doctor").stdout] if (originals, mounted) == CASES[0] else []
     for said in (checked.stdout, *examined):
         assert f"{case.at} was on a disk or share that was mounted there" in " ".join(

@@ -78,16 +78,19 @@ def judged(known: FolderFacts = KNOWN, folder: Folder = FOLDER, **seen: Any) -> 
     return list(folders.judge(folder, {"input": INPUT, "output": OUTPUT, **seen}, known))
 
 
-def test_a_place_whose_disk_is_not_mounted_is_a_problem() -> None:
+@pytest.mark.parametrize("key", ["output", "originals_dir", "sidecar_dir"])
+def test_a_place_whose_disk_is_not_mounted_is_a_problem(key: str) -> None:
     """Also if the directory itself is missing; what to do is said."""
-    where = {"real": "/out", "mounts": {"/": "ext4"}}
-    known = replace(KNOWN, mounts={"/out": {"/": "ext4", "/out": "xfs"}})
-    for output in (OUTPUT | where, {"missing": True, "above": "/", "writable": True} | where):
-        found = [one for one in judged(known, output=output) if one.check == "mount"]
+    folder = FOLDER.model_copy(update={key: Path("/place")})
+    where = {"real": "/place", "mounts": {"/": "ext4"}}
+    known = replace(KNOWN, mounts={"/place": {"/": "ext4", "/place": "xfs"}})
+    for place in (OUTPUT | where, {"missing": True, "above": "/", "writable": True} | where):
+        found = [one for one in judged(known, folder, **{key: place}) if one.check == "mount"]
         assert [one.level for one in found] == [Level.PROBLEM]
-        assert "output /out was on a disk or share that was mounted there" in found[0].seen
+        assert f"{key} /place was on a disk or share that was mounted there" in found[0].seen
         assert "cutoutd adopt" in found[0].advice
-    assert levels(judged(known, output=OUTPUT | where | {"mounts": known.mounts["/out"]}), "mount") == []
+    there = OUTPUT | where | {"mounts": known.mounts["/place"]}
+    assert levels(judged(known, folder, **{key: there}), "mount") == []
 
 
 def test_a_healthy_folder_has_no_problem() -> None:
