@@ -963,6 +963,21 @@ def test_a_former_versions_tab_reloads_itself_and_loses_nothing(
         page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
 
 
+def test_a_part_of_the_page_that_does_not_come_is_told_in_words_and_comes_later(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """As while cutoutd is updated: not in the browser's words, which are English and name a file."""
+    with again(browser, kept, language="de-DE") as visitor:
+        page = visitor.page
+        missing = "**/static/js/failures/failures-view.js"
+        page.route(missing, lambda route: route.fulfill(status=404, body="{}"))
+        page.evaluate("() => { location.hash = '#/failures' }")
+        expect(page.locator("#main")).to_contain_text("Dieser Teil der Seite ist nicht angekommen")
+        page.unroute(missing)
+        page.get_by_role("button", name="Noch einmal versuchen").click()
+        expect(page.locator(".view-failures h1")).to_be_visible()
+
+
 def test_a_trouble_that_ended_while_nobody_was_there_is_not_shown_any_more(
     browser: Browser, kept: tuple[str, str, object]
 ) -> None:

@@ -35,14 +35,20 @@ const VIEWS = {
 
 retryImages(document);
 
+const NOT_FETCHED = "no_part";
 const RELOADED = "cutoutd-reloaded-for";
 
 let leaving = new AbortController();
 let first = true;
 let newVersion = null; // of cutoutd, where it was updated since
 
+/* What a browser says of one that does not come is English, and names a file. */
 async function modulesOf(view) {
-  return VIEWS[view]?.();
+  try {
+    return await VIEWS[view]?.();
+  } catch (error) {
+    throw Object.assign(error, { code: NOT_FETCHED });
+  }
 }
 
 async function showRoute() {
@@ -88,11 +94,12 @@ function arrive(place) {
 
 function showTrouble(place, error, signal) {
   if ([0, 503].includes(error.status)) on("overview", showRoute, signal); // the journal answers again
-  if (!error.code) console.error(error);
+  if (!error.code || error.code === NOT_FETCHED) console.error(error);
+  const again = error.code === NOT_FETCHED ? () => read("session").then(() => location.reload(), fail) : showRoute; // some browsers ask once
   put(document.getElementById("main"), place);
   put(
     place,
-    el("div", { class: "empty" }, el("h1", {}, t("app.trouble")), el("p", {}, errorText(error)), el("button", { class: "button primary", on: { click: showRoute } }, t("app.tryAgain"))),
+    el("div", { class: "empty" }, el("h1", {}, t("app.trouble")), el("p", {}, errorText(error)), el("button", { class: "button primary", on: { click: again } }, t("app.tryAgain"))),
   );
 }
 
