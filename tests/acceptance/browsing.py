@@ -192,6 +192,15 @@ def address_of(bench: Bench) -> str:
     return found[0]
 
 
+def paired(browser: Browser, bench: Bench) -> tuple[str, str, Any]:
+    """Pair a browser with a daemon's page. Returns the page's address without a code, and the browser's token and cookies."""
+    address = address_of(bench)
+    with visit(browser, address) as visitor:
+        visitor.page.locator(".view-inbox").wait_for()
+        token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
+        return address.partition("#")[0], str(token), visitor.context.storage_state()
+
+
 def hold_up(page: Page, *addresses: str, times: int | None = None) -> list[Route]:
     """Hold up requests from now on; returns those that have come, the oldest first, as they come."""
     held: list[Route] = []

@@ -27,6 +27,8 @@ from tests.outputs import every_file, published
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from playwright.sync_api import Browser
+
 PATIENCE_S = 150.0
 
 
@@ -241,6 +243,15 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest, small_models_dir: Path
     if request.node.get_closest_marker("small_model") is not None:
         return small_bench_in(tmp_path, small_models_dir, workers=workers)
     return bench_in(tmp_path, workers=workers)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a module."""
+    from tests.acceptance.browsing import chromium  # noqa: PLC0415 -- few modules need it, and not its imports
+
+    with chromium() as one:
+        yield one
 
 
 def _as_it_is(*command: str) -> list[str]:

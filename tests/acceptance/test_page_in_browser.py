@@ -21,11 +21,11 @@ from tests.acceptance.browsing import (
     ON_TOP,
     PHONE,
     address_of,
-    chromium,
     first_of,
     hold_up,
     losing,
     needs_chromium,
+    paired,
     visit,
 )
 from tests.acceptance.conftest import PATIENCE_S, bench_in, picture
@@ -166,13 +166,6 @@ def running(bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
     """A configured home with a few pictures, one of which cannot be cut."""
     bench = studio_in(tmp_path_factory.mktemp("studio"), small_models_dir)
@@ -201,11 +194,7 @@ def daemon(studio: Bench) -> Iterator[subprocess.Popen[bytes]]:
 def kept(browser: Browser, studio: Bench, daemon: subprocess.Popen[bytes]) -> tuple[str, str, object]:
     """A paired browser: the page's address, its token and its cookies."""
     assert daemon.poll() is None
-    address = address_of(studio)
-    with visit(browser, address) as visitor:
-        visitor.page.locator(".view-inbox").wait_for()
-        token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
-        return address.partition("#")[0], str(token), visitor.context.storage_state()
+    return paired(browser, studio)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.acceptance.browsing import PATIENCE_MS, PHONE, chromium, needs_chromium
+from tests.acceptance.browsing import PATIENCE_MS, PHONE, needs_chromium
 from tests.acceptance.conftest import small_bench_in
 from tests.acceptance.test_page_review import ReviewSetup, configured, reviewing, shown_name
 
@@ -39,13 +39,6 @@ format = "webp"
 suffix = "_web"
 crop = true
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,11 @@ from tests.acceptance.browsing import (
     PATIENCE_MS,
     PHONE,
     address_of,
-    chromium,
     first_of,
     hold_up,
     losing,
     needs_chromium,
+    paired,
     visit,
 )
 from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in, small_bench_in
@@ -59,6 +59,7 @@ WITHIN = """(one) => {
   return right - Math.max(...[...one.children].map((child) => child.getBoundingClientRect().right));
 }"""
 """A script that says how far the elements of a bar are from its padding; below 0 they are in it."""
+NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 CONFIGURATION = """\
@@ -118,31 +119,15 @@ def configured(bench: Bench, review_below: float) -> Path:
     return config
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this module."""
-    with chromium() as one:
-        yield one
-
-
 @contextmanager
 def reviewing(bench: Bench, config: Path, browser: Browser, *, pictures: int) -> Iterator[ReviewSetup]:
     """Run a daemon until all pictures of a bench are held back, and pair a browser."""
     daemon = Daemon(bench, "--config", config)
     try:
         bench.wait_for(lambda: list(bench.states().values()) == ["review"] * pictures, "all in review")
-        address = address_of(bench)
-        with visit(browser, address) as visitor:
-            visitor.page.locator(".view-inbox").wait_for()
-            token = visitor.page.evaluate("sessionStorage.getItem('cutoutd-token')")
-            cookies = visitor.context.storage_state()
+        address, token, cookies = paired(browser, bench)
         yield ReviewSetup(
-            bench=bench,
-            config=config,
-            browser=browser,
-            address=address.partition("#")[0],
-            token=str(token),
-            cookies=cookies,
+            bench=bench, config=config, browser=browser, address=address, token=token, cookies=cookies
         )
     finally:
         daemon.end(signal.SIGTERM)
@@ -807,12 +792,12 @@ def test_everybody_can_use_review_and_fix(review_setup: ReviewSetup) -> None:
 
 def faults(visitor: Visitor) -> list[str]:
     """Return what axe finds in light and dark, and by how much the page is too wide."""
-    found = [f"{visitor.overflow()} pixels too wide"] if visitor.overflow() else []
+    visitor.page.evaluate(NEXT_FRAME)  # a window whose size was changed has its new layout then
+    wide = visitor.overflow()
+    found = [f"{wide} pixels too wide"] if wide else []
     for theme in THEMES:
         visitor.page.emulate_media(color_scheme=theme)
-        visitor.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+        visitor.page.evaluate(NEXT_FRAME)
         found += [f"{theme}: {one}" for one in visitor.findings()]
     return found
 
