@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from cutoutd.jobs import JobState
 from cutoutd.journal.state import StateDirectory
 from cutoutd.page.backend import news
-from cutoutd.page.backend.overview import daemon_status
+from cutoutd.page.backend.overview import Room, daemon_status
 from tests.integration.page_backend import PageBackend
 from tests.integration.parts import until
 
@@ -157,3 +158,40 @@ def test_where_the_system_tells_of_no_changes_they_are_looked_for(
     page_backend.events.clear()
     page_backend.cut("a.jpg")
     until(lambda: "jobs" in [event for event, _ in page_backend.events], "what has ended")
+
+
+def test_news_go_on_after_an_error_that_was_not_foreseen(
+    page_backend: PageBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the thread, and no browser was told of anything any more."""
+    tell = page_backend.backend.tell
+    failed = threading.Event()
+
+    def fail_once(event: str, data: object) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ZeroDivisionError
+        tell(event, data)
+
+    page_backend.backend.tell = fail_once
+    monkeypatch.setattr(page_backend.clock, "monotonic_s", time.monotonic)
+    page_backend.backend.watched.set()
+    news.start(page_backend.backend)
+    until(failed.is_set, "the error")
+    page_backend.cut("a.jpg")
+    until(lambda: "jobs" in [event for event, _ in page_backend.events], "what has ended")
+
+
+def test_room_is_measured_again_after_there_was_no_thread_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as being measured for ever."""
+    room, place = Room(), str(tmp_path)
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        assert room.of((place,), 0.0) == {}
+    until(lambda: room.of((place,), 0.0).get(place), "the free space")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.journal.store import Store
 from cutoutd.serve.backend import resumable, upload_methods, uploads
 from cutoutd.serve.backend.configuration import CurrentSettings
+from cutoutd.serve.backend.process import tidy
 from cutoutd.serve.backend.resumable import UploadRecord
 from cutoutd.serve.backend.state import ServeBackend
 from cutoutd.serve.backend.uploads import Uploads
@@ -23,8 +25,6 @@ from cutoutd.settings.schema import Folder, Service, Settings
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cutoutd.journal.submissions import Submission
     from tests.conftest import FakeClock
 
@@ -190,3 +190,36 @@ def test_parts_come_in_their_order_and_no_larger_than_is_allowed(upload_setup: U
             part.run(upload_setup.backend, params, b"x")
         assert refused.value.status in (400, 401)
     assert upload.size == 0
+
+
+def test_an_upload_that_cannot_be_measured_is_not_left_open(
+    upload_setup: UploadSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a share that is lost right then."""
+    record = UploadRecord(length=5, name="a.jpg", options="")
+    upload = upload_setup.uploads.begin(KEY, idempotency="", declared=5, record=record)
+    upload_setup.uploads.drop_all()
+    fstat = os.fstat
+
+    def lost(descriptor: int) -> os.stat_result:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == upload.file.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return fstat(descriptor)
+
+    monkeypatch.setattr(os, "fstat", lost)
+    with pytest.raises(OSError, match="Input/output") as error:  # what holds the error holds what leaks
+        upload_setup.uploads.get(KEY, upload.id)
+    opened = [one.readlink().name for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    assert upload.file.name not in opened
+    assert error.value.errno == errno.EIO
+
+
+def test_a_part_that_cannot_be_tidied_ends_nothing() -> None:
+    """It ended the API."""
+    tidied: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    tidy(fail, lambda: tidied.append("the next"))
+    assert tidied == ["the next"]

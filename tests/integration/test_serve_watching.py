@@ -26,6 +26,7 @@ from cutoutd.serve.keys import KeyFile
 from cutoutd.serve.web.pictures import ServedPictures
 from cutoutd.settings.schema import Folder, Service, Settings
 from cutoutd.webserver.web.backend_channel import Answer, BackendChannel
+from tests.integration.parts import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class WatchedJournal:
         self.daemon = Store(state_dir / "journal.sqlite", create=True)
         self.store = Store(state_dir / "journal.sqlite")
         self.events: list[tuple[str, str]] = []
-        backend = ServeBackend(
+        self.backend = ServeBackend(
             configuration=CurrentSettings(_settings(state_dir), None),
             state_dir=state_dir,
             open_store=lambda: self.store,
@@ -60,7 +61,7 @@ class WatchedJournal:
             keys=KeyFile(state_dir),
             tell=self._tell,
         )
-        self.watches = Watches(backend)
+        self.watches = self.backend.parts["watches"] = Watches(self.backend)
 
     def _tell(self, _: str, data: Mapping[str, Any]) -> None:
         """Record number and state of a job in an event."""
@@ -203,3 +204,19 @@ def test_a_request_that_waits_goes_on_when_its_job_is_over(*, is_revoked: bool) 
         return channel.asked
 
     assert asyncio.run(run()) == (["watch", "job"] if is_revoked else ["watch"])
+
+
+def test_jobs_are_watched_on_after_an_error_that_was_not_foreseen(tmp_path: Path) -> None:
+    """It ended the thread, and every request waited until its time-out."""
+    watched = WatchedJournal(tmp_path, Clock())
+    opened, errors = watched.backend.open_store, iter([ZeroDivisionError()])
+
+    def fail_once() -> Store | None:
+        for error in errors:
+            raise error
+        return opened()
+
+    watched.backend.open_store = fail_once
+    (number,) = watched.submit(1, waits=True)
+    watching.start(watched.backend)
+    until(lambda: watched.events == [(number, "accepted")], "its state")

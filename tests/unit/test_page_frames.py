@@ -10,20 +10,23 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.page.backend.method import Backend
 from cutoutd.page.backend.registry import MAX_BODIES, MAX_BODY
+from cutoutd.process.stop_flag import StopFlag
 from cutoutd.webserver import frames
+from cutoutd.webserver.backend import web_process
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.service import MethodRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cutoutd.webserver.backend.method import Parameters
     from tests.conftest import FakeClock
@@ -251,3 +254,89 @@ def test_a_web_process_that_takes_no_answers_is_given_up(method_channel: MethodC
         )
     method_channel.thread.join(30)
     assert not method_channel.thread.is_alive()
+
+
+def test_a_request_for_which_there_is_no_thread_waits_and_ends_nothing(
+    method_channel: MethodChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the thread that serves the web process, for good."""
+    method_channel.theirs.settimeout(20)
+    refused = threading.Event()
+
+    def no_more(_: threading.Thread) -> None:
+        refused.set()
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        method_channel.send({"id": 1, "method": "echo", "params": {}})
+        assert refused.wait(20)
+    method_channel.send({"id": 2, "method": "echo", "params": {}})
+    assert {method_channel.receive()[0]["id"] for _ in range(2)} == {1, 2}
+
+
+class FailingRunner:
+    """Serves web processes, the first of them with an internal error."""
+
+    name = "page"
+
+    def __init__(self, ending: StopFlag) -> None:
+        self.ending = ending
+        self.served = 0
+
+    def serve(self, _: object) -> None:
+        """Fail, and the next time ask for the end."""
+        self.served += 1
+        if self.served == 1:
+            raise ZeroDivisionError
+        self.ending.set()
+
+
+@pytest.fixture
+def bound() -> Iterator[socket.socket]:
+    """A listening socket, for one test."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def test_a_web_process_is_started_again_whatever_has_failed(
+    bound: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that was not foreseen, while it was served or started, left the page without one for good."""
+    monkeypatch.setattr(web_process, "pause_s", lambda _: 0.0)
+    ending = StopFlag()
+    runner = FailingRunner(ending)
+    starts = count()
+
+    def options() -> dict[str, Any]:
+        if next(starts) == 1:
+            raise ZeroDivisionError
+        return {}
+
+    # A program that ends at once stands for the web process.
+    web = web_process.WebProcess("cutoutd.webserver.frames", bound, cast("Any", runner), options)
+    web.start()
+    web.keep(ending)
+    web.end()
+    assert (runner.served, next(starts)) == (2, 3)
+
+
+def children() -> set[str]:
+    """Return the processes that this one has started, and that are not waited for."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {pid for one in tasks for pid in one.read_text(encoding="ascii").split()}
+
+
+def test_a_web_process_that_is_not_told_how_to_serve_is_ended(bound: socket.socket) -> None:
+    """Nobody would serve it."""
+
+    def options() -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    web = web_process.WebProcess(
+        "cutoutd.webserver.frames", bound, cast("Any", FailingRunner(StopFlag())), options
+    )
+    before = children()
+    with pytest.raises(ZeroDivisionError):
+        web.start()
+    assert children() == before

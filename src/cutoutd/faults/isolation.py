@@ -128,7 +128,7 @@ class Guard:
         action: Callable[[], Value],
         default: Value,
         *,
-        passes: tuple[type[CutoutdError], ...] = (),
+        passes: tuple[type[Exception], ...] = (),
     ) -> Value:
         """Run a part, unless its back-off has not passed yet.
 

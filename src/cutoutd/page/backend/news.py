@@ -11,10 +11,12 @@ import math
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.errors import CutoutdError
+from cutoutd.faults.isolation import Guard
 from cutoutd.fs.directory_events import DirectoryEvents
 from cutoutd.journal.listing import Listing
 from cutoutd.page.backend.ended_jobs import EndedJobs
@@ -208,15 +210,19 @@ class StateChanges:
 
 def _run(backend: Backend) -> None:
     watch, changes, has_changed = NewsWatch(backend), StateChanges(backend), True
+    guard = Guard(logs.get(), backend.clock)
     while True:
         if not backend.watched.is_set():
             backend.watched.wait()
             watch.begin()
-        watch.poll()
+        guard.run("news of the page", watch.poll, None)
         time.sleep(LOOK_S)
         # After a change it looks once more: what is looked at less often has its turn, and the kernel tells of a daemon's end
         # an instant before it releases the daemon's lock.
-        has_changed = changes.wait(min(watch.put_off_s(), OVERVIEW_S if has_changed else QUIET_S))
+        longest_s = min(watch.put_off_s(), OVERVIEW_S if has_changed else QUIET_S)
+        has_changed = guard.run(
+            "changes of the state directory", partial(changes.wait, longest_s), default=True
+        )
 
 
 METHODS: Final[Mapping[str, Method]] = {}

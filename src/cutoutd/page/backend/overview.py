@@ -56,10 +56,16 @@ class Room:
             self._is_measuring = self._is_measuring or is_due
             known = self._known
         if is_due:
-            threading.Thread(
-                target=self._measure, args=(places, now_s), name="page-room", daemon=True
-            ).start()
+            self._begin(places, now_s)
         return known
+
+    def _begin(self, places: tuple[str, ...], now_s: float) -> None:
+        thread = threading.Thread(target=self._measure, args=(places, now_s), name="page-room", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: it is tried again with the next overview
+            with self._lock:
+                self._is_measuring = False
 
     def _measure(self, places: tuple[str, ...], now_s: float) -> None:
         found: Mapping[str, int | None] = {}

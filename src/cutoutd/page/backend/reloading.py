@@ -10,10 +10,12 @@ import os
 import threading
 import time
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.errors import CutoutdError
+from cutoutd.faults.isolation import Guard
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.state import running
 from cutoutd.journal.store import FILE_NAME, Store
@@ -77,23 +79,26 @@ def _answer(commands: Commands, request: int) -> str | None:
 
 
 def _follow(backend: Backend) -> None:
+    guard = Guard(logs.get(), backend.clock)
     known: tuple[int, ...] | None = None  # it may have changed since this process has read it
     while True:
         backend.watched.wait()  # an idle page wakes nobody up
         now = _state(backend)
-        if now is not None and now != known:
+        is_new = now is not None and now != known
+        if is_new and guard.run("the changed configuration", partial(_read_again, backend), default=False):
             known = now
-            _read_again(backend)
         time.sleep(_CHANGES_S)
 
 
-def _read_again(backend: Backend) -> None:
+def _read_again(backend: Backend) -> bool:
+    """Read the configuration again; a wrong one is passed over. Returns that this is done."""
     assert backend.config is not None  # noqa: S101 -- `follow` saw to it
     with suppress(RefusedError), lock_of(backend):
         settings = read(backend.config, os.environ).settings
         if settings != backend.settings:
             backend.settings = settings
             backend.tell("settings", {})
+    return True
 
 
 def _state(backend: Backend) -> tuple[int, ...] | None:

@@ -7,7 +7,7 @@ This module must not know the requests.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.pool.request_worker import RequestWorker
@@ -93,7 +93,8 @@ class Worker:
             if self._worker is not None:
                 self._timer = threading.Timer(self._idle_s, self._end_if_idle)
                 self._timer.daemon = True
-                self._timer.start()
+                with suppress(RuntimeError):  # no more threads: the next turn starts one
+                    self._timer.start()
             self._give_back()
 
     def _take(self, wait_s: float, *, is_urgent: bool) -> bool:
@@ -126,6 +127,7 @@ class Worker:
         if self._worker is None and not self._is_over:
             self._worker = self._starter.submit(self._started).result()
         if self._worker is None or self._is_over:
+            self.end()  # it was started while `close` gave up waiting for it
             raise busy()
         answer = self._worker.ask(document, timeout_s, files)
         if answer is None:
@@ -138,7 +140,10 @@ class Worker:
         self._is_over = True
         if (worker := self._worker) is not None:
             worker.kill()
-        with self.turn(_CLOSE_S):
+        with (
+            suppress(RefusedError),
+            self.turn(_CLOSE_S),
+        ):  # whoever has it ends it, and others are to be closed as well
             self.end()
 
     def end(self) -> None:

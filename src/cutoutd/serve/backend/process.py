@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
+from cutoutd.faults.isolation import report
 from cutoutd.process.child_environment import keep_for_uploader
 from cutoutd.process.stop_flag import StopFlag
 from cutoutd.sandbox.confinement import confine_page
@@ -121,8 +122,16 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: St
     threading.Thread(target=web.keep, args=(ending,), name="serve-web", daemon=True).start()
     watching.start(backend)
     while not ending.wait(_TIDY_S):
-        uploads.tidy()
-        outputs.tidy()
+        tidy(uploads.tidy, outputs.tidy)
     web.end()
     uploads.drop_all()
     return web.is_upgraded
+
+
+def tidy(*parts: Callable[[], None]) -> None:
+    """Tidy each part; one that fails is reported, and tried again the next time."""
+    for part in parts:
+        try:
+            part()
+        except Exception as error:  # noqa: BLE001 -- the API must not end over what nobody has asked for
+            report(logs.get(), error, over="tidying the API")

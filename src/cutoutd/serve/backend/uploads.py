@@ -328,12 +328,14 @@ class Uploads:
         self.check_place(folder)
         self._reserve(record.id, self._backend.configuration.settings.serve.max_uploads)
         try:
-            stack = ExitStack()
-            try:
-                file = stack.enter_context(incoming.reopened(folder.input, record.spool))
-            except FileNotFoundError:
-                resumable.remove(self._backend.state_dir, record.id)
-                raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
+            with ExitStack() as opening:
+                try:
+                    file = opening.enter_context(incoming.reopened(folder.input, record.spool))
+                except FileNotFoundError:
+                    resumable.remove(self._backend.state_dir, record.id)
+                    raise RefusedError(404, "no_upload", "The upload was interrupted too long ago.") from None
+                size = os.fstat(file.descriptor).st_size
+                stack = opening.pop_all()
             upload = OpenUpload(
                 id=record.id,
                 key=key.id,
@@ -342,7 +344,7 @@ class Uploads:
                 file=file,
                 stack=stack,
                 most=self.most(key),
-                size=os.fstat(file.descriptor).st_size,
+                size=size,
                 record=record,
                 touched_s=self._backend.clock.monotonic_s(),
             )

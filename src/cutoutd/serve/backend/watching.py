@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
 from cutoutd.errors import CutoutdError, StorageError
+from cutoutd.faults.isolation import Guard
 from cutoutd.journal.listing import Listing
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
@@ -44,6 +45,10 @@ SHARE: Final = 0.1
 MOST: Final = 20_000
 WAITED_S: Final = 330.0
 """So long a job counts as waited for, after it was asked about."""
+
+
+_EXPECTED: Final = (CutoutdError, RefusedError, OSError)
+"""Of a journal that cannot be read."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -243,13 +248,14 @@ def start(backend: ServeBackend) -> None:
 
 def _run(backend: ServeBackend) -> None:
     last_error, cost_s = "", 0.0
+    guard = Guard(logs.get(), backend.clock)
     while True:
         watches(backend).wait(cost_s)
         started_s = time.thread_time()
         try:
-            watches(backend).poll()
+            guard.run("news of jobs", watches(backend).poll, None, passes=_EXPECTED)
             last_error = ""
-        except (CutoutdError, RefusedError, OSError) as error:
+        except _EXPECTED as error:
             # Programs are told by the answers to what they ask; a journal that stays away is one line in the log.
             if str(error) != last_error:
                 last_error = str(error)

@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cutoutd import logs
 from cutoutd.faults.backoff import pause_s
+from cutoutd.faults.isolation import report
 from cutoutd.process.child_environment import for_worker
 from cutoutd.webserver import frames
 from cutoutd.webserver.backend import listener
@@ -82,18 +83,22 @@ class WebProcess:
         """Start a web process."""
         ours, theirs = listener.pair()
         command = [sys.executable, "-P", "-m", self._module]
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 -- our own program
-                [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what it has to say comes through the channel, and is bounded
-                pass_fds=(self._bound.fileno(), theirs.fileno()),
-                start_new_session=True,
-                env=for_worker(os.environ),
-            )
-        listener.bound_sending(ours, _SEND_S)
-        ours.sendall(frames.pack(self._options()))
+        with ExitStack() as opening:
+            opening.enter_context(ours)
+            with theirs:
+                self._child = child = subprocess.Popen(  # noqa: S603 -- our own program
+                    [*command, str(os.getpid()), str(self._bound.fileno()), str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,  # what it has to say comes through the channel, and is bounded
+                    pass_fds=(self._bound.fileno(), theirs.fileno()),
+                    start_new_session=True,
+                    env=for_worker(os.environ),
+                )
+            opening.callback(_end, child)
+            listener.bound_sending(ours, _SEND_S)
+            ours.sendall(frames.pack(self._options()))
+            opening.pop_all()
         self._channel = ours
 
     def keep(self, ending: StopFlag) -> None:
@@ -114,8 +119,10 @@ class WebProcess:
                 f"{self._service.name}.web_ended", code=self._child.returncode if self._child else None
             )
             ending.wait(pause_s(failures))
-            with suppress(OSError):
+            try:
                 self.start()
+            except Exception as error:  # noqa: BLE001 -- it is tried again, however it failed
+                report(logs.get(), error, over="the start of the web process")
 
     def end(self) -> None:
         """End the web process, after it has answered waiting requests."""
@@ -126,8 +133,7 @@ class WebProcess:
         if child is not None:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(_END_S)
-            child.kill()  # it has nothing that could be lost
-            child.wait()
+            _end(child)
 
     def _serve_one(self) -> None:
         channel, child = self._channel, self._child
@@ -138,8 +144,15 @@ class WebProcess:
                 self._service.serve(channel)
             except frames.FrameError as error:
                 logs.get().error(f"{self._service.name}.web_lies", why=str(error))
+            except Exception as error:  # noqa: BLE001 -- the next web process is served all the same
+                report(logs.get(), error, over="the requests of the web process")
         with suppress(subprocess.TimeoutExpired):
             child.wait(_END_S)  # its own exit code says more
-        child.kill()
-        child.wait()
+        _end(child)
         self._channel = None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a web process, which has nothing that could be lost."""
+    child.kill()
+    child.wait()
