@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.queue import OVERDUE_S
 from cutoutd.journal.reader import Reader
-from cutoutd.journal.store import FILE_NAME, JournalDamagedError, Store
+from cutoutd.journal.sources import Sources
+from cutoutd.journal.store import FILE_NAME, SQL, JournalDamagedError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -461,3 +463,61 @@ def test_a_locked_journal_is_told_from_a_disk_that_refuses(
     assert isinstance(raised.value, JournalError)
     assert "Close what has the file open" in str(raised.value)
     assert "give it again" in str(raised.value)
+
+
+def test_a_transaction_that_looks_up_a_source_waits_for_no_folder_that_is_read(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a retry that is published while another folder begins: each waited for the other, and the daemon stood still for ever."""
+    journal.sources.accept("a", [version()])
+    failed = begin(journal, "a")
+    journal.queue.finish(failed.id, JobState.FAILED, detail={})
+    assert journal.queue.retry(failed.id) == 1
+    job = begin(journal, "a")
+    assert job.forced
+    begun, is_looked_up = threading.Event(), threading.Event()
+    rows, missing_us = Store.rows, Sources.missing_us
+
+    def read(store: Store, sql: str, *values: Any, **named: Any) -> list[sqlite3.Row]:  # noqa: ANN401 -- as of Database
+        if sql == SQL.page_of_versions and named["folder"] == "b":
+            begun.set()
+            assert is_looked_up.wait(20)
+        return rows(store, sql, *values, **named)
+
+    def look_up(sources: Sources, folder: str, path: str) -> int | None:
+        is_looked_up.set()
+        return missing_us(sources, folder, path)
+
+    monkeypatch.setattr(Store, "rows", read)
+    monkeypatch.setattr(Sources, "missing_us", look_up)
+    beginning = threading.Thread(target=journal.sources.is_known, args=("b", version()), daemon=True)
+    beginning.start()
+    assert begun.wait(20)
+    publishing = threading.Thread(
+        target=journal.finish_publishing,
+        args=(job, JobState.DONE),
+        kwargs={"sha256": "s", "published": [], "detail": {}},
+        daemon=True,
+    )
+    publishing.start()
+    for thread in (beginning, publishing):
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_folder_that_is_taken_over_while_it_is_read_is_read_again(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before would count for the whole run."""
+    rows = Store.rows
+    relabelled = iter([True])
+
+    def read(store: Store, sql: str, *values: Any, **named: Any) -> list[sqlite3.Row]:  # noqa: ANN401 -- as of Database
+        found = rows(store, sql, *values, **named)
+        if sql == SQL.page_of_versions and next(relabelled, False):
+            journal.folders.relabel("before", "a")
+        return found
+
+    journal.sources.accept("before", [version()])
+    monkeypatch.setattr(Store, "rows", read)
+    assert journal.sources.is_known("a", version())

@@ -46,6 +46,7 @@ class Sources:
         self._clock = clock
         self._newest: dict[str, dict[str, KnownVersion]] = {}
         self._scans: dict[str, int] = {}
+        self._drops = 0  # of what is held in memory: what was read before the last one may be out of date
         self._lock = threading.Lock()
 
     def now_us(self) -> int:
@@ -284,6 +285,7 @@ class Sources:
         with self._lock:
             for folder in folders:
                 self._newest.pop(folder, None)
+            self._drops += 1
 
     def vacate(self, folder: str, path: str) -> None:
         """Record that the picture of a path lies elsewhere now; a file that comes back is accepted again."""
@@ -311,8 +313,7 @@ class Sources:
                 take_over(self._store, folder, one, now_us=self._clock.now_us(), retire=self._retire)
                 for one in adopted
             )
-        with self._lock:
-            self._newest.pop(folder, None)  # read anew when it is asked for
+        self.reread([folder])
         return count
 
     def _insert(
@@ -367,10 +368,16 @@ class Sources:
         return int(generation) + 1 if gone else int(generation)
 
     def _known(self, folder: str) -> dict[str, KnownVersion]:
-        with self._lock:
-            if folder not in self._newest:
-                self._newest[folder] = self._read(folder)
-            return self._newest[folder]
+        while True:
+            with self._lock:
+                known, drops = self._newest.get(folder), self._drops
+            if known is not None:
+                return known
+            # Not under the lock: whoever is in a transaction may wait for it, and reading waits for the transaction.
+            read = self._read(folder)
+            with self._lock:
+                if drops == self._drops:
+                    return self._newest.setdefault(folder, read)
 
     def _read(self, folder: str) -> dict[str, KnownVersion]:
         """Read the newest versions in pages: all rows of 100,000 sources at once would take more memory than what is kept."""
