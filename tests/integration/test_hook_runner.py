@@ -265,3 +265,18 @@ def test_signals_of_the_terminal_do_not_reach_a_command() -> None:
     code = f"import os, sys; sys.exit(0 if os.getsid(0) == os.getpid() != {os.getsid(0)} else 'shared')"
     assert run(python(code)) == ""
     assert signal.getsignal(signal.SIGINT) is not None
+
+
+def test_commands_run_once_there_are_threads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that could not be started counted as one that runs, and no command ran any more."""
+    runner, out = HookRunner(1), os.fspath(tmp_path / "out")
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        runner.enqueue(python(WRITE, out, "1"))
+    runner.enqueue(python(WRITE, out, "2"))
+    assert runner.end(20.0)
+    assert [arguments for arguments, _ in lines(tmp_path / "out")] == [["1"], ["2"]]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cutoutd.exchange import spool
-from cutoutd.exchange.spool import UploadOutcome
+from cutoutd.exchange.spool import SpoolPaths, UploadOutcome
 from cutoutd.hosted.ledger import Ledger, LedgerError
 from cutoutd.hosted.response_cache import ResponseCache
 from cutoutd.hosted.upload_job import UploadJob
@@ -18,7 +20,6 @@ from tests.integration.uploader_parts import close, context, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cutoutd.hosted.entries import AttemptEnd
 
@@ -134,3 +135,26 @@ def test_an_end_that_is_never_written_down_is_unknown(tmp_path: Path, server: Ho
     assert (shared.paths.outbox / f"{only.id}.json").exists()
     shared.ledger.close_left_open("killed")
     close(shared)
+
+
+def test_an_answer_that_is_not_kept_has_its_name_for_good_before_the_ledger_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut the ledger said that it had come, it was nowhere, and it was paid for again."""
+    paths = SpoolPaths(tmp_path / "hosted")
+    paths.make()
+    cache = ResponseCache(paths, keep_days=0)
+    draft = cache.draft("1" * 32)
+    draft.write_bytes(b"a picture")
+    cache.settled(draft)
+    synced: list[tuple[Path, list[str]]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((place, [path.name for path in place.iterdir()]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    cache.move_to_inbox(draft, "1" * 32)
+    assert synced == [(paths.inbox, [f"{'1' * 32}.body"])]

@@ -134,3 +134,20 @@ def test_a_share_that_hangs_gets_no_more_requests_until_it_answers(
     _let_end()
     reader.read(tmp_path / "hung", tmp_path / "hung" / "a").close()
     assert _open_files() == open_before
+
+
+def test_a_file_for_which_there_was_no_thread_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as read for ever, and its folder as a share that does not answer."""
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    reader = _reader(silent_s=0.0)
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="new thread"):
+            reader.read(tmp_path, tmp_path / "a.jpg")
+    reader.read(tmp_path, tmp_path / "a.jpg").close()

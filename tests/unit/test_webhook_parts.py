@@ -361,3 +361,36 @@ def test_a_ledger_of_before_is_read_and_gets_the_table(tmp_path: Path) -> None:
         assert ledger.has_unsubscribed(HOOK)  # nothing else was heard yet
         assert ledger.close_left_open("killed") == 1
         assert [one["outcome"] for one in ledger.webhooks()] == ["gone", "unknown"]
+
+
+def test_a_message_with_an_endless_number_is_invalid_like_any_other(paths: WebhookPaths) -> None:
+    """Python refuses to read such a number with an error of its own."""
+    id_ = "1" * 32
+    paths.message(id_).write_text(f'{{"schema": "cutoutd.webhook/1", "id": "{id_}", "job": {"9" * 5000}}}')
+    with pytest.raises(InvalidMessageError):
+        read_webhook(paths, id_)
+
+
+def test_a_message_that_cannot_be_read_holds_up_no_other(paths: WebhookPaths) -> None:
+    """It held up all messages, and all uploads."""
+    unreadable = paths.message("1" * 32)
+    unreadable.symlink_to(unreadable)
+    size, sha256 = write_body(paths, "2" * 32, [b"{}"])
+    message = WebhookMessage(
+        id="2" * 32,
+        webhook=HOOK,
+        folder="shop",
+        job=1,
+        type="picture.done",
+        what="sidecar",
+        number=1,
+        about="2" * 32,
+        bytes=size,
+        sha256=sha256,
+        made_us=1,
+        settings="",
+    )
+    write_webhook(paths, message)
+    queue = WebhookQueue(paths)
+    queue.poll()
+    assert queue.take(HOOK, 2) == message

@@ -76,8 +76,12 @@ class HookRunner:
             if len(self._threads) < self._at_once:
                 # Started late: most configurations have no command at all.
                 thread = threading.Thread(target=self._run_all, name="hooks", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:  # no more threads: the next command tries it again
+                    report(self._log, error, over="a hook", hook=hook.event)
+                else:
+                    self._threads.append(thread)
         try:
             self._queue.put_nowait(hook)
         except queue.Full:

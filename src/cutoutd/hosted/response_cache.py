@@ -90,8 +90,9 @@ class ResponseCache:
             draft.replace(body)
 
     def move_to_inbox(self, draft: Path, id_: str) -> None:
-        """Put a synced draft into the inbox as the body of a request, without keeping it."""
+        """Put a synced draft into the inbox as the body of a request, without keeping it. It lasts when this returns."""
         draft.replace(self._paths.inbox / f"{id_}.body")
+        sync_directory(self._paths.inbox)
 
     def trim(self, now_s: float) -> int:
         """Remove replies that were kept for long enough. Returns how many."""

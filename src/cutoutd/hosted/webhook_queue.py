@@ -76,7 +76,7 @@ class WebhookQueue:
         known = self._known.get(id_)
         if known is not None and known.is_under_way:
             return
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # read again at the next poll: one file must not hold up all others
             signature = _signature(self._paths, id_)
             if known is not None and known.signature == signature:
                 return

@@ -110,7 +110,15 @@ class FileReader:
             raise NoFileError(errno.EINVAL, "it is not a file that can be read", os.fspath(path))
         reading = self._begin(root, path)
         # A daemon thread: one that waits for a dead share must not keep the process from ending.
-        threading.Thread(target=self._run, args=(root, path, reading), daemon=True, name="reads").start()
+        thread = threading.Thread(target=self._run, args=(root, path, reading), daemon=True, name="reads")
+        try:
+            thread.start()
+        except (
+            BaseException
+        ):  # such as: there are no more threads. What never progresses would count as a share that hangs
+            with self._changed:
+                self._ended(root, reading)
+            raise
         last_s = time.monotonic() + self._longest_s
         while not reading.over.wait(max(0.0, self._end_s(reading, last_s) - time.monotonic())):
             if time.monotonic() < self._end_s(reading, last_s):
@@ -154,10 +162,14 @@ class FileReader:
                 found.close()
             reading.found = found
             reading.over.set()
-            self._readings[root].remove(reading)
-            if not self._readings[root]:
-                del self._readings[root]
-            self._changed.notify_all()
+            self._ended(root, reading)
+
+    def _ended(self, root: Path, reading: _Reading) -> None:
+        """Give up the place of a file; the caller holds the lock."""
+        self._readings[root].remove(reading)
+        if not self._readings[root]:
+            del self._readings[root]
+        self._changed.notify_all()
 
     def _read(self, root: Path, path: Path, reading: _Reading) -> ReadFile:
         tree = Tree(root)
