@@ -81,7 +81,7 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
 
 
 def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) -> None:
-    """The accepted one is in review/ again, the rejected one is cut again; both can be decided about again."""
+    """The accepted one is in review/ again, as the help says without its overlay; the rejected one is cut again. Both wait again."""
     for name in ("a.jpg", "b.jpg"):
         drop_empty(bench, name, 235)
     start()
@@ -102,7 +102,9 @@ def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) ->
         for name in ("a.png", "b.png")
     ]
     assert again == seen
-    assert sorted(one["path"] for one in waiting(bench)) == ["a.jpg", "b.jpg"]
+    again_waiting = {one["path"]: len(one["overlay"]) for one in waiting(bench)}
+    assert again_waiting == {"a.jpg": 0, "b.jpg": 1}
+    assert "without their overlay" in " ".join(bench.call("review", "undo", "--help").stdout.split())
     refused = bench.call("review", "undo", "c.jpg", *bench.pair())
     assert refused.returncode == 2
 

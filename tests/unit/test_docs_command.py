@@ -32,6 +32,17 @@ def test_each_page_is_listed_with_its_title() -> None:
         assert f"{name:<14} {documentation.title(path.read_text('utf-8'))}\n" in listed
 
 
+def test_the_pages_that_the_readme_lists_are_listed_but_the_last_three() -> None:
+    """It says so above its list."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    said, _, rest = text.partition("`cutoutd docs` lists these pages but the last three")[2].partition("\n\n")
+    assert said
+    linked = re.findall(r"\]\(([^)]+)\)", rest.partition("\n## ")[0])
+    names = {Path(one).stem for one in linked[:-3]}
+    assert names == documentation.pages().keys()
+    assert not any(one.startswith("docs/") and one.count("/") == 1 for one in linked[-3:])
+
+
 def test_a_page_is_printed_as_it_is_where_there_is_no_terminal() -> None:
     """In Markdown, for a pipe."""
     assert run("cluster") == (ROOT / "docs/cluster.md").read_text("utf-8")

@@ -158,7 +158,10 @@ def undo(
     input_dir: InputOption = None,
     output_dir: OutputOption = None,
 ) -> None:
-    """Take decisions back: cutouts are as they were before, in review or published; rejected ones are cut again for that."""
+    """Take decisions back: cutouts are as they were before, in review or published.
+
+    Rejected ones are cut again for that. Accepted ones come back into review without their overlay, which was removed then.
+    """
     _put_back(picture, find_settings(config, input_dir, output_dir), _undoing)
 
 
