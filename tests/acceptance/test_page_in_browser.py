@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from cutoutd.errors import PictureError
@@ -225,6 +227,9 @@ def test_the_first_run_leads_from_nothing_to_the_first_cutout(
         bench.drop("ball.jpg")
         page.locator(".first-cutout img").wait_for()
         expect(page.locator(".first-cutout-line")).to_have_text("Your first cutout: ball.jpg")
+        expect(page.locator(".first-cutout img")).not_to_have_js_property("naturalWidth", 0)
+        assert page.locator(".first-cutout img").evaluate("one => one.width <= one.naturalWidth")
+        assert page.evaluate("scrollY") == 0
         page.get_by_role("link", name="To the inbox", exact=True).click()
         expect(page.locator(".cutout")).to_have_count(1)
         assert (bench.output / "ball.png").is_file()
@@ -692,6 +697,32 @@ def test_a_save_that_was_made_up_for_before_its_turn_says_nothing_more(
         assert [
             one for one in page.evaluate("window.toasts") if "Saved" not in one and "no answer" not in one
         ] == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("shape", [(213, 320), (320, 213)], ids=["upright", "wide"])
+def test_a_small_picture_is_seen_whole_in_the_inbox(
+    browser: Browser, kept: tuple[str, str, object], size: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    """Its frame is square, and the picture is as high or as wide as that."""
+    file = io.BytesIO()
+    Image.new("RGBA", shape, "red").save(file, "PNG")
+    with again(browser, kept, size=size) as visitor:
+        page = visitor.page
+        page.route(
+            "**/img/*/cutout/thumb?*",
+            lambda route: route.fulfill(body=file.getvalue(), content_type="image/png"),
+        )
+        page.reload()
+        expect(page.locator(".cutout-picture img").first).not_to_have_js_property("naturalWidth", 0)
+        frame, image = (
+            page.locator(one).first.bounding_box() for one in (".cutout-picture", ".cutout-picture img")
+        )
+        assert frame is not None
+        assert image is not None
+        assert image["height"] <= frame["height"]
+        assert image["width"] <= frame["width"]
+        assert image["y"] >= frame["y"]
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

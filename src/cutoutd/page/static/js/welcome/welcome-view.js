@@ -28,7 +28,9 @@ export async function show(place, { signal }) {
     put(steps, ["folder", "form", "watch"].map((one, i) => el("li", { "aria-current": i === number ? "step" : null, class: i < number ? "past" : "" }, el("span", { class: "step-number" }, i < number ? icon("check") : String(i + 1)), t(`welcome.step.${one}`))));
     const heading = stage.querySelector("h2");
     heading?.setAttribute("tabindex", "-1");
-    if (number > 0) heading?.focus();
+    if (number === 0) return;
+    window.scrollTo(0, 0); // the step before may have been longer
+    heading?.focus({ preventScroll: true });
   };
   const folder = () => (new FolderChooser(stage, chosen, form, signal).start(), at(0));
   const form = () => chooseForm(stage, chosen, { back: folder, done: watch, signal }).then(() => at(1), fail);
