@@ -199,6 +199,15 @@ def test_a_reader_that_has_read_enough_is_no_failure(bench: Bench) -> None:
 
 
 @pytest.mark.small_model
+def test_a_run_that_ends_by_itself_does_not_say_that_it_watches(bench: Bench) -> None:
+    """On a terminal, before it has found anything to cut and at its end."""
+    with Terminal(bench.command("run", *bench.pair(), "--once"), bench.environment, bench.root) as terminal:
+        assert terminal.end() == 0
+        assert "cutting what is in" in terminal.text
+        assert "watching" not in terminal.text
+
+
+@pytest.mark.small_model
 def test_retry_reports_what_it_cannot_do(bench: Bench) -> None:
     """A missing job, and one that a newer version has replaced: exit code 2, and the number of the newer one."""
     bench.drop("a.jpg", 0)

@@ -111,6 +111,12 @@ def test_the_page_of_a_run_that_waits_goes_before_that_of_folders_used_earlier(
     opened = bench.call("page")
     assert f"{address}/#" in opened.stdout
     assert "used last" not in opened.stderr
+    status = bench.call("status")
+    assert status.stdout.startswith(
+        f"cutoutd waits for a folder to be chosen on its page: {address} (`cutoutd page` opens it)\n"
+    )
+    assert "not running" not in status.stdout
+    assert "not running" in bench.call("status", *bench.pair()).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,6 +16,7 @@ import typer
 from cutoutd.cli.printing import printable, short, shortest, wrapped
 from cutoutd.cli.registry import Invocation, RegisteredDaemon, entries
 from cutoutd.errors import UsageError
+from cutoutd.page import announcement
 from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
@@ -274,6 +275,19 @@ def settings(config: Path | None, input_dir: Path | None, output_dir: Path | Non
 def last_pair() -> Invocation | None:
     """Return the pair of folders that was used last without a configuration; None if there was none."""
     return next((one.origin for one in entries(places.registry()) if one.origin.pair is not None), None)
+
+
+def first_run_page() -> tuple[Path, str] | None:
+    """Return state directory and address of the page on which the first folders are chosen; None if it is not served.
+
+    Raises:
+        OSError: the state directory cannot be read.
+    """
+    if loader.find(None, os.environ) is not None:
+        return None
+    state_dir = loader.defaults(os.environ).service.state_dir
+    address = announcement.running(state_dir)
+    return None if address is None else (state_dir, address)
 
 
 def _nothing_found() -> UsageError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cutoutd.cli import browser
-from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_if_any
+from cutoutd.cli.instance import ConfigOption, InputOption, OutputOption, find_if_any, first_run_page
 from cutoutd.clock import Clock
 from cutoutd.errors import StorageError
 from cutoutd.page import announcement
@@ -67,22 +67,25 @@ def _first_run() -> tuple[Path, str] | None:
 
     It goes before the page of folders that were given by options: `cutoutd run` without a configuration says that this command opens it.
     """
-    if loader.find(None, os.environ) is not None:
-        return None
-    state_dir = loader.defaults(os.environ).service.state_dir
-    address = _running(state_dir)
-    return None if address is None else (state_dir, address)
+    try:
+        return first_run_page()
+    except OSError as error:
+        raise _unreadable(loader.defaults(os.environ).service.state_dir, error) from error
 
 
 def _running(state_dir: Path) -> str | None:
     try:
         return announcement.running(state_dir)
     except OSError as error:
-        raise StorageError(
-            f"the system says: {error.strerror}",
-            path=state_dir,
-            advice="Run the command as the user the daemon runs as.",
-        ) from error
+        raise _unreadable(state_dir, error) from error
+
+
+def _unreadable(state_dir: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"the system says: {error.strerror}",
+        path=state_dir,
+        advice="Run the command as the user the daemon runs as.",
+    )
 
 
 def _open(state_dir: Path, address: str) -> None:

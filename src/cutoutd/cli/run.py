@@ -220,7 +220,7 @@ def _run_daemon(
     entry = registered(places.registry(), service.state_dir, origin, now_us=Clock().now_us())
     try:
         with event_display(
-            _describe_folders(chosen), level=service.log_level, log_format=service.log_format
+            _describe_folders(chosen, once=once), level=service.log_level, log_format=service.log_format
         ) as emit:
             options = daemon.RunOptions(
                 once=once,
@@ -305,10 +305,10 @@ def _next_steps(chosen: Settings, *, from_make: bool) -> str:
     return f"Drop pictures into one of {len(chosen.folder)} folders: {names}.\n{ends}"
 
 
-def _describe_folders(chosen: Settings) -> str:
-    if len(chosen.folder) == 1:
-        return f"watching {printable(short(chosen.folder[0].input))} (Ctrl-C ends)"
-    return f"watching {len(chosen.folder)} folders (Ctrl-C ends)"
+def _describe_folders(chosen: Settings, *, once: bool) -> str:
+    count = len(chosen.folder)
+    where = printable(short(chosen.folder[0].input)) if count == 1 else f"{count} folders"
+    return f"cutting what is in {where}, then ending" if once else f"watching {where} (Ctrl-C ends)"
 
 
 def _warn_of_earlier(chosen: Settings, origin: Invocation) -> None:

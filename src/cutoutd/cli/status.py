@@ -20,11 +20,13 @@ from cutoutd.cli.instance import (
     as_options,
     find,
     find_settings,
+    first_run_page,
+    last_pair,
     named_path,
 )
 from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.registry import Invocation
+from cutoutd.cli.registry import Invocation, entries
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
 from cutoutd.exchange.cluster_spool import ClusterPaths, gateway_status
@@ -34,6 +36,7 @@ from cutoutd.overview import metrics as openmetrics
 from cutoutd.overview.overview import SCHEMA, FolderView, Overview, room_of, summarise
 from cutoutd.page import announcement
 from cutoutd.serve import keys as serve_keys
+from cutoutd.settings import places
 from cutoutd.settings.types import Route
 from cutoutd.webserver.backend import single_process
 
@@ -60,6 +63,10 @@ def status(
     output_dir: OutputOption = None,
 ) -> None:
     """Show whether cutoutd runs and, for each folder, whether it is watched, what waits and what was done."""
+    is_bare = config is None and input_dir is None and output_dir is None
+    if is_bare and not as_json and (address := _waits_at()) is not None:
+        _print_waiting(address)
+        return
     chosen, origin = find(config, input_dir, output_dir)
     start = f"cutoutd run{'' if origin == Invocation() else f' {as_options(origin)}'}"
     store = open_journal(chosen.service.state_dir)
@@ -85,6 +92,21 @@ def status(
             _draw_repeatedly(lambda: _lines(chosen, again(), start), every)
     except KeyboardInterrupt:
         return
+
+
+def _waits_at() -> str | None:
+    """Return the address of the page if folders are still to be chosen there and no daemon runs; None otherwise."""
+    with suppress(OSError):  # an unreadable state directory is reported by the journal
+        page = first_run_page()
+        if page is not None and not any(one.is_running for one in entries(places.registry())):
+            return page[1]
+    return None
+
+
+def _print_waiting(address: str) -> None:
+    print(f"cutoutd waits for a folder to be chosen on its page: {address} (`cutoutd page` opens it)")
+    if (last := last_pair()) is not None:
+        print(f"`cutoutd status {as_options(last)}` shows the folders that were used last.")
 
 
 def metrics(
