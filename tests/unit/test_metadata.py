@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Literal
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cutoutd.engine.containers import xmp
-from cutoutd.engine.containers.exif import PREFIX
+from cutoutd.engine.containers.exif import PHOTOSHOP, PREFIX
 from cutoutd.engine.containers.metadata import apply_policy, orientation
+from cutoutd.engine.containers.tiff_structure import TiffStructure
 from cutoutd.recipe import Metadata
 
 MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A
@@ -223,3 +225,55 @@ def test_whatever_is_wrong_with_iptc_the_answer_is_a_value(iptc: bytes, head: by
     for policy in Metadata:
         left = apply_policy(block(), None, policy, head + iptc)
         assert left.xmp is None or xmp.properties(left.xmp) is not None
+
+
+def entries(*found: tuple[int, int, int, int], then: bytes = b"") -> bytes:
+    """Return EXIF of these entries: tag, type, count and value or offset."""
+    packed = b"".join(struct.pack("<HHII", *one) for one in found)
+    return b"II\x2a\x00\x08\x00\x00\x00" + struct.pack("<H", len(found)) + packed + bytes(4) + then
+
+
+def test_a_second_list_of_camera_data_hides_no_place() -> None:
+    """Others show both, exiftool among them; ours looked at the first alone, and the maker note in the second was kept."""
+    first, second = 8 + 2 + 2 * 12 + 4, 8 + 2 + 2 * 12 + 4 + 6
+    secret = b"secret place"
+    note = struct.pack("<HHHII", 1, MAKER_NOTE, 7, len(secret), second + 18) + bytes(4) + secret
+    exif = entries((EXIF_IFD, 4, 1, first), (EXIF_IFD, 4, 1, second), then=bytes(6) + note)
+    kept = apply_policy(exif, None, Metadata.NO_LOCATION)
+    assert secret not in (kept.exif or b"")
+    assert kept.warnings
+
+
+def test_entries_without_end_are_each_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of 64 KiB took half a minute, one of 2 MB an hour: each entry that goes was looked for from the beginning."""
+    numbers = 0
+    number = TiffStructure.number
+
+    def counted(structure: TiffStructure, code: str, at: int) -> int:
+        nonlocal numbers
+        numbers += 1
+        return number(structure, code, at)
+
+    monkeypatch.setattr(TiffStructure, "number", counted)
+    count = 2000
+    kept = apply_policy(
+        entries(*[(MAKE, 7, 4, 0)] * count, *[(PHOTOSHOP, 7, 4, 0)] * count), None, Metadata.KEEP
+    )
+    assert read(kept.exif)[MAKE] == bytes(4)
+    assert numbers < 100 * count
+
+
+@pytest.mark.parametrize(
+    "inner",
+    ["<a:b/>" * 250_000, "<p:q>" + "".join(f'<b xmlns="{number}"/>' for number in range(110_000)) + "</p:q>"],
+)
+@pytest.mark.timeout(40)
+def test_properties_and_namespaces_without_end_take_as_long_as_their_bytes(inner: str) -> None:
+    """Two megabytes took minutes, since each was looked for among all."""
+    xmp_packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:a="u" xmlns:p="http://ns.useplus.org/ldf/xmp/1.0/">'
+        '<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f"<r:Description>{inner}</r:Description></r:RDF></x:xmpmeta>"
+    ).encode()
+    kept = apply_policy(None, xmp_packet, Metadata.KEEP, derived_from="0" * 64).xmp
+    assert xmp.properties(kept or b"")

@@ -24,7 +24,7 @@ from cutoutd.engine.containers.tiff_structure import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PREFIX: Final = b"Exif\x00\x00"
 EMPTY: Final = b"II\x2a\x00\x08\x00\x00\x00" + bytes(6)
@@ -252,23 +252,36 @@ class ExifBlock(TiffStructure):
         entry = self.find(self.root, tag)
         return None if entry is None else self.number("I", entry.value_at)
 
+    def sole_directory(self, ifd: int, tag: int) -> int | None:
+        """Return the offset of the sub-directory of this tag in the directory at ``ifd``; None where there is none.
+
+        Raises:
+            MalformedError: there are several: readers do not agree on which counts.
+        """
+        found = {self.number("I", entry.value_at) for entry in self.entries(ifd) if entry.tag == tag}
+        if len(found) > 1:
+            raise MalformedError("it has several directories of one kind")
+        return next(iter(found), None)
+
     def remove(self, ifd: int, tag: int) -> None:
-        """Remove an entry from the directory at ``ifd`` and overwrite its value with zeros."""
-        while (entry := self.find(ifd, tag)) is not None:
-            count = self.number("H", ifd)
-            self._wipe(entry)
-            end = ifd + 2 + count * ENTRY_BYTES + INLINE_BYTES
-            rest = self._data[entry.at + ENTRY_BYTES : end]
-            self._data[entry.at : entry.at + len(rest) + ENTRY_BYTES] = rest + bytes(ENTRY_BYTES)
-            struct.pack_into(f"{self.order}H", self._data, ifd, count - 1)
+        """Remove all entries of a tag from the directory at ``ifd`` and overwrite their values with zeros."""
+        entries = list(self.entries(ifd))
+        gone = [entry for entry in entries if entry.tag == tag]
+        if not gone:
+            return
+        self._wipe(gone)
+        begin, end = ifd + 2, ifd + 2 + len(entries) * ENTRY_BYTES
+        kept = [self._data[entry.at : entry.at + ENTRY_BYTES] for entry in entries if entry.tag != tag]
+        link = self._data[end : end + INLINE_BYTES]
+        self._data[begin : end + len(link)] = b"".join((*kept, link, bytes(len(gone) * ENTRY_BYTES)))
+        struct.pack_into(f"{self.order}H", self._data, ifd, len(kept))
 
     def remove_directory(self, ifd: int, tag: int) -> None:
-        """Remove a sub-directory with all its values, and the entry in ``ifd`` that points to it."""
-        entry = self.find(ifd, tag)
-        if entry is None:
-            return
-        self._wipe_directory(self.number("I", entry.value_at))
-        self.remove(ifd, tag)
+        """Remove the sub-directory of a tag with all its values, and the entry in ``ifd`` that points to it."""
+        found = self.sole_directory(ifd, tag)
+        if found is not None:
+            self._wipe_directory(found)
+            self.remove(ifd, tag)
 
     def remove_thumbnail(self) -> None:
         """Remove the second directory (IFD1) and its thumbnail."""
@@ -301,12 +314,15 @@ class ExifBlock(TiffStructure):
             yield entry.value_at + entry.value_bytes
 
     def _wipe_directory(self, ifd: int) -> None:
-        for entry in list(self.entries(ifd)):
-            self._wipe(entry)
+        self._wipe(self.entries(ifd))
         self._zero(ifd, 2 + self.number("H", ifd) * ENTRY_BYTES + INLINE_BYTES)
 
-    def _wipe(self, entry: DirectoryEntry) -> None:
-        self._zero(entry.value_at, entry.value_bytes)
+    def _wipe(self, entries: Iterable[DirectoryEntry]) -> None:
+        """Overwrite the values of entries with zeros, each byte once: values may lie over each other."""
+        done = 0
+        for at, end in sorted((entry.value_at, entry.value_at + entry.value_bytes) for entry in entries):
+            self._zero(max(at, done), end - max(at, done))
+            done = max(done, end)
 
     def _zero(self, at: int, size: int) -> None:
         end = min(at + size, len(self._data))

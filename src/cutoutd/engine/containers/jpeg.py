@@ -106,14 +106,16 @@ def _next_scan(data: bytes, at: int, tables: _Tables) -> int | None:
             at += 1
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        _learn(kind, data[at + 4 : end], tables)
+        _learn(
+            kind, memoryview(data)[at + 4 : end], tables
+        )  # a view, since tables are taken from its front one by one
         if kind == _SOS:
             return end
         at = end
     return None
 
 
-def _learn(kind: int, content: bytes, tables: _Tables) -> None:
+def _learn(kind: int, content: memoryview, tables: _Tables) -> None:
     if kind in _SOF_BASELINE:
         tables.baseline = True
     if kind in _SOF and len(content) >= 6:  # noqa: PLR2004 -- depth, height, width, and how many components
@@ -131,7 +133,7 @@ def _learn(kind: int, content: bytes, tables: _Tables) -> None:
             content = content[_TABLE_HEAD_BYTES + sum(content[1:_TABLE_HEAD_BYTES]) :]
 
 
-def _note_scan(content: bytes, tables: _Tables) -> None:
+def _note_scan(content: memoryview, tables: _Tables) -> None:
     """Record which coefficients a scan completes (B.2.3): from Ss to Se, where Al is 0."""
     rest = content[1 + 2 * content[0] :]
     if len(rest) >= 3 and rest[2] & 0x0F == 0:  # noqa: PLR2004 -- Ss, Se, Ah and Al

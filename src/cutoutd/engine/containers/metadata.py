@@ -172,7 +172,7 @@ def _exif_without_contradictions(exif: bytes, *, located: bool) -> tuple[ExifBlo
     block.set_upright()
     dropped: list[str] = []
     if not located:
-        camera = block.directory(exif_block.EXIF_IFD)
+        camera = block.sole_directory(block.root, exif_block.EXIF_IFD)
         for ifd in (block.root, camera):
             if ifd is not None and block.has(ifd, exif_block.GPS_IFD):
                 block.remove_directory(ifd, exif_block.GPS_IFD)
@@ -195,8 +195,12 @@ def _packet(
         if is_all and not derived_from:
             return _xmp_without_contradictions(xmp or b""), []  # whoever can read it may
         found, dropped = [], ["all, as it is damaged"]
-    left = found if is_all else [one for one in found if xmp_packet.is_about_rights(one)]
-    dropped += [xmp_packet.name_of(one) for one in found if one not in left]
+    left = []
+    for one in found:
+        if is_all or xmp_packet.is_about_rights(one):
+            left.append(one)
+        else:
+            dropped.append(xmp_packet.name_of(one))
     added = list(_missing(left, block, iptc))
     if derived_from:
         left = [one for one in left if xmp_packet.name_of(one) != _DERIVED]

@@ -153,7 +153,7 @@ def packet(elements: Iterable[ET.Element]) -> bytes:
     named = "".join(
         f" xmlns:{prefix}={_attribute(space)}"
         for space, prefix in spaces.items()
-        if prefix != "xml" and f"{prefix}:" in body
+        if prefix != "xml" and (space not in _PREFIXES or f"{prefix}:" in body)
     )
     if "xmlns:rdf" not in named:
         named += f' xmlns:rdf="{_RDF}"'
