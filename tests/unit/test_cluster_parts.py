@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import stat
 import subprocess
 import sys
@@ -388,3 +389,19 @@ def test_a_key_that_others_can_read_or_that_is_among_modules_is_refused(
     files.key.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         tls.check_files(files)
+
+
+def test_an_owner_counts_as_alive_where_no_file_can_be_opened(paths: ClusterPaths) -> None:
+    """Its requests were removed as an orphan's, and its lock with them."""
+    owner = messages.new_id()
+    held = cluster_spool.hold_owner(paths, owner)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(held)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        lives = cluster_spool.owner_lives(paths, owner)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(held)
+    assert lives

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.errnos import NO_FILE
 from cutoutd.exchange import messages
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.fs.atomic_write import atomic_write
@@ -224,8 +225,8 @@ def owner_lives(paths: ClusterPaths, owner: str) -> bool:
     """Whether a process still holds this owner's lock; not to be asked by that process itself."""
     try:
         descriptor = os.open(paths.outbox / f"{owner}.lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in NO_FILE  # such as: too many files are open, which says nothing of the owner
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
