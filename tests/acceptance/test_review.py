@@ -78,6 +78,15 @@ def test_doubtful_pictures_are_decided_about_with_the_daemon_up_and_down(
     assert bench.results() == ["a.png", "a.png.json", "failed/b.jpg.error.json"]
     assert "Nothing waits" in bench.call("review", "list", *bench.pair()).stdout
     assert [path.read_bytes() for path in kept] == before
+    assert "0 failed, 1 rejected" in bench.call("status", *bench.pair()).stdout
+    (bench.input / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    os.utime(bench.input / "torn.jpg", (0, 0))
+    assert bench.once().returncode == 1
+    again = bench.call("retry", "--failed", *bench.pair()).stdout
+    assert "1 picture is cut again" in again
+    assert "What you rejected (1) is left as it is" in again
+    listed = bench.call("jobs", "--state", "failed", "--reason", "rejected", *bench.pair()).stdout
+    assert ("b.jpg" in listed, "torn.jpg" in listed) == (True, False)
 
 
 def test_decisions_are_taken_back(bench: Bench, start: Callable[..., Daemon]) -> None:

@@ -16,7 +16,7 @@ from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.status import as_document
 from cutoutd.daemon.status_file import StatusFile
 from cutoutd.daemon.tally import Tally
-from cutoutd.errors import UsageError
+from cutoutd.errors import FailureCode, UsageError
 from cutoutd.folder.status import FolderState, FolderStatus, PendingFile
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -113,6 +113,20 @@ def test_the_status_shows_the_state_of_a_folder(overview_setup: OverviewSetup) -
     ):
         assert part in output, output
     assert "last: " in output
+
+
+def test_rejected_pictures_are_counted_apart_from_failed_ones(overview_setup: OverviewSetup) -> None:
+    """As on the page; in JSON `failed` has both, as before, and `rejected` says how many of them were rejected."""
+    overview_setup.job("bad.jpg", JobState.FAILED, failure={"code": "Other", "cause": "it is torn"})
+    assert " 1 failed\n" in text(overview_setup.summarise())
+    overview_setup.job(
+        "no.jpg", JobState.FAILED, failure={"code": FailureCode.REJECTED, "cause": "rejected in review"}
+    )
+    output = text(overview_setup.summarise())
+    assert "0 to review, 1 failed, 1 rejected\n" in output
+    assert "lists all that failed" not in output
+    (folder, other) = as_document(overview_setup.summarise())["folders"]
+    assert (folder["failed"], folder["rejected"], other["rejected"]) == (2, 1, 0)
 
 
 def test_a_picture_that_failed_and_was_tried_again_counts_once() -> None:

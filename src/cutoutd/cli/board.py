@@ -228,7 +228,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
         yield ((f"{_INDENT}not taken yet: {printable(file['path'])} ({printable(file['why'])})", _DOUBT),)
     for job in folder.last_failed:
         yield ((f"{_INDENT}failed: {printable(job.path)} ({printable(cause_in(job))})", _BAD),)
-    if len(folder.last_failed) < folder.failed and folder.last_failed:
+    if len(folder.last_failed) < folder.failed - folder.rejected and folder.last_failed:
         yield ((f"{_INDENT}`cutoutd jobs --state failed` lists all that failed", _FAINT),)
     if folder.last is not None:
         yield _last(folder.last, at_us)
@@ -236,16 +236,19 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
 
 def _counts(folder: FolderView) -> Line:
     unanswered = folder.states.get(JobState.UNKNOWN, 0)
+    failed = folder.failed - folder.rejected
     counts: list[tuple[int, str, str]] = [
         (folder.waiting - folder.resting, "waiting", ""),
         (folder.at_work, "in work", ""),
         (folder.settling, "arriving", ""),
         (folder.done_today, "cut today", ""),
         (folder.review, "to review", _DOUBT if folder.review else ""),
-        (folder.failed, "failed", _BAD if folder.failed else ""),
+        (failed, "failed", _BAD if failed else ""),
     ]
     if folder.resting:
         counts.insert(1, (folder.resting, "to be tried again", _DOUBT))
+    if folder.rejected:
+        counts.append((folder.rejected, "rejected", ""))
     if unanswered:
         counts.append((unanswered, "without an answer, perhaps billed", _BAD))
     parts: list[Part] = [(_INDENT, "")]

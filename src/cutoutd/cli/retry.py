@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Settings
 
 _AT_WORK = (JobState.QUEUED, JobState.WORKING, JobState.UPLOADING, JobState.PUBLISHING)
+
+_LISTS_THEM: Final = (
+    "to cut one again, give its name or number: `cutoutd jobs --state failed --reason rejected` lists them."
+)
 
 
 def retry(
@@ -79,17 +83,15 @@ def retry(
         done=f"{which} being cut again.",
         later=f"{which} cut again.",
     )
+    if failed and (rejected := reader.rejected()):
+        print(f"What you rejected ({rejected}) is left as it is; {_LISTS_THEM}")
 
 
 def _none_failed(reader: Reader) -> str:
-    """Return the text if there is nothing to retry; rejected pictures count as failed in `cutoutd status`."""
-    rejected = [job for job in reader.newest_jobs() if job.state is JobState.FAILED]
-    if not rejected:
-        return "No picture has failed."
-    return (
-        f"No picture has failed but those that you rejected ({len(rejected)}). To cut one again, give its name or number: "
-        "`cutoutd jobs --state failed` lists them."
-    )
+    """Return the text if there is nothing to retry; rejected pictures have the state failed."""
+    if rejected := reader.rejected():
+        return f"No picture has failed but those that you rejected ({rejected}); {_LISTS_THEM}"
+    return "No picture has failed."
 
 
 def _refuse_model(model: str | None, chosen: Settings) -> None:

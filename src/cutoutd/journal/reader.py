@@ -65,6 +65,10 @@ class Reader:
         """Return how many pictures have failed, without those that a person rejected."""
         return self._store.number(SQL.count_failed)
 
+    def rejected(self, folder: str | None = None) -> int:
+        """Return how many pictures of a folder, or of all, count as failed because a person rejected their cutouts."""
+        return self._store.number(SQL.count_rejected, folder=folder)
+
     def seconds(self, folder: str, limit: int) -> list[float]:
         """Return how many seconds the last published pictures of a folder took, without those for which it is not known."""
         rows = self._store.rows(SQL.seconds, folder=folder, limit=limit)

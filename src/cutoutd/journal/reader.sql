@@ -40,6 +40,10 @@ newest = 1 AND state = 'failed' AND {rejected} IS NOT TRUE
 -- name: count_failed
 SELECT COUNT(*) AS n FROM job WHERE {has_failed}
 
+-- name: count_rejected
+SELECT COUNT(*) AS n FROM job
+WHERE newest = 1 AND state = 'failed' AND {rejected} AND (:folder IS NULL OR folder = :folder)
+
 -- name: last_failed
 SELECT * FROM job WHERE {has_failed} AND folder = :folder ORDER BY finished_us DESC LIMIT :limit
 

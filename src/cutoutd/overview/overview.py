@@ -59,6 +59,7 @@ class FolderView:
         per_minute: number of these per minute of work; 0: there were none.
         median_s: median time of the last pictures, in seconds; None: there were none.
         last: the job that was published last.
+        rejected: number of the failed pictures whose cutouts a person rejected.
         last_failed: jobs that failed last, without those that a person rejected.
         free_bytes: free space where results go; None: not known.
         skipped: reasons why pictures were skipped, with the number for each.
@@ -81,6 +82,7 @@ class FolderView:
     per_minute: float
     median_s: float | None
     last: Job | None
+    rejected: int
     last_failed: Sequence[Job]
     free_bytes: int | None
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class FolderView:
 
     @property
     def failed(self) -> int:
-        """Number of failed pictures."""
+        """Number of failed pictures, with those whose cutouts a person rejected."""
         return self.states.get(JobState.FAILED, 0)
 
     @property
@@ -241,6 +243,7 @@ def _view(
         per_minute=per_minute(work),
         median_s=statistics.median(seconds) if seconds else None,
         last=reader.last_done(name) if reader is not None else None,
+        rejected=reader.rejected(name) if reader is not None else 0,
         last_failed=reader.last_failed(name, FAILED_OF) if reader is not None else (),
         free_bytes=free_bytes,
         skipped=reader.skipped(name) if reader is not None else {},
