@@ -725,11 +725,12 @@ def test_a_small_picture_is_seen_whole_in_the_inbox(
         assert image["y"] >= frame["y"]
 
 
+@pytest.mark.parametrize("words", ["", "doubtful below"], ids=["all", "found"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_message_covers_what_saves(
-    browser: Browser, kept: tuple[str, str, object], size: tuple[int, int]
+    browser: Browser, kept: tuple[str, str, object], size: tuple[int, int], words: str
 ) -> None:
-    """A message says why saving was refused, and the button that saves is there to be pressed again."""
+    """A message says why saving was refused, and the button that saves is there to be pressed again, also below a short list."""
     refusal = {
         "error": {
             "code": "busy",
@@ -740,6 +741,7 @@ def test_no_message_covers_what_saves(
     with again(browser, kept, size=size) as visitor:
         page = visitor.page
         visitor.go("settings")
+        page.get_by_role("searchbox").fill(words)
         page.get_by_label("Doubtful below").fill("0.51")
         page.route("**/api/change_settings", lambda route: route.fulfill(status=503, json=refusal))
         page.get_by_role("button", name="Save").click()
@@ -750,6 +752,29 @@ def test_no_message_covers_what_saves(
         assert bar is not None
         assert message["y"] + message["height"] <= bar["y"]
         page.get_by_role("button", name="Discard").click()
+
+
+def test_a_message_that_came_under_a_resting_pointer_goes_by_itself(
+    browser: Browser, kept: tuple[str, str, object]
+) -> None:
+    """It says what becomes of pictures that are done; the pointer rests where it appears, as after a click on a button."""
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        visitor.go("settings")
+        field, toast = page.get_by_label("Doubtful below"), page.locator(".toast")
+        former = field.input_value()
+        field.fill("0.52")
+        field.press("Enter")
+        expect(toast).to_contain_text("those that are done stay as they are")
+        place = toast.bounding_box()
+        assert place is not None
+        toast.get_by_role("button").click()
+        expect(toast).to_have_count(0)
+        page.mouse.move(place["x"] + 60, place["y"] + place["height"] / 2)
+        field.fill(former)
+        field.press("Enter")
+        expect(toast).to_contain_text("Saved")
+        expect(toast).to_have_count(0, timeout=18_000)
 
 
 def test_what_is_tried_again_by_itself_is_told_among_the_failures(

@@ -178,6 +178,10 @@ def test_pictures_are_accepted_rejected_and_taken_back_by_keys(review_setup: Rev
         page.keyboard.press("x")
         bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "failed", "the rejected one")
         expect(page.locator(".strip-mark.bad")).to_have_count(1)
+        about = page.locator(".side-subject")
+        expect(about).to_contain_text("choose “Cut again”")
+        expect(about).not_to_contain_text("`")
+        assert about.inner_text().lower().count("rejected") == 1
         page.keyboard.press("u")
         bench.wait_for(lambda: review_setup.state("ball-0.jpg") == "review", "the undecided one")
 

@@ -17,6 +17,7 @@ import pytest
 
 import cutoutd
 from cutoutd.errors import _ADVICE_BY_ERRNO, _NO_PLACE_ADVICE
+from cutoutd.file_signatures import _BY_EXTENSION, _OTHERS
 from cutoutd.jobs import Reason
 from cutoutd.page.backend.folder_condition import _ADVICE
 from cutoutd.page.backend.plain_words import _SENTENCES
@@ -302,6 +303,14 @@ def test_each_warning_about_a_result_is_in_the_catalogue() -> None:
 def test_each_reason_for_doubt_is_in_the_catalogue() -> None:
     """They come in lists, with other reasons."""
     assert unknown(reason.value for reason in Reason) == []
+
+
+def test_each_kind_of_file_that_is_no_picture_is_in_the_catalogue() -> None:
+    """It stands within another sentence: what a file seems to be."""
+    kinds = {name for _, name in _OTHERS} | set(_BY_EXTENSION.values())
+    texts = {text for key, text in catalogue("en").items() if key.startswith("said.kind.")}
+    assert len(kinds) > 30
+    assert texts == kinds
 
 
 def test_what_a_cutout_says_that_was_taken_over_is_in_the_catalogue() -> None:

@@ -136,3 +136,11 @@ def test_no_script_makes_markup_of_text() -> None:
     wrong = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\(")
 
     assert [name for name, script in scripts() if wrong.search(script)] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "where"), [("en", "configuration file only"), ("de", "nur in der Konfigurationsdatei")]
+)
+def test_the_help_offers_no_path_that_the_page_refuses(language: str, where: str) -> None:
+    """A background that is a picture would be read from anywhere, so the page takes none."""
+    assert where in str(catalogue(language)["explain.rendition.background"])

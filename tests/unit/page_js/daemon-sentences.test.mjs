@@ -11,6 +11,8 @@ const ENGLISH = {
   "said.retry": "The original is untouched. `cutoutd retry` tries it again.",
   "said.gone": "it is gone{rest}",
   "said.job": "job {job}: {why}",
+  "said.seems": "it seems to be {seems}",
+  "said.kind.text": "a text file",
   "said.reason.small": "subject very small",
   "said.reason.page": "a page or a wall",
 };
@@ -22,6 +24,8 @@ const GERMAN = {
   "said.retry": "Unberührt. Noch einmal: „cutoutd retry“.",
   "said.gone": "weg{rest}",
   "said.job": "Auftrag {job}: {why}",
+  "said.seems": "offenbar: {seems}",
+  "said.kind.text": "eine Textdatei",
   "said.reason.small": "klein",
   "said.reason.page": "Wand",
 };
@@ -51,4 +55,8 @@ test("what is not known stays whole, so that nothing is in two languages", () =>
 
 test("a sentence may be about one of several results", () => {
   for (const what of ["PNG", 'JPEG "_web"', 'WebP "_x" in shop/main/', "/srv/a b.jpg"]) assert.equal(sentences.in(`${what}: it is gone`), `${what}: weg`);
+});
+
+test("what a file seems to be is translated within its sentence", () => {
+  assert.equal(sentences.in("it seems to be a text file"), "offenbar: eine Textdatei");
 });

@@ -5,7 +5,7 @@
  */
 
 const PREFIX = "said.";
-const WITH_SENTENCES = new Set(["why", "said", "rest", "right"]); // values that are sentences themselves
+const WITH_SENTENCES = new Set(["why", "said", "rest", "right", "seems"]); // values that are sentences themselves, or words of cutoutd
 const MOST_KEPT = 1000;
 
 /* What a sentence may be about, before it: the path of a file, or one of several results, as `JPEG "_web" in amazon/`. */

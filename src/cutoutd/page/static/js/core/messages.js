@@ -17,23 +17,33 @@ export function announce(text, { urgent = false } = {}) {
 
 let current = null;
 
-/** A short message below; with `action` and `run` a button, such as Undo. The next one replaces it; it stays while the focus is on it. */
+/**
+ * A short message below; with `action` and `run` a button, such as Undo. The next one replaces it; it stays while the focus is on it,
+ * and while the pointer is that came to it: one that rested there before, as after a click, does not keep it.
+ */
 export function toast(text, { action = "", run = null, kind = "info", seconds = action ? 12 : 6 } = {}) {
   const place = document.getElementById("toasts");
   clearTimeout(current?.timer);
+  let pointerCame = false;
+  const moved = ({ movementX, movementY }) => {
+    pointerCame ||= movementX !== 0 || movementY !== 0;
+  };
+  const left = () => {
+    pointerCame = false;
+  };
   const close = () => {
     clearTimeout(current?.timer);
     put(place);
   };
   const again = () => {
     clearTimeout(current?.timer);
-    current = { timer: setTimeout(() => (place.matches(":hover, :focus-within") ? again() : close()), seconds * 1000) };
+    current = { timer: setTimeout(() => (pointerCame || place.matches(":focus-within") ? again() : close()), seconds * 1000) };
   };
   put(
     place,
     el(
       "div",
-      { class: `toast ${kind}` },
+      { class: `toast ${kind}`, on: { pointermove: moved, pointerleave: left } },
       el("p", {}, text),
       action ? el("button", { class: "button quiet", on: { click: () => (close(), run()) } }, action) : null,
       el("button", { class: "button icon-only quiet", "aria-label": t("app.dismiss"), on: { click: close } }, icon("cross")),

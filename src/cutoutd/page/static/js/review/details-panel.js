@@ -41,11 +41,11 @@ export class DetailsPanel {
         el("span", { class: `chip ${CHIPS[state] ?? ""}` }, coded("review.state", state)),
         scoreOf(job),
       ),
-      this.#decision(decisionOf(job, mark), running),
+      this.#decision(decisionOf(job, mark), { running, isSaid: state === "rejected" }),
       job.refused ? el("p", { class: "side-note bad" }, said(job.refused)) : null,
       job.reasons.length > 0 && job.doubtful ? el("ul", { class: "side-reasons" }, job.reasons.map(reason)) : null,
-      job.reasons.length === 0 && job.why ? el("p", {}, said(job.why)) : null,
-      job.advice ? el("p", { class: "secondary" }, said(job.advice)) : null,
+      job.reasons.length === 0 && whyOf(job) ? el("p", {}, said(whyOf(job))) : null,
+      job.advice ? el("p", { class: "secondary" }, state === "rejected" ? t("review.rejectedHow") : said(job.advice)) : null,
     );
   }
 
@@ -81,12 +81,14 @@ export class DetailsPanel {
     put(this.details.lastElementChild, el("dl", {}, rows.map(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)])));
   }
 
-  #decision(decision, running) {
+  // `isSaid`: whether the state says already that it is rejected.
+  #decision(decision, { running, isSaid }) {
     if (!decision) return null;
     const { verb, state, text } = decision;
     if (state === "conflict") return el("p", { class: "side-note bad", role: "status" }, icon("warn"), el("span", {}, coded("conflict", decision.code, text)));
     const decided = coded("review.decided", verb);
     const late = state === "unsent" ? t("review.unsent") : !running ? t("review.kept") : "";
+    if (isSaid && verb === "reject" && state !== "unsent") return null;
     const kind = verb === "accept" ? "good" : verb === "reject" ? "bad" : "";
     return el("p", { class: `side-note ${kind}` }, icon(late ? "clock" : verb === "reject" ? "cross" : "check"), el("span", {}, [decided, late].filter(Boolean).join(" ")));
   }
@@ -117,6 +119,11 @@ export class DetailsPanel {
       button.setAttribute("aria-disabled", String(off));
     }
   }
+}
+
+/* Why it was doubtful, of a rejected one: that it was rejected is its state. */
+function whyOf({ state, why }) {
+  return state === "rejected" ? why?.replace(/^rejected in review(: )?/, "") : why;
 }
 
 function reason({ code, text }) {

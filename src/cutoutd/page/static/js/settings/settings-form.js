@@ -247,7 +247,7 @@ export class SettingsForm {
 /* Written is not yet taken over: the daemon may be busy, not there, or refuse. */
 function tellSaved({ taken_over: how = "now", why = "" }) {
   if (how === "refused") toast(t("settings.savedRefused", { why: plain(said(why)) }), { kind: "bad", seconds: 20 });
-  else toast(t(`settings.saved.${how}`));
+  else toast(t(`settings.saved.${how}`), { seconds: 10 });
 }
 
 /* Out of range, or empty. */
