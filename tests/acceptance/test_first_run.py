@@ -119,6 +119,16 @@ def test_the_page_of_a_run_that_waits_goes_before_that_of_folders_used_earlier(
     assert "not running" in bench.call("status", *bench.pair()).stdout
 
 
+def test_a_page_that_is_served_alone_is_no_run_that_waits(bench: Bench, state_dir: Path) -> None:
+    """Such as the page of a configuration that was named: nothing waits for a folder then."""
+    bench.drop("a.png")
+    assert bench.once().returncode == 0
+    with announcement.held(state_dir, ending=None) as is_held:
+        assert is_held
+        announcement.announce(state_dir, "http://127.0.0.1:1")
+        assert "cutoutd is not running" in bench.call("status").stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.usefixtures("state_dir")
 def test_waiting_ends_in_order(

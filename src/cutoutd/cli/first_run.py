@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.cli import browser
 from cutoutd.cli.instance import as_options, last_pair
 from cutoutd.cli.printing import printable, wrapped
+from cutoutd.cli.registry import waiting
 from cutoutd.daemon.assembly import handling_signals
 from cutoutd.errors import ConfigurationError, CutoutdError
 from cutoutd.page import announcement
 from cutoutd.process.controlling_terminal import started_at_terminal
 from cutoutd.process.stop_flag import StopFlag
-from cutoutd.settings import loader
+from cutoutd.settings import loader, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,8 @@ def wait_for_configuration(state_dir: Path, manager: ServiceManager) -> Settings
     manager.ready()
     manager.status(_WAITS)
     # SIGHUP from a closed terminal ends us; elsewhere it asks for a reload, and there is nothing to reload yet.
-    with handling_signals(ending.set, None if started_at_terminal() else _nothing):
+    on_hangup = None if started_at_terminal() else _nothing
+    with handling_signals(ending.set, on_hangup), waiting(places.registry()):
         opening = _PageOpener(state_dir)
         last_error = ""
         while not ending.wait(_LOOK_S):

@@ -28,6 +28,7 @@ SCHEMA: Final = "cutoutd.running/1"
 KEPT: Final = 20
 """Greatest number of entries of daemons that have ended."""
 
+_WAITING: Final = "first-run.lock"
 _KEY_CHARACTERS: Final = 16
 _MAX_BYTES: Final = 1 << 16
 _DRAFT: Final = ".new"
@@ -92,6 +93,33 @@ def registered(registry: Path, state_dir: Path, origin: Invocation, *, now_us: i
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+@contextmanager
+def waiting(registry: Path) -> Iterator[None]:
+    """Keep a lock in the registry while this process waits for its first configuration, for `is_waiting`.
+
+    A registry that cannot be written only lacks it, as it does if another process waits already.
+    """
+    descriptor: int | None = None
+    with suppress(OSError):
+        make(registry)
+        with _opened(registry) as directory:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(_WAITING, flags, 0o600, dir_fd=directory)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def is_waiting(registry: Path) -> bool:
+    """Whether a process of this user waits for its first configuration."""
+    with suppress(OSError), _opened(registry) as directory, _file(directory, _WAITING) as descriptor:
+        return _has_holder(descriptor)
+    return False
 
 
 def make(directory: Path) -> None:

@@ -26,7 +26,7 @@ from cutoutd.cli.instance import (
 )
 from cutoutd.cli.printing import path_fields, paths_fields, printable
 from cutoutd.cli.queue import JsonOption, open_journal
-from cutoutd.cli.registry import Invocation, entries
+from cutoutd.cli.registry import Invocation, entries, is_waiting
 from cutoutd.clock import Clock, rfc3339
 from cutoutd.errors import UsageError
 from cutoutd.exchange.cluster_spool import ClusterPaths, gateway_status
@@ -95,9 +95,9 @@ def status(
 
 
 def _waits_at() -> str | None:
-    """Return the address of the page if folders are still to be chosen there and no daemon runs; None otherwise."""
+    """Return the address of the page if `cutoutd run` waits for folders to be chosen there, and no daemon runs; else None."""
     with suppress(OSError):  # an unreadable state directory is reported by the journal
-        page = first_run_page()
+        page = first_run_page() if is_waiting(places.registry()) else None
         if page is not None and not any(one.is_running for one in entries(places.registry())):
             return page[1]
     return None
