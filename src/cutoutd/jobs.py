@@ -182,18 +182,13 @@ class Staged:
     format: Format
     background_sha256: str | None = None  # of the background picture's file that it shows
     quality: int | None = None  # chosen to keep the file small enough
-    subject: tuple[int, int, int, int] | None = (
-        None  # the subject's left, top, width and height in it, in pixels
-    )
+    subject: tuple[int, int, int, int] | None = None  # left, top, width and height in it, in pixels
+    frame: tuple[float, float, float, float] | None = None  # of the whole picture; None: it shows just that
 
     @property
     def is_overlay(self) -> bool:
         """Whether it is no rendition, but the overlay of a doubtful result."""
         return self.rendition == OVERLAY
-
-    frame: tuple[float, float, float, float] | None = (
-        None  # the whole picture's, which may lie outside of it; None: it shows just that
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -243,9 +238,7 @@ class Reason(StrEnum):
     UNSURE = "not sure in places"  # less is decided than usual, and nothing above explains it
     TOUCHING_BORDER = "cut off by the frame"  # part of the subject may lie outside the picture
     SMALL = "subject very small"  # the matte is coarser than usual, compared with the subject
-    FEW_FOR_CANVAS = (
-        "the subject has too few pixels for this canvas"  # so it takes less of it than was asked for
-    )
+    FEW_FOR_CANVAS = "the subject has too few pixels for this canvas"  # it takes less of it than asked for
     FEW_PIXELS = "the picture has fewer pixels than are wanted"  # a rendition's min_px
 
 

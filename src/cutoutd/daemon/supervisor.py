@@ -326,7 +326,7 @@ class Supervisor:
         for part, action in (
             ("the watch over the folders", partial(self._watch_over_folders, now_s)),
             ("the hosted route", self._look_at_hosted_route),
-            ("the webhooks", self._look_at_webhooks),
+            ("the webhooks", self._webhooks.poll if self._webhooks is not None else lambda: None),
             ("the folders", self._reconcile),
             ("the commands", self._commands.poll),
             ("what rests", self._journal.queue.queue_due),
@@ -347,10 +347,6 @@ class Supervisor:
             self._coordinator.poll(self._folders.active)
         except OutboxError as error:
             self._coordinator.suspend(str(error))
-
-    def _look_at_webhooks(self) -> None:
-        if self._webhooks is not None:
-            self._webhooks.poll()
 
     def _reconcile(self) -> None:
         self._folders.reconcile({held.folder for held in self._unfinished})

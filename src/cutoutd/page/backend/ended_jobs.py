@@ -18,7 +18,7 @@ _LOOKED_BACK_US: Final = 20_000_000
 """Before the first look after the clock was set back: what ended in between is told of, and what did so by the clock before again."""
 
 
-class EndedJobs:
+class RecentlyEnded:
     """The jobs of one folder that ended.
 
     Args:

@@ -19,7 +19,7 @@ from cutoutd.errors import CutoutdError
 from cutoutd.faults.isolation import Guard
 from cutoutd.fs.directory_events import DirectoryEvents
 from cutoutd.journal.listing import Listing
-from cutoutd.page.backend.ended_jobs import EndedJobs
+from cutoutd.page.backend.ended_jobs import RecentlyEnded
 from cutoutd.page.backend.job_view import described
 from cutoutd.page.backend.overview import daemon_status, overview_data
 from cutoutd.webserver.backend.journal import journal
@@ -55,7 +55,7 @@ class News:
         self._version = -1
         self._status: tuple[bool, Mapping[str, Any]] | None = None
         self._status_due_s = 0.0
-        self._ended: dict[str, EndedJobs] = {}
+        self._ended: dict[str, RecentlyEnded] = {}
         self._overview_due_s = 0.0
         self._is_overview_old = True
 
@@ -104,7 +104,7 @@ class News:
             if store is not self._store:  # the first one, or one that was made anew
                 self._store, self._version = store, version
                 listing, now_us = Listing(store), self._backend.clock.now_us()
-                self._ended = {name: EndedJobs(listing, name, now_us) for name in self._folders}
+                self._ended = {name: RecentlyEnded(listing, name, now_us) for name in self._folders}
                 return True
             changed, self._version = version != self._version, version
             return changed
@@ -123,7 +123,7 @@ class News:
             listing, now_us = Listing(store), self._backend.clock.now_us()
             for name in self._folders:
                 if name not in self._ended:
-                    self._ended[name] = EndedJobs(listing, name, now_us)
+                    self._ended[name] = RecentlyEnded(listing, name, now_us)
                 found = self._ended[name].since(listing, now_us, limit=SHOWN + 1)
                 if found:
                     folders.append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FULL_S: Final = 60
 AWAY_S: Final = 15
@@ -58,6 +60,18 @@ def disk_full() -> RefusedError:
     return RefusedError(
         507, "disk_full", "The disk of this folder is full. Try again later.", retry_after_s=FULL_S
     )
+
+
+def check_room(root: Path, wanted: int, min_free_mb: int) -> None:
+    """Check that a folder's disk has room for so many bytes, and keeps what is to stay free.
+
+    Raises:
+        OSError: the disk or share refuses to say.
+        RefusedError: 507.
+    """
+    room = os.statvfs(root)
+    if room.f_bavail * room.f_frsize - wanted < min_free_mb << 20:
+        raise disk_full()
 
 
 def _of_folder(error: OSError) -> OSError | RefusedError:

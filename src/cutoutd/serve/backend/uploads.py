@@ -21,7 +21,7 @@ from cutoutd.intake import incoming
 from cutoutd.journal.state import running
 from cutoutd.journal.submissions import Submissions
 from cutoutd.serve.backend import resumable
-from cutoutd.serve.backend.disk_refusals import disk_full
+from cutoutd.serve.backend.disk_refusals import check_room, disk_full
 from cutoutd.serve.backend.jobs import submission_key
 from cutoutd.serve.backend.open_upload import OpenUpload
 from cutoutd.serve.backend.rates import Rates
@@ -77,7 +77,7 @@ class Uploads:
             raise daemon_down()
         check_state_disk(backend)
         self.check_place(folder)
-        self._check_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
+        check_room(folder.input, declared or 0, settings.service.min_free_disk_mb)
         named = f"{key.id}:{idempotency}".encode("utf-8", "surrogatepass")
         number = hashlib.sha256(named).hexdigest()[:32] if idempotency else uuid4().hex
         self._reserve(number, settings.serve.max_uploads)
@@ -372,11 +372,6 @@ class Uploads:
                     retry_after_s=_BUSY_S,
                 )
             self._beginning.add(number)
-
-    def _check_room(self, root: Path, wanted: int, min_free_mb: int) -> None:
-        room = os.statvfs(root)
-        if room.f_bavail * room.f_frsize - wanted < min_free_mb * _MIB:
-            raise disk_full()
 
 
 def uploads(backend: ServeBackend) -> Uploads:
