@@ -119,6 +119,14 @@ def test_kept_parts_come_into_the_cutout_and_removed_ones_leave_it(cut: Callable
     assert again.staged[0].sha256 == report.staged[0].sha256
 
 
+def test_far_from_what_strokes_have_changed_the_cutout_stays_bit_for_bit(cut: Callable[..., Any]) -> None:
+    """Although how a matte is refined depends on all of it."""
+    _, before = cut()
+    _, alpha = cut(KEEP_BLUE)
+    assert ((before > 0) & (before < 255))[:, : WIDTH // 2].any()
+    assert np.array_equal(alpha[:, : WIDTH // 2], before[:, : WIDTH // 2])
+
+
 def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[..., Any]) -> None:
     """It also does what the stroke says."""
     report, alpha = cut(KEEP_BLUE, suggestion=1)

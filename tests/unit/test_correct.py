@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cutoutd.engine.matting.correct import SIDE, StrokeFollower, correct, framed
+from cutoutd.engine.matting.correct import StrokeFollower, correct, framed
 from cutoutd.engine.matting.features import GRID, Features
 from cutoutd.engine.matting.stroke_masks import mask, paint, remoteness
 from cutoutd.engine.matting.subject_search import Region
@@ -213,7 +213,7 @@ def test_the_matte_of_a_region_is_in_the_frame_where_the_region_is() -> None:
     assert frame[256:512, 512:768].min() == 1.0
     assert frame.sum() == 256 * 256
     whole = Region(top=0, bottom=3000, left=0, right=4000)
-    assert framed(np.ones((288, 288), np.float32), whole, (3000, 4000)).shape == (360, SIDE)
+    assert framed(np.ones((288, 288), np.float32), whole, (3000, 4000)).shape == (288, 288)
 
 
 def test_where_the_matte_was_unsure_a_stroke_leaves_what_it_was_sure_of() -> None:

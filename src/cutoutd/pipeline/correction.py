@@ -81,7 +81,7 @@ def follow(
             suggestion=correction.suggestion,
         )
         if made.changed:
-            changed, after = True, replace(framed, coarse=made.matte)
+            changed, after = True, replace(framed, coarse=made.matte, uncorrected=found)
     # A person has looked at it, so hints on what to check are dropped; the score stays that of the model's matte.
     after = replace(after, quality=replace(after.quality, reasons=()))
     return after, Corrected(number=correction.number, version=correct.VERSION, changed=changed)

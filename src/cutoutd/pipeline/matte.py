@@ -15,7 +15,16 @@ import numpy as np
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
-from cutoutd.engine.matting import foreground, matte_model, quality, refine, solid, specks, subject_search
+from cutoutd.engine.matting import (
+    correct,
+    foreground,
+    matte_model,
+    quality,
+    refine,
+    solid,
+    specks,
+    subject_search,
+)
 from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
@@ -45,6 +54,8 @@ MAX_REPLY_BYTES: Final = 256 << 20
 """Limit of a hosted service's reply: more than the largest allowed picture needs."""
 
 _SIDE: Final = 320
+_NEAR_STROKES: Final = 1 / 30
+"""So far from what strokes have changed, in longer sides, refinement follows them; twice as far it is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,6 +64,7 @@ class CoarseMatte:
 
     Attributes:
         is_reply: whether a hosted service made it: such a matte is not refined where it is finer than the working copy.
+        uncorrected: the matte before a person's strokes; None: they have changed nothing.
     """
 
     region: Region
@@ -61,6 +73,7 @@ class CoarseMatte:
     second: SecondOpinion | None = None
     warnings: tuple[str, ...] = ()
     is_reply: bool = False
+    uncorrected: CoarseMatte | None = None
 
 
 def find(
@@ -212,13 +225,12 @@ def refined(
     where = found.region.slices
     part = picture.rgb[where]
     pyramid = ImagePyramid(part)
-    if recipe.refine:
-        fine = refine.refine(part, found.coarse, pyramid=pyramid, is_detailed=found.is_reply)
-    else:
-        fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
-    alpha = _place(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+    alpha = _enlarged(picture, found, recipe, pyramid)
+    if found.uncorrected is not None:
+        corrected, alpha = alpha, _enlarged(picture, found.uncorrected, recipe)
+        refine.mix(alpha, corrected, _near_strokes(found, found.uncorrected, picture))
     painted = paint(alpha, strokes)
-    if painted is not alpha and fine.shape != alpha.shape:  # the matte may now be soft outside the region
+    if painted is not alpha and part.shape[:2] != alpha.shape:  # the matte may now be soft outside the region
         where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
     alpha = painted
     if recipe.is_solid:
@@ -230,6 +242,30 @@ def refined(
         if picture.deep is not None:
             foreground.decontaminate(picture.deep[where], alpha[where])
     return alpha
+
+
+def _enlarged(
+    picture: Picture, found: CoarseMatte, recipe: Recipe, pyramid: ImagePyramid[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Return a matte at the size of the whole picture, uint8 (H, W), refined if the recipe says so; the pyramid is of its region."""
+    part = picture.rgb[found.region.slices]
+    if recipe.refine:
+        fine = refine.refine(part, found.coarse, pyramid=pyramid, is_detailed=found.is_reply)
+    else:
+        fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
+    return _place(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
+
+
+def _near_strokes(found: CoarseMatte, before: CoarseMatte, picture: Picture) -> NDArray[np.float32]:
+    """Return how near each pixel of a corrected matte is to what strokes have changed, 0..1.
+
+    How a matte is refined depends on all of it. What no stroke has reached is to look as it did.
+    """
+    size = (picture.rgb.shape[0], picture.rgb.shape[1])
+    is_same = correct.framed(before.coarse, before.region, size) == found.coarse
+    apart = cv2.distanceTransform(is_same.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    apart *= np.float32(1 / (_NEAR_STROKES * max(is_same.shape)))
+    return np.clip(2 - np.asarray(apart, np.float32), 0, 1)
 
 
 def _place(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:

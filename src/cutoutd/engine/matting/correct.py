@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of the method: goes up with every change that makes another matte of the same strokes."""
 
 SIDE: Final = 480
@@ -217,12 +217,12 @@ def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]
         picture: height and width, pixels.
 
     Returns:
-        float32, with 480 to 1024 pixels of its longer side: as many as keep what the region shows. A matte of the whole picture that
-        has as many is given back as it is, also one that has more.
+        float32. A matte of the whole picture is returned as it is: enlarged, it would be refined to another edge everywhere. Of a
+        part, 480 to 1024 pixels of the longer side: as many as keep what the region shows.
     """
     height, width = picture
     whole = Region(top=0, bottom=height, left=0, right=width)
-    if region == whole and max(coarse.shape) >= SIDE:
+    if region == whole:
         return coarse
     rows, columns = region.bottom - region.top, region.right - region.left
     finest = max(coarse.shape[0] / rows, coarse.shape[1] / columns) * max(picture)

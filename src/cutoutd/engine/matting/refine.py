@@ -119,7 +119,7 @@ def refine(
     network = 0.0 if is_detailed else resemblance_to_network(small)
     if network > 0 and (doubt := np.float32(network) * _wide_doubt(matte)).any():
         coarse = _reduced(matte, _COARSE_PX)
-        _mix(alpha, _follow_colours(rgb, coarse, working_copy(pyramid, coarse)), doubt)
+        mix(alpha, _follow_colours(rgb, coarse, working_copy(pyramid, coarse)), doubt)
     return alpha
 
 
@@ -154,8 +154,14 @@ def _reduced(matte: Plane, side: int) -> Plane:
     return np.clip(np.asarray(small, np.float32), 0, 1)
 
 
-def _mix(alpha: NDArray[np.uint8], other: NDArray[np.uint8], share: Plane) -> None:
-    """Move an alpha towards another one, in place, by the shares of a smaller plane; where they are 0 it stays bit for bit."""
+def mix(alpha: NDArray[np.uint8], other: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
+    """Move an alpha towards another one, in place; where the share is 0 it stays bit for bit.
+
+    Args:
+        alpha: uint8 (H, W).
+        other: uint8 (H, W).
+        share: float32 (h, w) in 0..1, of the same frame, smaller.
+    """
     shape, small = (alpha.shape[0], alpha.shape[1]), (share.shape[0], share.shape[1])
     for tile in tiles(shape):
         if not share[sources(tile, shape, small)].any():
