@@ -134,6 +134,7 @@ ALLOWED: Final = {
     "folder/prerequisites.py:missing_background:os.stat": "a picture that the configuration names",
     "folder/prerequisites.py:missing_room:shutil.disk_usage": ROOT,
     "folder/health.py:check:os.stat": QUESTION,
+    "folder/recognition.py:why_marked:os.lstat": QUESTION,
     "delivery/former_paths.py:_is_one:Path.is_dir": ROOT,
     "delivery/known_pictures.py:present:Path.stat": ROOT,
     "folder/source_changes.py:_sha256:os.stat": ROOT,
