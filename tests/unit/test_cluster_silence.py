@@ -256,23 +256,30 @@ class Client:
         """Do nothing."""
 
 
+def carry_out(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, silent: frozenset[str] = frozenset()
+) -> RemoteOutcome:
+    """Have a picture carried out by way of `Client`, while these machines are silent."""
+    monkeypatch.setattr(connection, "Client", Client)
+    monkeypatch.setattr(tls, "security", lambda *_: None)
+    settings = ClusterSettings(
+        scheduler="tls://s:1", tls_ca_file=directory, tls_cert=directory, tls_key=directory
+    )
+
+    async def run() -> RemoteOutcome:
+        async with Connection(settings) as one:
+            one.silent = silent
+            return await one.carry_out(packing.pack([b"picture"]), "r", 60.0)
+
+    return asyncio.run(run())
+
+
 def test_a_result_is_not_awaited_from_a_machine_that_became_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The results of all other machines would wait for it."""
-    monkeypatch.setattr(connection, "Client", Client)
     monkeypatch.setattr(connection, "wait", lambda _: asyncio.sleep(0))
-    monkeypatch.setattr(tls, "security", lambda *_: None)
-    settings = ClusterSettings(
-        scheduler="tls://s:1", tls_ca_file=tmp_path, tls_cert=tmp_path, tls_key=tmp_path
-    )
-
-    async def carry_out() -> RemoteOutcome:
-        async with Connection(settings) as one:
-            one.silent = frozenset({"tls://h:1"})
-            return await one.carry_out(packing.pack([b"picture"]), "r", 60.0)
-
-    outcome = asyncio.run(carry_out())
+    outcome = carry_out(tmp_path, monkeypatch, silent=frozenset({"tls://h:1"}))
     assert (outcome.why, outcome.is_late) == ("tls://h:1 does not answer", True)
     assert Client.future.is_released
 
@@ -287,22 +294,12 @@ def test_what_a_lost_connection_cancels_has_no_outcome(
         monkeypatch.setattr(Client, "status", status)
         raise FuturesCancelledError([])
 
-    monkeypatch.setattr(connection, "Client", Client)
     monkeypatch.setattr(connection, "wait", cancelled)
-    monkeypatch.setattr(tls, "security", lambda *_: None)
-    settings = ClusterSettings(
-        scheduler="tls://s:1", tls_ca_file=tmp_path, tls_cert=tmp_path, tls_key=tmp_path
-    )
-
-    async def carry_out() -> RemoteOutcome:
-        async with Connection(settings) as one:
-            return await one.carry_out(packing.pack([b"picture"]), "r", 60.0)
-
     if status == "closed":
         with pytest.raises(LostSchedulerError):
-            asyncio.run(carry_out())
+            carry_out(tmp_path, monkeypatch)
     else:
-        assert asyncio.run(carry_out()).why == "it was cancelled"
+        assert carry_out(tmp_path, monkeypatch).why == "it was cancelled"
 
 
 def test_a_connection_that_breaks_over_a_result_is_no_fault_of_the_disk(
@@ -313,19 +310,9 @@ def test_a_connection_that_breaks_over_a_result_is_no_fault_of_the_disk(
     async def broken(*_: object, **__: object) -> None:
         raise CommClosedError("in <TLS (closed)>: Stream is closed")
 
-    monkeypatch.setattr(connection, "Client", Client)
     monkeypatch.setattr(Client, "gather", broken)
     monkeypatch.setattr(connection, "wait", lambda _: asyncio.sleep(0))
-    monkeypatch.setattr(tls, "security", lambda *_: None)
-    settings = ClusterSettings(
-        scheduler="tls://s:1", tls_ca_file=tmp_path, tls_cert=tmp_path, tls_key=tmp_path
-    )
-
-    async def carry_out() -> RemoteOutcome:
-        async with Connection(settings) as one:
-            return await one.carry_out(packing.pack([b"picture"]), "r", 60.0)
-
-    outcome = asyncio.run(carry_out())
+    outcome = carry_out(tmp_path, monkeypatch)
     assert outcome.is_late
     assert outcome.why == "the connection broke: in <TLS (closed)>: Stream is closed"
 

@@ -113,9 +113,8 @@ class FileReader:
         thread = threading.Thread(target=self._run, args=(root, path, reading), daemon=True, name="reads")
         try:
             thread.start()
-        except (
-            BaseException
-        ):  # such as: there are no more threads. What never progresses would count as a share that hangs
+        except BaseException:
+            # Such as: there are no more threads. What never progresses would count as a share that hangs.
             with self._changed:
                 self._ended(root, reading)
             raise

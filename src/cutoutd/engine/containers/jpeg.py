@@ -106,9 +106,8 @@ def _next_scan(data: bytes, at: int, tables: _Tables) -> int | None:
             at += 1
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        _learn(
-            kind, memoryview(data)[at + 4 : end], tables
-        )  # a view, since tables are taken from its front one by one
+        # A view, since tables are taken from its front one by one.
+        _learn(kind, memoryview(data)[at + 4 : end], tables)
         if kind == _SOS:
             return end
         at = end

@@ -148,9 +148,8 @@ class MethodRunner(Generic[BehindT]):
                     self._answer(channel, _refusal(number, refused))
                     return
                 threads = self._slow if self._is_slow(name) else self._quick
-                with suppress(
-                    RuntimeError
-                ):  # no more threads: it is queued, and the next request's thread runs it
+                # Where there are no more threads it is queued all the same, and the next request's thread runs it.
+                with suppress(RuntimeError):
                     threads.submit(self._run, channel, number, name, params, body)
             case _:
                 raise frames.FrameError("a frame that no web process of ours sends")
