@@ -96,6 +96,9 @@ HOLD_FIRST_LIST = """() => {
 }"""
 """A script that has the answer to the first question for pictures come once `release` is called, and answers to later ones before."""
 
+ASK_IN_VAIN = """() => import("/static/js/main.js").then(({ modules }) => modules["core/api.js"].read("prepare")).catch(() => {})"""
+"""A script that has the page ask for what it does not get."""
+
 RELEASE = """async (place) => {
   window.release();
   await fetch("/api/overview");
@@ -320,7 +323,7 @@ def hearing_nothing(page: Page) -> Iterator[None]:
     opened: list[Route] = []
     page.route("**/api/events", lambda route: opened.append(route))  # noqa: PLW0108 -- Playwright marks what it calls
     page.route("**/api/prepare", lambda route: route.abort())
-    page.evaluate("import('/static/js/core/api.js').then(({ read }) => read('prepare')).catch(() => {})")
+    page.evaluate(ASK_IN_VAIN)
     while not opened:
         page.wait_for_timeout(20)
     yield
@@ -1006,21 +1009,6 @@ def test_a_former_versions_tab_reloads_itself_and_loses_nothing(
         assert page.evaluate("window.former")
         visitor.go("inbox")
         page.wait_for_function("() => !window.former && document.querySelector('#main h1')")
-
-
-def test_a_part_of_the_page_that_does_not_come_is_told_in_words_and_comes_later(
-    browser: Browser, kept: tuple[str, str, object]
-) -> None:
-    """As while cutoutd is updated: not in the browser's words, which are English and name a file."""
-    with again(browser, kept, language="de-DE") as visitor:
-        page = visitor.page
-        missing = "**/static/js/failures/failures-view.js"
-        page.route(missing, lambda route: route.fulfill(status=404, body="{}"))
-        page.evaluate("() => { location.hash = '#/failures' }")
-        expect(page.locator("#main")).to_contain_text("Dieser Teil der Seite ist nicht angekommen")
-        page.unroute(missing)
-        page.get_by_role("button", name="Noch einmal versuchen").click()
-        expect(page.locator(".view-failures h1")).to_be_visible()
 
 
 def test_a_trouble_that_ended_while_nobody_was_there_is_not_shown_any_more(

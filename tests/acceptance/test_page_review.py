@@ -506,9 +506,9 @@ HOLD_FIRST_BITMAP = """() => {
 }"""
 """A script that has the first preview take longer to decode than those after it."""
 
-NOTE_SENT = """() => import("/static/js/review/tab-decisions.js").then(({ decisions }) => {
+NOTE_SENT = """() => import("/static/js/main.js").then(({ modules }) => {
   window.sent = false;
-  decisions.inTurn(async () => { window.sent = true; });
+  modules["review/tab-decisions.js"].decisions.inTurn(async () => { window.sent = true; });
 })"""
 """A script that notes when all that was asked for so far has its answer."""
 

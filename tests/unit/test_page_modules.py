@@ -37,10 +37,8 @@ ABOVE: dict[str, set[str]] = {
 
 MODULE_LINES = 400
 FUNCTION_LINES = 60
-ROUND_TRIPS = 3  # to fetch all modules of a screen, beyond those that come with the page
 
-_IMPORT = re.compile(r'^(?:import|export) (?:\{([^}]*)\} from )?"(\.[^"]+)"', re.MULTILINE)
-_DYNAMIC = re.compile(r'\bimport\("(\.[^"]+)"\)')
+_IMPORT = re.compile(r'^import (?:\{([^}]*)\}|\* as \w+) from "(\.[^"]+)"', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
 _FUNCTION = re.compile(r"^( *)(?!if|for|while|switch|catch|else|\})\S.*(?:\)|=>) \{$")
 
@@ -50,7 +48,7 @@ def _target(module: str, address: str) -> str:
 
 
 def _imported(module: str) -> set[str]:
-    """Return the modules that the browser fetches before it runs this one."""
+    """Return the modules that run before this one."""
     return {_target(module, address) for _, address in _IMPORT.findall(SOURCES[module])}
 
 
@@ -62,13 +60,9 @@ def _allowed(folder: str) -> set[str]:
     return ABOVE.get(folder, ABOVE["screen"]) | {folder}
 
 
-def _on_demand(module: str) -> set[str]:
-    return {_target(module, address) for address in _DYNAMIC.findall(SOURCES[module])}
-
-
-def _with_imported(*modules: str) -> set[str]:
-    """Return modules and all that they import, directly or not."""
-    found, left = set(), list(modules)
+def _with_imported(module: str) -> set[str]:
+    """Return a module and all that it imports, directly or not."""
+    found, left = set(), [module]
     while left:
         if (one := left.pop()) not in found:
             found.add(one)
@@ -76,14 +70,9 @@ def _with_imported(*modules: str) -> set[str]:
     return found
 
 
-def _preloaded() -> list[str]:
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
-    return re.findall(r'<link rel="modulepreload" href="/static/js/([^"]+)">', page)
-
-
 def test_modules_depend_in_one_direction() -> None:
     """A screen knows the viewer, which knows no screen; what is in `core` knows neither."""
-    arrows = [(module, other) for module in SOURCES for other in _imported(module) | _on_demand(module)]
+    arrows = [(module, other) for module in SOURCES for other in _imported(module)]
     assert len(arrows) > len(SOURCES)
     wrong = [(module, other) for module, other in arrows if _folder(other) not in _allowed(_folder(module))]
     assert [(module, other) for module, other in wrong if _folder(module)] == []
@@ -95,10 +84,8 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def test_each_module_is_used() -> None:
-    """From `main.js`, by way of the screens that it fetches when they are shown."""
-    screens = _on_demand("main.js")
-    assert len(screens) > 1
-    assert _with_imported("main.js", *screens) == SOURCES.keys()
+    """By `main.js`, or by what it imports."""
+    assert _with_imported("main.js") == SOURCES.keys()
 
 
 def test_each_name_that_is_imported_is_exported_and_the_other_way_round() -> None:
@@ -113,30 +100,11 @@ def test_each_name_that_is_imported_is_exported_and_the_other_way_round() -> Non
                     missing.append(f"{module} imports {name} of {other}")
     assert missing == []
     tested = "".join(path.read_text(encoding="utf-8") for path in TESTS.glob("*.test.mjs"))
-    contract = {(screen, name) for screen in _on_demand("main.js") for name in ("title", "show")}
+    screens = {module for module in SOURCES if module.endswith("-view.js") and module in _imported("main.js")}
+    contract = {(screen, name) for screen in screens for name in ("title", "show")}
     exported = {(module, name) for module, text in SOURCES.items() for name in _EXPORT.findall(text)}
     unused = exported - used - contract
     assert {one for one in unused if not re.search(rf"\b{one[1]}\b", tested)} == set()
-
-
-def test_what_the_first_screen_needs_is_fetched_with_the_page() -> None:
-    """Else the browser learns of each module from another one, a round trip later each time."""
-    preloaded = _preloaded()
-    assert len(preloaded) == len(set(preloaded))
-    assert set(preloaded) == _with_imported("main.js", "inbox/inbox-view.js") - {"main.js"}
-
-
-def test_a_screen_is_fetched_in_few_round_trips() -> None:
-    """The browser asks for a module as soon as one that imports it has come."""
-    deepest = {}
-    for screen in _on_demand("main.js"):
-        there, asked, trips = {"main.js", *_preloaded()}, {screen}, 0
-        while asked := asked - there:
-            trips += 1
-            there |= asked
-            asked = {other for module in asked for other in _imported(module)}
-        deepest[screen] = trips
-    assert {screen: trips for screen, trips in deepest.items() if trips > ROUND_TRIPS} == {}
 
 
 def test_no_module_and_no_function_is_too_long() -> None:
@@ -145,6 +113,17 @@ def test_no_module_and_no_function_is_too_long() -> None:
     lengths = {f"{module}: {name}": length for module in SOURCES for name, length in _functions(module)}
     assert len(lengths) > len(SOURCES)
     assert {name: length for name, length in lengths.items() if length >= FUNCTION_LINES} == {}
+
+
+def test_all_modules_are_fetched_at_once() -> None:
+    """A request costs the browser more than what a module has to say."""
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    (fetched,) = re.findall(r'<script type="module" src="/static/([^"]+)"></script>', page)
+    files = static_files.read_all()
+    assert [name for name in files if name.endswith(".js")] == [fetched]
+    served = files[fetched].body.decode()
+    assert re.findall(r"^import\b", served, re.MULTILINE) == []
+    assert [name for name in SOURCES if served.count(f'modules["{name}"] = ') != 1] == []
 
 
 def test_all_style_sheets_are_fetched_at_once() -> None:

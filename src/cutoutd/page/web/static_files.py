@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.page.web.joined_script import joined
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
@@ -26,7 +28,8 @@ _MEDIA_TYPES: Final = {
 """Others are not served."""
 
 STYLE_SHEET: Final = "css/page.css"
-"""It imports all others."""
+SCRIPT: Final = "js/main.js"
+"""Each imports all others of its kind."""
 
 _IMPORT: Final = re.compile(rb'@import "([^"]+)";\n')
 
@@ -49,17 +52,27 @@ class StaticFile:
 def read_all() -> dict[str, StaticFile]:
     """Return all files of the page, by their paths relative to its directory, such as ``js/main.js``.
 
-    The style sheets are one: nothing is drawn before all of them are there, and each import would cost a round trip.
+    The style sheets are one, and so are the scripts: each file of its own would cost the browser a request.
     """
     found = dict(_below(resources.files("cutoutd.page") / "static", ""))
-    others = {name for name in found if name.endswith(".css")} - {STYLE_SHEET}
-    joined = _file(STYLE_SHEET, _joined(found))
-    return {name: one for name, one in found.items() if name not in others} | {STYLE_SHEET: joined}
+    one = {STYLE_SHEET: _style_sheet(found), SCRIPT: _script(found)}
+    others = {name: file for name, file in found.items() if not name.endswith((".css", ".js"))}
+    return others | {name: _file(name, body) for name, body in one.items()}
 
 
-def _joined(files: Mapping[str, StaticFile]) -> bytes:
+def _style_sheet(files: Mapping[str, StaticFile]) -> bytes:
     folder = STYLE_SHEET.rpartition("/")[0]
     return _IMPORT.sub(lambda found: files[f"{folder}/{found[1].decode()}"].body, files[STYLE_SHEET].body)
+
+
+def _script(files: Mapping[str, StaticFile]) -> bytes:
+    folder, _, first = SCRIPT.rpartition("/")
+    sources = {
+        name.removeprefix(f"{folder}/"): file.body.decode()
+        for name, file in files.items()
+        if name.endswith(".js")
+    }
+    return joined(sources, first).encode()
 
 
 def _below(directory: Traversable, path: str) -> Iterator[tuple[str, StaticFile]]:

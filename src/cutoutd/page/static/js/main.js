@@ -4,11 +4,10 @@
  * A view is the module `NAME/NAME-view.js`, named in VIEWS, with
  *
  *   export const title = "inbox.title";                   a key of the catalogue, for the window's title
- *   export async function show(place, { args, query, signal, prepare }) { ... }
+ *   export async function show(place, { args, query, signal }) { ... }
  *
  * It fills `place` (an empty element in <main>), with one <h1>. `signal` is aborted when the view is left: give it to read(), on(), bind()
- * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full"). `prepare(VIEW)` fetches the modules of
- * another view, which is likely to be shown next.
+ * and addEventListener(). A view that takes the whole height sets place.classList.add("view-full").
  */
 
 import { retryImages } from "./components/image-retry.js";
@@ -20,36 +19,25 @@ import { announce, fail } from "./core/messages.js";
 import { go, route } from "./core/router.js";
 import { errorText, loadTexts, t } from "./core/text.js";
 import { hasUnsaved } from "./core/unsaved-work.js";
+import * as left from "./egress/egress-view.js";
+import * as failures from "./failures/failures-view.js";
+import * as fix from "./fix/fix-view.js";
+import * as inbox from "./inbox/inbox-view.js";
+import * as review from "./review/review-view.js";
+import * as settings from "./settings/settings-view.js";
 import { showLocked } from "./shell/locked-screen.js";
 import { drawFrame, markView } from "./shell/page-frame.js";
+import * as welcome from "./welcome/welcome-view.js";
 
-const VIEWS = {
-  welcome: () => import("./welcome/welcome-view.js"),
-  inbox: () => import("./inbox/inbox-view.js"),
-  review: () => import("./review/review-view.js"),
-  fix: () => import("./fix/fix-view.js"),
-  failures: () => import("./failures/failures-view.js"),
-  left: () => import("./egress/egress-view.js"),
-  settings: () => import("./settings/settings-view.js"),
-};
+const VIEWS = { welcome, inbox, review, fix, failures, left, settings };
 
 retryImages(document);
 
-const NOT_FETCHED = "no_part";
 const RELOADED = "cutoutd-reloaded-for";
 
 let leaving = new AbortController();
 let first = true;
 let newVersion = null; // of cutoutd, where it was updated since
-
-/* What a browser says of one that does not come is English, and names a file. */
-async function modulesOf(view) {
-  try {
-    return await VIEWS[view]?.();
-  } catch (error) {
-    throw Object.assign(error, { code: NOT_FETCHED });
-  }
-}
 
 async function showRoute() {
   if (reloadOnce()) return;
@@ -63,11 +51,9 @@ async function showRoute() {
   const place = el("div", { class: `view view-${view}` });
   markView(view);
   try {
-    const module = await modulesOf(view);
-    if (signal.aborted) return;
     put(document.getElementById("main"), place);
-    document.title = `${t(module.title)} · cutoutd`;
-    await module.show(place, { ...where, signal, prepare: modulesOf });
+    document.title = `${t(VIEWS[view].title)} · cutoutd`;
+    await VIEWS[view].show(place, { ...where, signal });
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (error.status !== 401) showTrouble(place, error, signal);
@@ -75,7 +61,7 @@ async function showRoute() {
   if (!signal.aborted && wasAsked) arrive(place);
 }
 
-/* Scripts of the previous version would ask for files that are not there any more. Where something is not saved, the frame has a button. */
+/* Scripts of the previous version do not know what this one answers. Where something is not saved, the frame has a button. */
 function reloadOnce() {
   if (newVersion === null || hasUnsaved() || sessionStorage.getItem(RELOADED) === newVersion) return false;
   sessionStorage.setItem(RELOADED, newVersion);
@@ -94,17 +80,15 @@ function arrive(place) {
 
 function showTrouble(place, error, signal) {
   if ([0, 503].includes(error.status)) on("overview", showRoute, signal); // the journal answers again
-  if (!error.code || error.code === NOT_FETCHED) console.error(error);
-  const again = error.code === NOT_FETCHED ? () => read("session").then(() => location.reload(), fail) : showRoute; // some browsers ask once
+  if (!error.code) console.error(error);
   put(document.getElementById("main"), place);
   put(
     place,
-    el("div", { class: "empty" }, el("h1", {}, t("app.trouble")), el("p", {}, errorText(error)), el("button", { class: "button primary", on: { click: again } }, t("app.tryAgain"))),
+    el("div", { class: "empty" }, el("h1", {}, t("app.trouble")), el("p", {}, errorText(error)), el("button", { class: "button primary", on: { click: showRoute } }, t("app.tryAgain"))),
   );
 }
 
 async function start() {
-  modulesOf(route().view).catch(() => {}); // they come meanwhile; showRoute() says where they do not
   const code = location.hash.startsWith("#/") ? "" : location.hash.slice(1);
   if (code) history.replaceState(null, "", "#/inbox");
   await loadTexts();

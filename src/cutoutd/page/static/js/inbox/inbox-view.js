@@ -18,7 +18,7 @@ const NEWEST = 48;
 const SHOWN = ["done", "review"];
 const PREPARED_MS = 30_000; // what makes tiles ends a minute after it was needed
 
-export async function show(place, { signal, prepare }) {
+export async function show(place, { signal }) {
   const figures = el("dl", { class: "figures" });
   const plot = el("div", { class: "card plot-card" });
   const folders = el("ul", { class: "folders" });
@@ -43,16 +43,16 @@ export async function show(place, { signal, prepare }) {
   }, signal);
   keepPlot(plot, signal);
   await keepNewest(newest, signal, () => drawNone(none, newest, seen));
-  keepReviewPrepared(newest, prepare, signal);
+  keepReviewPrepared(newest, signal);
 }
 
-/* Review's scripts are fetched, and what makes tiles is started, before a picture is chosen: now, and again when somebody is about to. */
-function keepReviewPrepared(list, prepare, signal) {
+/* What makes tiles is started before a picture is chosen: now, and again when somebody is about to. */
+function keepReviewPrepared(list, signal) {
   let last = -Infinity;
   const again = () => {
     if (performance.now() < last + PREPARED_MS) return;
     last = performance.now();
-    Promise.all([prepare("review"), read("prepare")]).catch(() => {});
+    read("prepare").catch(() => {});
   };
   for (const event of ["pointerover", "focusin"]) list.addEventListener(event, again, { signal });
   again();
