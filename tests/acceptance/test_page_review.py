@@ -237,6 +237,7 @@ def test_where_the_system_chooses_all_colours_nothing_is_told_by_one_alone(revie
             return str(page.evaluate(STYLES, [place, name]))
 
         shown_name(page)
+        assert style(".backdrop", "transition-property") == "none"  # less motion is asked for as well
         page.keyboard.press("w")
         expect(page.locator(".button[aria-pressed=true]").first).to_be_visible()
         pressed = style(".button[aria-pressed=true]", "background-color")
