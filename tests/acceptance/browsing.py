@@ -83,11 +83,13 @@ class Visitor:
         context: browser context with its own cookies.
         page: the tab.
         wrong: complaints of the browser: errors of scripts, and what the content security policy refused.
+        refused: requests that were refused, with their status.
     """
 
     context: BrowserContext
     page: Page
     wrong: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def go(self, view: str) -> None:
         """Open a view by its address."""
@@ -171,11 +173,22 @@ def visit(
         "console",
         lambda said: visitor.wrong.append(said.text) if "Content Security Policy" in said.text else None,
     )
+    visitor.page.on(
+        "response",
+        lambda response: (
+            visitor.refused.append(f"{response.status} {response.url}") if not response.ok else None
+        ),
+    )
     try:
         visitor.page.goto(address)
         visitor.page.locator("h1").first.wait_for()
         yield visitor
         assert visitor.wrong == []
+    except Exception as error:
+        # A failure on another machine has nothing else to go by.
+        with suppress(PlaywrightError):
+            error.add_note(f"Refused: {visitor.refused}\n{visitor.page.url} says:\n{visitor.text()}")
+        raise
     finally:
         end_correction(visitor.page)
         context.close()

@@ -78,6 +78,18 @@ review_below = {review_below}
 """
 
 
+def is_settled(bench: Bench) -> bool:
+    """Whether the daemon has nothing left to carry out."""
+    (path,) = bench.root.joinpath("state").rglob(FILE_NAME)
+    with closing(sqlite3.connect(path)) as journal:
+        (left,) = journal.execute("SELECT count(*) FROM command WHERE refused IS NULL").fetchone()
+        (decided,) = journal.execute(
+            "SELECT count(*) FROM job WHERE json_extract(detail, '$.decision') IS NOT NULL OR wanted IS NOT NULL"
+        ).fetchone()
+    is_over = {"queued", "working", "publishing", "retry"}.isdisjoint(bench.states().values())
+    return left == 0 and decided == 0 and is_over
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReviewSetup:
     """A folder whose cutouts are all held back, a daemon, and a paired browser."""
@@ -96,6 +108,17 @@ class ReviewSetup:
         with visit(self.browser, address, kept=self.cookies, token=self.token, **window) as visitor:
             visitor.page.locator(".picture-view h1").wait_for(state="attached")
             yield visitor
+
+    def put_back(self) -> None:
+        """Put every picture into review, once what was decided last is carried out."""
+        self.bench.wait_for(lambda: is_settled(self.bench), "the last decision")
+        if elsewhere := [name for name, state in self.bench.states().items() if state != "review"]:
+            done = self.bench.call("review", "hold", *elsewhere)
+            assert done.returncode == 0, done
+            self.bench.wait_for(
+                lambda: set(self.bench.states().values()) == {"review"} and is_settled(self.bench),
+                "all in review",
+            )
 
     def state(self, name: str) -> str:
         """Return the state of a picture in the journal."""
@@ -134,7 +157,7 @@ def reviewing(bench: Bench, config: Path, browser: Browser, *, pictures: int) ->
 
 
 @pytest.fixture(scope="module")
-def review_setup(
+def studio(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
 ) -> Iterator[ReviewSetup]:
     """A studio in which all pictures are cut and held back."""
@@ -144,6 +167,13 @@ def review_setup(
         bench.drop(name, number)
     with reviewing(bench, config, browser, pictures=len(NAMES)) as setup:
         yield setup
+
+
+@pytest.fixture
+def review_setup(studio: ReviewSetup) -> Iterator[ReviewSetup]:
+    """The studio; whatever becomes of a test, the next one finds all pictures held back, and nothing under way."""
+    yield studio
+    studio.put_back()
 
 
 def shown_name(page: Page) -> str:
@@ -244,25 +274,13 @@ def test_where_the_system_chooses_all_colours_nothing_is_told_by_one_alone(revie
         assert pressed != style(".button:not([aria-pressed=true])", "background-color")
         page.keyboard.press("b")
         page.locator(".backdrop-white").wait_for(state="attached")
-        assert style(".backdrop-white", "background-color") == "rgb(255, 255, 255)"
+        expect(page.locator(".backdrop-white")).to_have_css("background-color", "rgb(255, 255, 255)")
         page.keyboard.press("e")
         expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
         page.locator(".viewer").hover()
         assert style(".brush-ring", "box-shadow") != "none"
         assert style(".fix-note", "border-top-style") == "solid"
         assert visitor.findings() == []
-
-
-def is_settled(bench: Bench) -> bool:
-    """Whether the daemon has nothing left to carry out."""
-    (path,) = bench.root.joinpath("state").rglob(FILE_NAME)
-    with closing(sqlite3.connect(path)) as journal:
-        (left,) = journal.execute("SELECT count(*) FROM command WHERE refused IS NULL").fetchone()
-        (decided,) = journal.execute(
-            "SELECT count(*) FROM job WHERE json_extract(detail, '$.decision') IS NOT NULL OR wanted IS NOT NULL"
-        ).fetchone()
-    is_over = {"queued", "working", "publishing", "retry"}.isdisjoint(bench.states().values())
-    return left == 0 and decided == 0 and is_over
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held up", "as they come"])
@@ -742,6 +760,42 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: 
         shown_name(page)
 
 
+def test_a_picture_that_could_not_be_shown_is_asked_for_again(review_setup: ReviewSetup) -> None:
+    """Such as one of a share that did not answer: nobody has to go away and come back."""
+    with review_setup.visit("review?q=ball-0") as visitor:
+        page = visitor.page
+        visitor.go("inbox")
+        refusal = {
+            "error": {"code": "share_hangs", "text": "It does not answer.", "named": {"folder": "studio"}}
+        }
+        page.route("**/api/look?*", lambda route: route.fulfill(status=503, json=refusal))
+        visitor.go("review?q=ball-1")
+        message = page.locator(".viewer-message")
+        expect(message).to_contain_text("does not answer")
+        page.unroute_all()
+        shown_name(page)
+        expect(message).to_be_hidden()
+
+
+def test_a_list_that_is_older_than_what_the_page_has_heard_is_made_up_for(review_setup: ReviewSetup) -> None:
+    """A cutout is published while the list is under way, and before the page hears of what happens."""
+
+    def age(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        for one in said["jobs"]:
+            one |= {"state": "working", "seen": "", "outputs": []}
+        route.fulfill(response=answer, json=said)
+
+    with review_setup.visit("review?q=ball-0") as visitor:
+        page = visitor.page
+        visitor.go("inbox")
+        page.route("**/api/jobs?*", age)
+        visitor.go("review?q=ball-1")
+        shown_name(page)
+        expect(page.locator(".side-subject .chip").first).to_have_text("Held back")
+
+
 def test_the_second_of_two_people_is_shown_what_the_first_decided(review_setup: ReviewSetup) -> None:
     """Nothing is decided twice, and the message says what happened."""
     with review_setup.visit("review?q=ball-1") as first, review_setup.visit("review?q=ball-1") as second:
@@ -778,7 +832,7 @@ def test_a_hostile_name_is_text_and_nothing_else(review_setup: ReviewSetup) -> N
 
 def test_everybody_can_use_review_and_fix(review_setup: ReviewSetup) -> None:
     """No finding of axe in either theme, with the filter open and on a phone, and nothing is wider than the window."""
-    with review_setup.visit("review?q=ball-", size=PHONE) as visitor:
+    with review_setup.visit("review?q=ball-2", size=PHONE) as visitor:
         page = visitor.page
         shown_name(page)
         assert faults(visitor) == []

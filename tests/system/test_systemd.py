@@ -43,6 +43,7 @@ READY_AFTER_CRASH_S = 3.0
 RESTART_AFTER_HANG_S = 30.0
 
 
+CONNECT = "exec 3<>/dev/tcp/127.0.0.1/7979 && echo open"
 BROWSER = """
 import http.client, json, sys
 origin = "http://127.0.0.1:7979"
@@ -461,17 +462,15 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
     service.start()
     service.drop("shown.jpg")
     until(lambda: service.cut("shown"), f"a cutout\n{systemd.journal()}")
-    until(
-        lambda: systemd.show(PAGE, "ActiveState")["ActiveState"] == "active",
-        f"the page\n{systemd.journal(PAGE)}",
-    )
+    # Before the service's own is served, the command would serve one itself, until it is interrupted.
+    until(lambda: "open" in systemd.call("bash", "-c", CONNECT, check=False), "the page")
 
     def opened() -> str:
         words = ("env", "HOME=/home/ann", sys.executable, "-P", "-m", "cutoutd", "page", "--config", CONFIG)
         return systemd.call(*words, check=False, user=True)
 
-    until(lambda: "http://127.0.0.1:7979/#" in opened(), f"the page\n{systemd.journal(PAGE)}")
     systemd.path("/srv/browser.py").write_text(BROWSER)
+    until(lambda: "http://127.0.0.1:7979/#" in opened(), f"its address\n{systemd.journal(PAGE)}")
     code = opened().rpartition("#")[2].strip()
     output = json.loads(systemd.call(sys.executable, "/srv/browser.py", code))
     assert output["stranger"] == 401
@@ -479,7 +478,7 @@ def test_the_page_is_a_service_of_its_own_that_answers(service: Service) -> None
     assert output["pause"] == 200
     assert any(job["state"] == "done" for job in service.jobs())
     pids = systemd.pids(PAGE)
-    assert len(pids) == 2
+    assert len(pids) == 2, systemd.call("ps", "-ef")
     assert all("Seccomp:\t2" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
 
 

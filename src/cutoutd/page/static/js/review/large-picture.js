@@ -8,6 +8,9 @@ import { el } from "../core/dom.js";
 import { errorText, t } from "../core/text.js";
 import { PyramidCache } from "../viewer/pyramid-cache.js";
 
+const RETRY_MS = 4000; // a share may answer again, or a cutout have been published meanwhile; each time twice as long
+const LONGEST_RETRY_MS = 60_000;
+
 /** The small picture of a job: of its cutout, or of its source where there is none. */
 export function thumbOf(job) {
   return job.seen ? picture.thumb(job.job, "cutout", job.seen) : picture.thumb(job.job, "source", job.job);
@@ -21,7 +24,10 @@ export class LargePicture {
     this.message = el("div", { class: "viewer-message", role: "status", hidden: true });
     this.viewer.backdropElement.before(this.poster);
     this.viewer.element.append(this.message);
-    this.viewer.addEventListener("failed", () => this.say(t("review.tileFailed")));
+    this.viewer.addEventListener("failed", () => {
+      this.say(t("review.tileFailed"));
+      this.#retryLater();
+    });
     this.viewer.addEventListener("kinds", () => this.#missing());
     this.shown = null;
     this.turn = 0;
@@ -34,20 +40,33 @@ export class LargePicture {
     const same = this.shown?.job === job.job;
     if (same && this.shown.seen === job.seen) return;
     this.shown = { job: job.job, seen: job.seen };
+    this.retryMs = RETRY_MS;
+    this.say("");
+    await this.#look(job, same);
+  }
+
+  async #look(job, same) {
     this.job = job;
     const turn = ++this.turn;
     const kinds = this.#kinds(job);
     const entry = this.#entry(job);
-    this.say("");
     if (!kinds.every((kind) => entry.pyramids[kind])) {
       if (!same) this.#showPoster(job);
       await this.pyramids.need(job, this.#needed(job));
       if (turn !== this.turn) return;
       await this.#failedLook(job, entry, kinds);
       if (turn !== this.turn) return;
-    }
+    } else this.say("");
     this.poster.hidden = true;
     this.viewer.show(entry, { stay: same });
+  }
+
+  // What cannot be shown is asked for again for as long as it is looked at.
+  #retryLater() {
+    const { turn, job, retryMs } = this;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => turn === this.turn && job && this.#look(job, true), retryMs);
+    this.retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS);
   }
 
   blank() {
@@ -115,7 +134,6 @@ export class LargePicture {
     await this.pyramids.need(job, kinds);
     if (turn !== this.turn) return;
     const entry = this.#entry(job);
-    this.say("");
     await this.#failedLook(job, entry, kinds);
     this.viewer.update();
   }
@@ -123,8 +141,9 @@ export class LargePicture {
   // What cannot be shown is said; where there is no cutout to see, the source is better than nothing.
   async #failedLook(job, entry, kinds) {
     const failed = kinds.find((kind) => entry.failed[kind]);
+    this.say(failed ? errorText(entry.failed[failed]) : "");
     if (!failed) return;
-    this.say(errorText(entry.failed[failed]));
+    this.#retryLater();
     if (failed !== "cutout") return;
     entry.sourceOnly = true;
     await this.pyramids.need(job, ["source"]);
