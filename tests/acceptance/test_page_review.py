@@ -804,6 +804,8 @@ def test_the_second_of_two_people_is_shown_what_the_first_decided(review_setup: 
         second.page.reload()
         shown_name(first.page)
         shown_name(second.page)
+        # What it asks by itself about a picture that is looked at, it has asked.
+        expect(second.page.locator(".side-details dl")).to_have_count(1)
         first.page.keyboard.press("a")
         review_setup.bench.wait_for(
             lambda: review_setup.state("ball-1.jpg") == "done", "the first one's decision"
