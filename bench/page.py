@@ -87,10 +87,10 @@ def answers(keep: Path | None, jobs: int) -> None:
 def measure(directory: Path) -> None:
     """Print the duration of each answer, in milliseconds."""
     backend, writer = backend_on(directory), Store(directory / FILE_NAME)
-    methods = {**jobs.METHODS, **overview.METHODS, **decisions.METHODS}
+    endpoints = {**jobs.ENDPOINTS, **overview.ENDPOINTS, **decisions.ENDPOINTS}
 
     def answered(method: str, **params: Any) -> Callable[[], Any]:  # noqa: ANN401 -- JSON
-        return lambda: methods[method](backend, params).data
+        return lambda: endpoints[method].run(backend, params).data
 
     doubtful = {"state": ["review", "doubtful"], "sort": "doubt"}
     print("| answer | ms | ms of CPU |\n| --- | --- | --- |")
@@ -114,7 +114,7 @@ def measure(directory: Path) -> None:
     items = list(map(list, zip(held["ids"][:1000], held["seen"][:1000], strict=True)))
     for method, params in (("decide", {"verb": "accept", "items": items}), ("undo", {"batch": 1})):
         said: list[Any] = []
-        wall, cpu = _took(lambda: said.append(methods[method](backend, params).data))  # noqa: B023 -- called at once
+        wall, cpu = _took(lambda: said.append(endpoints[method].run(backend, params).data))  # noqa: B023 -- called at once
         print(f"| {method}: {said[0]['done']} | {wall:.1f} | {cpu:.1f} |")
 
 

@@ -434,8 +434,6 @@ def _load() -> None:
     build()
     for module in LOADED:
         import_module(module)
-        if module == "cutoutd.page.backend.process":
-            sys.modules[module].registry.methods()  # loads the modules that have them
         if module.endswith((".worker", ".process", ".companions", ".request_worker")):
             del sys.modules[module]  # it is run as a program
     gc.collect()

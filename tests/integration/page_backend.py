@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-METHODS = {
-    **session.METHODS,
-    **overview.METHODS,
-    **jobs.METHODS,
-    **decisions.METHODS,
-    **models.METHODS,
-    **privacy.METHODS,
+ENDPOINTS = {
+    **session.ENDPOINTS,
+    **overview.ENDPOINTS,
+    **jobs.ENDPOINTS,
+    **decisions.ENDPOINTS,
+    **models.ENDPOINTS,
+    **privacy.ENDPOINTS,
 }
 
 
@@ -65,7 +65,7 @@ class PageBackend:
 
     def ask(self, method: str, **params: Any) -> Any:  # noqa: ANN401 -- JSON
         """Call a method; return its answer."""
-        return METHODS[method](self.backend, params).data
+        return ENDPOINTS[method].run(self.backend, params).data
 
     def cut(
         self,

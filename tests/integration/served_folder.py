@@ -13,17 +13,18 @@ from cutoutd.clock import Clock
 from cutoutd.jobs import JobState, Published, Version
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
-from cutoutd.page.backend import fixing, pictures, shown_files
+from cutoutd.page.backend import fixing, picture_methods, shown_files
 from cutoutd.page.backend.method import Backend
 from cutoutd.settings.schema import Folder, PoolSettings, Service, Settings
 from cutoutd.webserver.backend.method import RefusedError
+from cutoutd.webserver.backend.shared_state import SharedState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.webserver.backend.method import Reply
 
-METHODS = {**pictures.METHODS, **fixing.METHODS}
+ENDPOINTS = {**picture_methods.ENDPOINTS, **fixing.ENDPOINTS}
 
 
 class ServedFolder:
@@ -96,11 +97,11 @@ class ServedFolder:
 
     def ask(self, method: str, job: object, kind: str, **params: object) -> Any:  # noqa: ANN401 -- as a Reply's data
         """Return the answer of a method."""
-        return METHODS[method](self.backend, {"job": job, "kind": kind, **params})
+        return ENDPOINTS[method].run(self.backend, {"job": job, "kind": kind, **params})
 
     def write(self, method: str, **params: object) -> Reply:
         """Return the answer of a method that takes no kind."""
-        return METHODS[method](self.backend, params)
+        return ENDPOINTS[method].run(self.backend, params)
 
     def refused_write(self, method: str, **params: object) -> RefusedError:
         """Call a method that takes no kind; return its refusal."""
@@ -127,10 +128,14 @@ class ServedFolder:
         return caught.value
 
     def close(self) -> None:
-        """End the backend's parts."""
-        for made in self.backend.parts.values():
-            made.close()
+        """End the backend's processes."""
+        self.backend.shared.close()
         self.journal.close()
+
+    def restart(self) -> None:
+        """End the backend's processes, and forget what it keeps, as a new one."""
+        self.backend.shared.close()
+        self.backend.shared = SharedState()
 
 
 def jpeg(width: int = 2400, height: int = 1600, colour: str = "orange") -> bytes:

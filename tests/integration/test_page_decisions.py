@@ -20,7 +20,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import requests
 from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.delivery_run import Power
-from tests.integration.page_backend import METHODS, PageBackend
+from tests.integration.page_backend import ENDPOINTS, PageBackend
 from tests.integration.parts import JPEG, NAME, until
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def test_the_name_of_a_request_is_good_for_what_it_asked_alone(page_backend: Pag
     ]
     for method, params in others:
         with pytest.raises(RefusedError) as caught:
-            requests.strict(METHODS[method], frozenset(params))(page_backend.backend, params)
+            requests.strict(ENDPOINTS[method].run, frozenset(params))(page_backend.backend, params)
         assert (caught.value.status, caught.value.code) == (409, "request_name")
     assert page_backend.asked() == asked
     assert page_backend.ask("decide", verb="accept", items=items, request=NAMES[0]) == first

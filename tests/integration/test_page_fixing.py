@@ -20,7 +20,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
-from cutoutd.page.backend import brush_sessions
+from cutoutd.page.backend import brush_sessions, fixing
 from tests.integration.served_folder import ServedFolder, jpeg, png
 
 if TYPE_CHECKING:
@@ -180,10 +180,10 @@ def test_an_idle_worker_of_a_session_is_ended(
     job = served_folder.cut("a.jpg", jpeg(60, 40))
     fix = served_folder.write("fix_start", job=job).data["fix"]
     for _ in range(1000):
-        if not served_folder.backend.parts["fixing"].pids:
+        if not fixing.shared(served_folder.backend).pids:
             break
         threading.Event().wait(0.02)
-    assert not served_folder.backend.parts["fixing"].pids
+    assert not fixing.shared(served_folder.backend).pids
     assert _pid(served_folder, fix)
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from cutoutd.exchange.cutout_previews import PreviewStore
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
-from cutoutd.page.backend import pictures, shown_files
+from cutoutd.page.backend import picture_methods, pictures, shown_files
 from cutoutd.pipeline.preview import ReducedRendition
 from cutoutd.publish.sidecar import SCHEMA
 from cutoutd.settings.schema import PoolSettings
@@ -146,7 +146,7 @@ def test_a_cached_picture_is_shown_again_without_a_worker(
     job = served_folder.cut("a.jpg", jpeg(), png())
     served_folder.ask("look", served_folder.cut("b.jpg", jpeg(60, 40)), "source")
     small = served_folder.ask("thumb", job, "cutout").body
-    served_folder.backend.parts.pop("pictures").close()
+    served_folder.restart()
     (tmp_path / "out" / "a.jpg.png").unlink()
     assert served_folder.ask("thumb", job, "cutout").body == small
     seen = served_folder.ask("look", job, "cutout").data
@@ -177,7 +177,7 @@ def test_a_file_that_was_changed_by_hand_is_shown_and_not_kept(
     assert seen["width"] == 600
     assert not served_folder.ask("tile", job, "cutout", level=0, x=0, y=0, v=seen["version"]).immutable
     assert not served_folder.ask("thumb", job, "cutout", v=seen["version"]).immutable
-    served_folder.backend.parts.pop("pictures").close()
+    served_folder.restart()
     (tmp_path / "out" / "a.jpg.png").write_bytes(png())
     assert served_folder.ask("look", job, "cutout").data["width"] == 2400
 
@@ -233,7 +233,7 @@ def test_a_picture_that_cannot_be_shown_has_a_reason(served_folder: ServedFolder
     (tmp_path / "in" / "good.jpg").unlink()
     (tmp_path / "in" / "good.jpg").symlink_to("/etc/hostname")
     served_folder.backend.cache = tmp_path / "another"
-    served_folder.backend.parts.pop("pictures").close()
+    served_folder.restart()
     assert served_folder.refused("thumb", good, "source").code == "cannot_show"
     (tmp_path / "in").rename(tmp_path / "away")
     assert served_folder.refused("thumb", good, "source").code == "folder_away"
@@ -296,7 +296,7 @@ def test_an_idle_worker_of_the_page_is_ended(
     monkeypatch.setattr(pictures, "IDLE_S", 0.2)
     job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
     served_folder.ask("thumb", job, "source")
-    views = served_folder.backend.parts["pictures"]
+    views = picture_methods.shared(served_folder.backend)
     end_s = time.monotonic() + 20
     while views.pids:
         assert time.monotonic() < end_s
@@ -384,7 +384,7 @@ def test_a_page_that_ends_waits_for_no_picture(
         target=lambda: refused.append(served_folder.refused("thumb", jobs[0], "source"))
     )
     waiting.start()
-    views = served_folder.backend.parts["pictures"]
+    views = picture_methods.shared(served_folder.backend)
     while not views.is_busy:
         threading.Event().wait(0.01)
     started_s = time.monotonic()
@@ -402,14 +402,14 @@ def test_the_workers_are_locked_in_and_few(served_folder: ServedFolder) -> None:
     job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
     served_folder.ask("thumb", job, "source")
     served_folder.ask("look", job, "cutout")
-    pictures = served_folder.backend.parts["pictures"]
-    assert len(pictures.pids) == 2
-    assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in pictures.pids) == [
+    views = picture_methods.shared(served_folder.backend)
+    assert len(views.pids) == 2
+    assert sorted(os.getpriority(os.PRIO_PROCESS, pid) for pid in views.pids) == [
         PoolSettings().nice,
         19,
     ]
     if Path("/proc/self/autogroup").exists():  # where sessions share the cores, theirs step back
-        groups = [Path(f"/proc/{pid}/autogroup").read_text() for pid in pictures.pids]
+        groups = [Path(f"/proc/{pid}/autogroup").read_text() for pid in views.pids]
         assert any("nice 15" in one for one in groups)
 
 
@@ -436,7 +436,7 @@ def test_a_workers_preview_is_shown_without_the_cutout_itself(served_folder: Ser
     (served_folder.root / "out" / "a.jpg.png").rename(served_folder.root / "away.png")
     small = served_folder.ask("thumb", job, "cutout", v=served_folder.seen(job))
     assert (small.body, small.immutable) == (preview.small, True)
-    assert served_folder.backend.parts["pictures"].pids == []  # nothing was decoded
+    assert picture_methods.shared(served_folder.backend).pids == []  # nothing was decoded
     for kind in ("cutout", "matte"):
         seen = served_folder.ask("look", job, kind).data
         assert (seen["width"], seen["height"], seen["levels"]) == (2400, 1600, 5)
@@ -454,11 +454,11 @@ def test_a_workers_preview_is_shown_without_the_cutout_itself(served_folder: Ser
 def test_a_process_is_ready_before_anything_is_requested(served_folder: ServedFolder) -> None:
     """Its start takes longer than a first tile."""
     served_folder.write("prepare")
-    while not (started := served_folder.backend.parts["pictures"].pids):
+    while not (started := picture_methods.shared(served_folder.backend).pids):
         threading.Event().wait(0.02)
     job = served_folder.cut("a.jpg", jpeg(600, 400), png(600, 400))
     assert served_folder.ask("look", job, "cutout").data["width"] == 600
-    assert served_folder.backend.parts["pictures"].pids == started
+    assert picture_methods.shared(served_folder.backend).pids == started
 
 
 def test_a_preview_that_is_damaged_costs_itself(served_folder: ServedFolder) -> None:
@@ -479,4 +479,4 @@ def test_a_preview_that_is_damaged_costs_itself(served_folder: ServedFolder) -> 
         store.keep("2-a", served_folder.seen(job))
         error = served_folder.refused("tile", job, "cutout", level=4, x=0, y=0)
         assert error.code in ("cannot_show", "no_such_tile")
-        served_folder.backend.parts.pop("pictures").close()
+        served_folder.restart()

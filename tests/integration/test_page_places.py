@@ -33,7 +33,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def listing(home: Path, path: str = "") -> dict[str, Any]:
     """Return the answer of the folder picker."""
-    data: dict[str, Any] = places.METHODS["places"](backend_at(home / "c.toml", None), {"path": path}).data
+    data: dict[str, Any] = (
+        places.ENDPOINTS["places"].run(backend_at(home / "c.toml", None), {"path": path}).data
+    )
     return data
 
 

@@ -15,7 +15,7 @@ from tests.unit.test_page_sentences import unknown
 if TYPE_CHECKING:
     from pathlib import Path
 
-METHODS = {**folder_settings.METHODS, **folders.METHODS}
+ENDPOINTS = {**folder_settings.ENDPOINTS, **folders.ENDPOINTS}
 OURS = re.compile(r"toml|[\[\]_]|\b(quotes|key|table|directory|directories|input|output)\b")
 """What a photographer need not know."""
 
@@ -53,9 +53,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_refused_value_is_told_in_plain_words(path: Path, changes: dict[str, Any], said: str) -> None:
     """What does not fit, and what does; the message stands at its field, so it names neither file nor key."""
     backend = backend_at(path)
-    digest = METHODS["folder_settings"](backend, {"folder": "shoot"}).data["digest"]
+    digest = ENDPOINTS["folder_settings"].run(backend, {"folder": "shoot"}).data["digest"]
     with pytest.raises(RefusedError) as refused:
-        METHODS["change_settings"](backend, {"folder": "shoot", "digest": digest, "changes": changes})
+        ENDPOINTS["change_settings"].run(backend, {"folder": "shoot", "digest": digest, "changes": changes})
     assert refused.value.status == 422
     assert said in refused.value.text
     assert OURS.search(refused.value.text) is None
@@ -77,12 +77,12 @@ def test_whatever_is_refused_is_told_in_every_language_and_numbers_as_people_wri
     """Of each setting: the value, and what is possible."""
     backend = backend_at(path)
     refused = []
-    for field in METHODS["folder_settings"](backend, {"folder": "shoot"}).data["fields"]:
+    for field in ENDPOINTS["folder_settings"].run(backend, {"folder": "shoot"}).data["fields"]:
         for value in WRONG.get(field["kind"], []) if field["key"] not in NOT_SENT else ():
-            digest = METHODS["folder_settings"](backend, {"folder": "shoot"}).data["digest"]
+            digest = ENDPOINTS["folder_settings"].run(backend, {"folder": "shoot"}).data["digest"]
             asked = {"folder": "shoot", "digest": digest, "changes": {field["key"]: value}}
             try:
-                METHODS["change_settings"](backend, asked)
+                ENDPOINTS["change_settings"].run(backend, asked)
             except RefusedError as error:
                 refused.append(error)
     said = [one.text for one in refused if one.code == "value_refused"]
@@ -108,7 +108,7 @@ def test_a_folder_that_does_not_fit_is_told_in_plain_words(
     """Which other folder it is in the way of, and what follows from that."""
     asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, **given}
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend_at(path), asked)
+        ENDPOINTS["add_folder"].run(backend_at(path), asked)
     text = refused.value.text.replace(str(path.parent), "~")
     assert (said in text, refused.value.named["key"]) == (True, key)
     assert "Choose folders that are apart from each other." in text
@@ -120,7 +120,7 @@ def test_no_folder_is_chosen_by_an_empty_text(path: Path, key: str) -> None:
     """It would be the home directory."""
     asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, key: ""}
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend_at(path), asked)
+        ENDPOINTS["add_folder"].run(backend_at(path), asked)
     assert (refused.value.code, refused.value.named["key"]) == ("no_place_chosen", key)
     assert not (path.parent / "fresh").exists()
 
@@ -137,7 +137,7 @@ def test_a_folder_that_could_not_be_added_leaves_word_of_what_was_made(
     monkeypatch.setattr("cutoutd.page.backend.configuration.atomic_write", full)
     asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True}
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend, asked)
+        ENDPOINTS["add_folder"].run(backend, asked)
     assert (path.parent / "fresh").is_dir()
     assert "The folder was not added" in refused.value.text
     assert "fresh-out are there" in refused.value.text

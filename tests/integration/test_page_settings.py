@@ -14,12 +14,12 @@ from cutoutd.page.backend import folder_settings, folders, places, reloading, se
 from cutoutd.settings import loader
 from cutoutd.settings.schema import Folder
 from cutoutd.webserver.backend.method import RefusedError
-from tests.unit.page_backend import CONFIGURATION, backend_at
+from tests.unit.page_backend import CONFIGURATION, backend_at, told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-METHODS = {**folder_settings.METHODS, **folders.METHODS, **places.METHODS}
+ENDPOINTS = {**folder_settings.ENDPOINTS, **folders.ENDPOINTS, **places.ENDPOINTS}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def settings_on_page(backend: Any, folder: str = "shoot") -> dict[str, Any]:  # noqa: ANN401 -- a backend
     """Return the settings that the page gets."""
-    data: dict[str, Any] = METHODS["folder_settings"](backend, {"folder": folder}).data
+    data: dict[str, Any] = ENDPOINTS["folder_settings"].run(backend, {"folder": folder}).data
     return data
 
 
@@ -41,7 +41,7 @@ def change(backend: Any, folder: str = "shoot", digest: str | None = None, **cha
     """Change settings as the page does; ``__`` stands for a dot."""
     named = {key.replace("__", "."): value for key, value in changes.items()}
     asked = {"folder": folder, "digest": digest or settings_on_page(backend)["digest"], "changes": named}
-    data: dict[str, Any] = METHODS["change_settings"](backend, asked).data
+    data: dict[str, Any] = ENDPOINTS["change_settings"].run(backend, asked).data
     return data
 
 
@@ -103,7 +103,7 @@ def test_a_change_keeps_comments_order_and_mode_and_leaves_a_backup(path: Path) 
     assert (folder.recursive, folder.include, folder.settle_s) == (False, ("*.jpg", "*.png"), 2.5)
     assert backend.settings is not None
     assert backend.settings.folder[0] == folder
-    assert ("settings", {}) in backend.parts["told"]
+    assert ("settings", {}) in told(backend)
     assert {one.name for one in path.parent.iterdir() if one.is_file()} == {path.name, backup.name}
 
 
@@ -155,12 +155,12 @@ def test_a_folder_whose_adding_is_sent_again_is_there_once(path: Path) -> None:
         "existing": "skip",
         "create": True,
     }
-    first = METHODS["add_folder"](backend, asked).data
-    assert METHODS["add_folder"](backend, asked).data == first
+    first = ENDPOINTS["add_folder"].run(backend, asked).data
+    assert ENDPOINTS["add_folder"].run(backend, asked).data == first
     assert len(loader.load(path, {}).folder) == 3
     for other in ({"form": "transparent"}, {"existing": "cut"}, {"name": "mine"}):
         with pytest.raises(RefusedError, match="cut twice"):
-            METHODS["add_folder"](backend, {**asked, **other})
+            ENDPOINTS["add_folder"].run(backend, {**asked, **other})
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_folders_of_the_command_line_have_no_configuration(path: Path) -> None:
     backend.config = None
     with pytest.raises(RefusedError, match="--input and --output"):
         settings_on_page(backend)
-    assert not session.METHODS["session"](backend, {}).data["changeable"]
+    assert not session.ENDPOINTS["session"].run(backend, {}).data["changeable"]
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_a_configuration_on_one_line_is_left_to_an_editor(path: Path) -> None:
         change(
             backend,
             "a",
-            digest=METHODS["folder_settings"](backend, {"folder": "a"}).data["digest"],
+            digest=ENDPOINTS["folder_settings"].run(backend, {"folder": "a"}).data["digest"],
             matte__refine=False,
         )
     assert path.read_text(encoding="utf-8") == text
@@ -279,9 +279,9 @@ def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) ->
         "form": "shop-white",
     }
     with pytest.raises(RefusedError, match="no folder"):
-        METHODS["add_folder"](backend, asked)
+        ENDPOINTS["add_folder"].run(backend, asked)
     assert not path.exists()
-    answer = METHODS["add_folder"](backend, {**asked, "create": True, "existing": "skip"}).data
+    answer = ENDPOINTS["add_folder"].run(backend, {**asked, "create": True, "existing": "skip"}).data
     assert (answer["name"], answer["taken_over"]) == ("shoot", "at_start")
     (folder,) = loader.load(path, {}).folder
     assert folder == Folder.model_validate(
@@ -305,9 +305,9 @@ def test_the_first_folder_makes_the_configuration(path: Path, tmp_path: Path) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (tmp_path / "other").mkdir()
     second = {**asked, "input": str(tmp_path / "other"), "output": str(tmp_path / "b"), "create": True}
-    assert METHODS["add_folder"](backend, second).data["name"] == "other"
+    assert ENDPOINTS["add_folder"].run(backend, second).data["name"] == "other"
     third = {**second, "input": str(tmp_path / "deep" / "shoot"), "output": str(tmp_path / "c")}
-    assert METHODS["add_folder"](backend, third).data["name"] == "shoot-2"
+    assert ENDPOINTS["add_folder"].run(backend, third).data["name"] == "shoot-2"
     assert len(loader.load(path, {}).folder) == 3
 
 
@@ -318,7 +318,7 @@ def test_a_chosen_folder_that_is_gone_is_not_made_anew(path: Path, *, becomes: s
     backend = backend_at(path)
     chosen = path.parent / "share"
     chosen.mkdir()
-    seen = METHODS["places"](backend, {"path": str(chosen)}).data["identity"]
+    seen = ENDPOINTS["places"].run(backend, {"path": str(chosen)}).data["identity"]
     chosen.rename(path.parent / "away")
     if becomes == "another directory":
         chosen.mkdir()
@@ -330,7 +330,7 @@ def test_a_chosen_folder_that_is_gone_is_not_made_anew(path: Path, *, becomes: s
         "seen": seen,
     }
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend, asked)
+        ENDPOINTS["add_folder"].run(backend, asked)
     assert (refused.value.status, refused.value.code) == (409, "place_gone")
     assert refused.value.named == {"path": str(chosen)}
     assert path.read_text(encoding="utf-8") == CONFIGURATION
@@ -339,7 +339,7 @@ def test_a_chosen_folder_that_is_gone_is_not_made_anew(path: Path, *, becomes: s
     if chosen.exists():
         chosen.rmdir()
     (path.parent / "away").rename(chosen)
-    added = METHODS["add_folder"](backend, {**asked, "output": str(path.parent / "out")}).data
+    added = ENDPOINTS["add_folder"].run(backend, {**asked, "output": str(path.parent / "out")}).data
     assert added["name"] == ("new" if makes else "share")
 
 
@@ -364,14 +364,14 @@ def test_a_folder_that_must_not_be_is_not_added(path: Path, given: dict[str, str
     (path.parent / "link").symlink_to("/usr")
     asked = {"input": "~/fresh", "output": "~/fresh-out", "form": "transparent", "create": True, **given}
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend, asked)
+        ENDPOINTS["add_folder"].run(backend, asked)
     assert refused.value.status == status
     assert path.read_text(encoding="utf-8") == CONFIGURATION
 
 
 def test_the_forms_come_with_descriptions(path: Path) -> None:
     """There are four forms."""
-    offered = METHODS["forms"](backend_at(path), {}).data
+    offered = ENDPOINTS["forms"].run(backend_at(path), {}).data
     assert [one["name"] for one in offered] == ["transparent", "shop-white", "marketplace", "designer"]
 
 
@@ -382,7 +382,7 @@ def test_two_browsers_that_add_a_folder_at_once_both_have_it(path: Path, tmp_pat
 
     def add(name: str) -> str:
         asked = {"input": f"~/{name}", "output": f"~/{name}-out", "form": "transparent", "create": True}
-        return str(METHODS["add_folder"](backend, asked).data["name"])
+        return str(ENDPOINTS["add_folder"].run(backend, asked).data["name"])
 
     with ThreadPoolExecutor(2) as browsers:
         assert set(browsers.map(add, ("one", "two"))) == {"one", "two"}
@@ -395,11 +395,11 @@ def test_a_configuration_that_was_moved_away_is_not_created_again(path: Path) ->
     away = path.rename(path.with_name("away.toml"))
     asked = {"input": "~/one", "output": "~/one-out", "form": "transparent", "create": True}
     with pytest.raises(RefusedError) as refused:
-        METHODS["add_folder"](backend, asked)
+        ENDPOINTS["add_folder"].run(backend, asked)
     assert refused.value.code == "config_missing"
     assert not path.exists()
     away.rename(path)
-    METHODS["add_folder"](backend, asked)
+    ENDPOINTS["add_folder"].run(backend, asked)
     assert [one.name for one in loader.load(path, {}).folder] == ["shoot", "catalogue", "one"]
 
 
@@ -409,7 +409,7 @@ def test_a_change_by_hand_reaches_the_methods(path: Path, monkeypatch: pytest.Mo
     backend = backend_at(path)
     heard = threading.Event()
     backend.tell = lambda event, _: heard.set() if event == "settings" else None
-    folder_settings.start(backend)
+    reloading.follow(backend)
     backend.watched.set()
     path.write_text("[[folder", encoding="utf-8")
     draft = path.with_name("draft")

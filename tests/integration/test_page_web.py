@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cutoutd.page.backend import registry
 from cutoutd.webserver import frames
 from tests.integration.served import Browser, Served, served
 
@@ -101,11 +100,6 @@ def test_a_change_has_the_name_that_its_header_gives(browser: Browser) -> None:
             "/api/pause", data={"paused": True}, headers={"X-Cutoutd-Request": name}
         )
         assert (status, answer["error"]["code"]) == ((400, "parameter") if name else (503, "no_journal"))
-
-
-def test_every_method_has_a_list_of_its_parameters() -> None:
-    """And nothing else has."""
-    assert registry.methods().keys() == registry.PARAMETERS.keys()
 
 
 def test_a_code_is_good_for_one_browser(browser: Browser, page: Served) -> None:

@@ -19,7 +19,6 @@ from cutoutd.serve.backend.configuration import CurrentSettings
 from cutoutd.serve.backend.process import tidy
 from cutoutd.serve.backend.resumable import UploadRecord
 from cutoutd.serve.backend.state import ServeBackend
-from cutoutd.serve.backend.uploads import Uploads
 from cutoutd.serve.keys import ApiKey, KeyFile
 from cutoutd.settings.schema import Folder, Service, Settings
 from cutoutd.webserver.backend.method import BytesMethod, RefusedError
@@ -48,7 +47,7 @@ class UploadSetup:
             keys=KeyFile(root / "state"),
             tell=lambda *_: None,
         )
-        self.uploads = self.backend.parts["uploads"] = Uploads(self.backend)
+        self.uploads = uploads.uploads(self.backend)
 
     @staticmethod
     def settings(root: Path, min_free_mb: int) -> Settings:

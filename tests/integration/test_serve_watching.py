@@ -21,7 +21,6 @@ from cutoutd.serve.backend import watching
 from cutoutd.serve.backend.configuration import CurrentSettings
 from cutoutd.serve.backend.jobs import submission_key
 from cutoutd.serve.backend.state import ServeBackend
-from cutoutd.serve.backend.watching import Watches
 from cutoutd.serve.keys import KeyFile
 from cutoutd.serve.web.pictures import ServedPictures
 from cutoutd.settings.schema import Folder, Service, Settings
@@ -61,7 +60,7 @@ class WatchedJournal:
             keys=KeyFile(state_dir),
             tell=self._tell,
         )
-        self.watches = self.backend.parts["watches"] = Watches(self.backend)
+        self.watches = watching.watches(self.backend)
 
     def _tell(self, _: str, data: Mapping[str, Any]) -> None:
         """Record number and state of a job in an event."""

@@ -53,13 +53,21 @@ def backend_at(path: Path, text: str | None = CONFIGURATION) -> Backend:
     if text is not None:
         path.write_text(text, encoding="utf-8")
         settings = loader.load(path, {})
-    reported: list[tuple[str, Any]] = []
-    return Backend(
+    backend = Backend(
         settings=settings,
         config=path,
         open_store=lambda: None,
         clock=Clock(),
         cache=path.parent,
-        tell=lambda event, data: reported.append((event, data)),
-        parts={"told": reported},
+        tell=lambda event, data: told(backend).append((event, data)),
     )
+    return backend
+
+
+class _Told(list[tuple[str, Any]]):
+    """Events with their data."""
+
+
+def told(backend: Backend) -> list[tuple[str, Any]]:
+    """Return the events that browsers were told of."""
+    return backend.shared.get(_Told, _Told)

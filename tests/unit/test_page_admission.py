@@ -243,14 +243,14 @@ def harmful(path: Path) -> dict[str, Any]:
 def carry_out(backend: Backend, deed: tuple[Any, ...], root: Path) -> None:
     """Send a request of a page, which may have been taken over."""
     if deed[0] == "change":
-        shown = folder_settings.METHODS["folder_settings"](backend, {"folder": "shoot"}).data
+        shown = folder_settings.ENDPOINTS["folder_settings"].run(backend, {"folder": "shoot"}).data
         asked = {"folder": deed[1], "digest": shown["digest"], "changes": deed[2]}
-        folder_settings.METHODS["change_settings"](backend, asked)
+        folder_settings.ENDPOINTS["change_settings"].run(backend, asked)
         return
     asked = dict(deed[1])
     for key in ("input", "output"):
         asked[key] = f"{root}/{asked[key]}"
-    folders.METHODS["add_folder"](backend, asked)
+    folders.ENDPOINTS["add_folder"].run(backend, asked)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

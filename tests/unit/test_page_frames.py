@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from cutoutd.errors import StorageError
-from cutoutd.page.backend.method import Backend
-from cutoutd.page.backend.registry import MAX_BODIES, MAX_BODY
+from cutoutd.page.backend.method import MAX_BODY, Backend
+from cutoutd.page.backend.registry import MAX_BODIES
 from cutoutd.process.stop_flag import StopFlag
 from cutoutd.webserver import frames
 from cutoutd.webserver.backend import web_process

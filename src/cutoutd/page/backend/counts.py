@@ -42,5 +42,4 @@ class Counts:
 
 def counts(backend: Backend, store: Store) -> Mapping[JobGroup, int]:
     """How many pictures there are of each kind."""
-    kept: Counts = backend.parts.setdefault("counts", Counts())
-    return kept.of(store)
+    return backend.shared.get(Counts, Counts).of(store)

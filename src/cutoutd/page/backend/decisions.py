@@ -13,6 +13,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.decisions import BatchItem, Decision, UnknownBatchError
 from cutoutd.page.backend import requests
 from cutoutd.page.backend.jobs import MOST_NUMBERS
+from cutoutd.page.backend.method import change
 from cutoutd.webserver.backend.journal import required
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, truth, whole
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cutoutd.journal.decisions import Decided
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
 _SEEN: Final = re.compile(r"[0-9a-f]{64}|", re.ASCII)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}|", re.ASCII)
 _LARGEST: Final = 2**53
 _PARTS: Final = (2, 3)
+_MAX_ITEMS: Final = 5 << 20
+"""Of a request's body, in bytes: 50,000 pictures, each with a SHA-256 and what is decided anew."""
 
 
 def decide(backend: Backend, params: Parameters) -> Reply:
@@ -119,4 +122,9 @@ def _wrong_items(right: str) -> RefusedError:
     return RefusedError(400, "parameter", f"The parameter items must {right}.", name="items", right=right)
 
 
-METHODS: Final[Mapping[str, Method]] = {"decide": decide, "undo": undo, "retry": retry, "pause": pause}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "decide": change(decide, "verb", "items", max_body=_MAX_ITEMS),
+    "undo": change(undo, "batch"),
+    "retry": change(retry, "items", "model", max_body=_MAX_ITEMS),
+    "pause": change(pause, "paused"),
+}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page.backend import configuration, fields
 from cutoutd.page.backend.admission import is_admitted, why_refused
 from cutoutd.page.backend.editing import Draft
+from cutoutd.page.backend.method import change, read
 from cutoutd.page.backend.plain_words import in_plain_words
 from cutoutd.page.backend.reloading import apply_configuration, lock_of
-from cutoutd.page.backend.reloading import follow as start
 from cutoutd.webserver.backend import parameters
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from cutoutd.page.backend.configuration import ReadConfiguration
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
-__all__ = ["METHODS", "start"]
 
 MAX_CHANGES: Final = 200
 _RENDITION: Final = "rendition"
@@ -161,7 +160,7 @@ def at_its_field(refused: RefusedError, keys: Sequence[str]) -> RefusedError:
     return RefusedError(refused.status, refused.code, text, key=key, why=text)
 
 
-METHODS: Final[Mapping[str, Method]] = {
-    "folder_settings": _folder_settings,
-    "change_settings": _change_settings,
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "folder_settings": read(_folder_settings, "folder"),
+    "change_settings": change(_change_settings, "folder", "digest", "changes", is_slow=True),
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.page.backend import configuration
 from cutoutd.page.backend.editing import Draft
 from cutoutd.page.backend.folder_settings import at_its_field, file_of
+from cutoutd.page.backend.method import change, read
 from cutoutd.page.backend.places import inspect, place_of
 from cutoutd.page.backend.reloading import apply_configuration, lock_of
 from cutoutd.settings import forms
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.page.backend.configuration import ReadConfiguration
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.page.backend.places import Place
     from cutoutd.settings.forms import OutputForm
     from cutoutd.webserver.backend.method import Parameters
@@ -183,4 +184,9 @@ def _existing(text: str) -> Existing:
         raise RefusedError(422, "no_existing", words, key="existing") from None
 
 
-METHODS: Final[Mapping[str, Method]] = {"forms": _forms, "add_folder": _add_folder}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "forms": read(_forms),
+    "add_folder": change(
+        _add_folder, "input", "output", "form", "existing", "create", "seen", "name", is_slow=True
+    ),
+}

@@ -13,6 +13,7 @@ from cutoutd.journal.listing import Listing, Selection, Sort
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend.counts import counts
 from cutoutd.page.backend.job_view import FILTERS, STATES, described, is_meant, reason_of
+from cutoutd.page.backend.method import read
 from cutoutd.page.backend.sidecars import sidecar_of
 from cutoutd.webserver.backend.journal import journal, required
 from cutoutd.webserver.backend.method import RefusedError, Reply
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Job
     from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
 MOST_ON_A_PAGE: Final = 200
@@ -169,4 +170,10 @@ def _unknown(name: str, value: str, choices: tuple[str, ...]) -> RefusedError:
     return RefusedError(400, "unknown_choice", said, name=name, value=value)
 
 
-METHODS: Final[Mapping[str, Method]] = {"jobs": jobs, "job_ids": job_ids, "job": job}
+_CHOSEN: Final = ("folder", "state", "reason", "score_below", "q", "sort")
+
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "jobs": read(jobs, *_CHOSEN, "offset", "limit"),
+    "job_ids": read(job_ids, *_CHOSEN),
+    "job": read(job, "job"),
+}

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import ModelError
 from cutoutd.models import catalog
+from cutoutd.page.backend.method import read
 from cutoutd.webserver.backend.method import RefusedError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
 
@@ -29,4 +30,4 @@ def models(backend: Backend, _: Parameters) -> Reply:
     return Reply(data={"models": there, "chosen": chosen})
 
 
-METHODS: Final[Mapping[str, Method]] = {"models": models}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {"models": read(models)}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend
 
 LOOK_S: Final = 0.25
 """Between two looks at least; where the system does not tell of changes, no longer either."""
@@ -223,6 +223,3 @@ def _run(backend: Backend) -> None:
         has_changed = guard.run(
             "changes of the state directory", partial(changes.wait, longest_s), default=True
         )
-
-
-METHODS: Final[Mapping[str, Method]] = {}

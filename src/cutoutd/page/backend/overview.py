@@ -19,6 +19,7 @@ from cutoutd.overview.overview import PACE_OF, RATE_WINDOW_S, midnight_us, per_m
 from cutoutd.page.backend.counts import counts
 from cutoutd.page.backend.folder_condition import condition_of
 from cutoutd.page.backend.job_view import FILTERS, is_meant
+from cutoutd.page.backend.method import read
 from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import Reply
 from cutoutd.webserver.backend.parameters import text
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from cutoutd.journal.listing import JobGroup
     from cutoutd.journal.store import Store
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.settings.schema import Folder, Settings
     from cutoutd.webserver.backend.method import Parameters
 
@@ -105,8 +106,7 @@ def daemon_status(backend: Backend) -> tuple[bool, Mapping[str, Any]]:
     """Return whether a daemon runs on the state directory, and its status."""
     if backend.settings is None:
         return False, {}
-    kept: DaemonStatus = backend.parts.setdefault("daemon_status", DaemonStatus())
-    return kept.of(backend.settings.service.state_dir)
+    return backend.shared.get(DaemonStatus, DaemonStatus).of(backend.settings.service.state_dir)
 
 
 def overview_data(backend: Backend, status: tuple[bool, Mapping[str, Any]] | None = None) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def overview_data(backend: Backend, status: tuple[bool, Mapping[str, Any]] | Non
     is_running, live = daemon_status(backend) if status is None else status
     if settings is None:
         return _nothing(now_us)
-    room: Room = backend.parts.setdefault("room", Room())
+    room = backend.shared.get(Room, Room)
     free = room.of(tuple(os.fspath(one.output) for one in settings.folder), backend.clock.monotonic_s())
     said = live.get("folders", {})
     with journal(backend) as store:
@@ -243,4 +243,7 @@ def _session_in(state_dir: Path) -> str | None:
         return None
 
 
-METHODS: Final[Mapping[str, Method]] = {"overview": overview, "throughput": throughput}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    "overview": read(overview),
+    "throughput": read(throughput, "folder"),
+}

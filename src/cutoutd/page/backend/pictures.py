@@ -21,17 +21,14 @@ from cutoutd.page.backend import shown_files
 from cutoutd.page.backend.shown_files import UNDECODED, PictureView, ShownFile, cannot_show, no_matte
 from cutoutd.page.backend.workers import IDLE_S, Worker, WorkerFailedError, busy
 from cutoutd.previews.file_reader import in_memory
-from cutoutd.webserver.backend import parameters
-from cutoutd.webserver.backend.method import RefusedError, Reply
+from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cutoutd.exchange.cutout_previews import CutoutPreview
-    from cutoutd.page.backend.method import Backend, Method
-    from cutoutd.webserver.backend.method import Parameters
+    from cutoutd.page.backend.method import Backend
 
-PART: Final = "pictures"
 COMMAND: Final = (sys.executable, "-P", "-m", "cutoutd.previews.picture_worker")
 
 SMALL_SIDE: Final = 320
@@ -345,51 +342,3 @@ def _remember(known: OrderedDict[str, Any], key: str, value: object) -> None:
     known.move_to_end(key)
     while len(known) > _REMEMBERED:
         known.popitem(last=False)
-
-
-def _pictures(backend: Backend) -> Pictures:
-    found = backend.parts.get(PART)
-    return found if found is not None else backend.parts.setdefault(PART, Pictures(backend))  # type: ignore[no-any-return]
-
-
-def _find_file(backend: Backend, params: Parameters) -> ShownFile:
-    kind = parameters.text(params, "kind")
-    if kind not in set(PictureView):
-        raise RefusedError(
-            400, "parameter", "The parameter kind must be source, cutout or matte.", name="kind"
-        )
-    return shown_files.find(backend, parameters.whole(params, "job"), PictureView(kind))
-
-
-def _reply(shown: ShownFile, params: Parameters, found: tuple[bytes, bool]) -> Reply:
-    body, is_exact = found
-    is_named = shown.is_named(parameters.text(params, "v", ""))
-    return Reply(body=body, media_type="image/webp", immutable=is_exact and is_named)
-
-
-def prepare(backend: Backend, _params: Parameters) -> Reply:
-    """Large pictures are about to be looked at."""
-    if backend.settings is not None:
-        _pictures(backend).prepare()
-    return Reply(data={})
-
-
-def look(backend: Backend, params: Parameters) -> Reply:
-    """``job, kind``: size, tiles and version of a picture."""
-    return Reply(data=_pictures(backend).look(_find_file(backend, params)))
-
-
-def thumb(backend: Backend, params: Parameters) -> Reply:
-    """``job, kind, v``: a small picture."""
-    shown = _find_file(backend, params)
-    return _reply(shown, params, _pictures(backend).small(shown))
-
-
-def tile(backend: Backend, params: Parameters) -> Reply:
-    """``job, kind, level, x, y, v``: a part of a picture."""
-    shown = _find_file(backend, params)
-    level, x, y = (parameters.whole(params, name) for name in ("level", "x", "y"))
-    return _reply(shown, params, _pictures(backend).tile(shown, level, x, y))
-
-
-METHODS: Final[Mapping[str, Method]] = {"look": look, "prepare": prepare, "thumb": thumb, "tile": tile}

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cutoutd.page.backend.method import read
 from cutoutd.process import probe
 from cutoutd.settings import places
 from cutoutd.settings.schema import Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
 TIMEOUT_S: Final = 4.0
@@ -163,4 +164,4 @@ def _outside(text: str) -> RefusedError:
     return RefusedError(403, "place_outside", words, path=text)
 
 
-METHODS: Final[Mapping[str, Method]] = {"places": _places}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {"places": read(_places, "path", is_slow=True)}

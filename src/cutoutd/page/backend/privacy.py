@@ -20,6 +20,7 @@ from cutoutd.exchange.spool import SpoolPaths
 from cutoutd.exchange.upload_records import LEDGER, traces
 from cutoutd.journal.store import SQL as JOURNAL_SQL
 from cutoutd.models import catalog
+from cutoutd.page.backend.method import read
 from cutoutd.page.backend.overview import daemon_status
 from cutoutd.settings.hosted import stays_here
 from cutoutd.settings.types import Route
@@ -29,7 +30,7 @@ from cutoutd.webserver.backend.method import Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.settings.schema import Settings
     from cutoutd.webserver.backend.method import Parameters
 
@@ -353,4 +354,4 @@ def role_of(words: Sequence[str]) -> str:
     return "supervisor"
 
 
-METHODS: Final[Mapping[str, Method]] = {"egress": egress}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {"egress": read(egress)}

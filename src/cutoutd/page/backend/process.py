@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import logs
 from cutoutd.page import announcement
-from cutoutd.page.backend import registry
-from cutoutd.page.backend.method import Backend
+from cutoutd.page.backend import news, registry, reloading
+from cutoutd.page.backend.method import MAX_BODY, Backend
 from cutoutd.page.backend.password import read_password
 from cutoutd.page.backend.sessions import BrowserSessions
 from cutoutd.process.child_environment import keep_for_uploader
@@ -109,10 +109,10 @@ def _serve(
     )
     service = MethodRunner(
         backend,
-        {**registry.methods(), "_pair": sessions.pair},
+        {**registry.METHODS, "_pair": sessions.pair},
         name="page",
         slow=registry.SLOW,
-        max_body=registry.MAX_BODY,
+        max_body=MAX_BODY,
         max_bodies=registry.MAX_BODIES,
     )
     web = WebProcess(
@@ -128,13 +128,12 @@ def _serve(
     keep_for_uploader(os.environ)
     logs.get().info("page.ready", address=address, listening=listener.place(bound), layers=list(layers))
     threading.Thread(target=web.keep, args=(ending,), name="page-web", daemon=True).start()
-    for start in registry.starters():
-        start(backend)
+    news.start(backend)
+    reloading.follow(backend)
     ending.wait()
     web.end()
     # Else who waits for a worker's answer would hold up the end.
-    for close in [part.close for part in backend.parts.values() if hasattr(part, "close")]:
-        close()
+    backend.shared.close()
     return web.is_upgraded
 
 
@@ -145,6 +144,6 @@ def _web_process_setup(options: PageOptions, sessions: BrowserSessions) -> dict[
         "cookie": f"cutoutd-{instance}",
         "sessions": sessions.all(),
         "reads": sorted(registry.READS),
-        "max_body": registry.MAX_BODY,
+        "max_body": MAX_BODY,
         "max_bodies": registry.MAX_BODIES,
     }

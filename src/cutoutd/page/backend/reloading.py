@@ -34,10 +34,16 @@ _CHANGES_S: Final = 2.0
 """Between two looks at the file's name, size and time."""
 
 
+class _ConfigurationLock:
+    """The lock that is held while the configuration changes."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 def lock_of(backend: Backend) -> threading.Lock:
     """Return the lock that is held while the configuration changes."""
-    lock: threading.Lock = backend.parts.setdefault("configuration", threading.Lock())
-    return lock
+    return backend.shared.get(_ConfigurationLock, _ConfigurationLock).lock
 
 
 def apply_configuration(backend: Backend, seen: ReadConfiguration) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.journal.commands import Commands
+from cutoutd.page.backend.method import read
 from cutoutd.page.backend.overview import daemon_status
 from cutoutd.webserver.backend.journal import journal
 from cutoutd.webserver.backend.method import RefusedError, Reply
@@ -14,7 +15,7 @@ from cutoutd.webserver.backend.method import RefusedError, Reply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cutoutd.page.backend.method import Backend, Method
+    from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
 
@@ -40,4 +41,4 @@ def session(backend: Backend, _: Parameters) -> Reply:
     )
 
 
-METHODS: Final[Mapping[str, Method]] = {"session": session}
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {"session": read(session)}

@@ -103,8 +103,7 @@ def _frame(found: object) -> tuple[float, float, float, float] | None:
 
 
 def _reader(backend: Backend) -> SidecarReader:
-    reader: SidecarReader = backend.parts.setdefault("sidecars", SidecarReader())
-    return reader
+    return backend.shared.get(SidecarReader, SidecarReader)
 
 
 def _within(future: Future[dict[str, Any] | None]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import backgrounds
@@ -105,11 +106,18 @@ def _not_next() -> RefusedError:
     return RefusedError(409, "offset", "This is not the next part.")
 
 
+@dataclass
+class _Sweeps:
+    """When the next one of what nobody fetched is due, monotonic seconds."""
+
+    due_s: float = 0.0
+
+
 def _check_room(backend: ServeBackend, path: Path) -> None:
     make_directory(path.parent, parents=False, mode=0o700)
-    now_s = backend.clock.monotonic_s()
-    if now_s >= backend.parts.get("backgrounds_swept_s", 0.0):
-        backend.parts["backgrounds_swept_s"] = now_s + SWEEP_S
+    now_s, sweeps = backend.clock.monotonic_s(), backend.shared.get(_Sweeps, _Sweeps)
+    if now_s >= sweeps.due_s:
+        sweeps.due_s = now_s + SWEEP_S
         with journal.required(backend) as store:
             named = Submissions(store, backend.clock).asked_backgrounds()
         backgrounds.sweep(backend.state_dir, named)

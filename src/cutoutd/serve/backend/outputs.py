@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -124,8 +125,7 @@ class Outputs:
 
 def outputs(backend: ServeBackend) -> Outputs:
     """Return the open results of a backend."""
-    kept: Outputs = backend.parts["outputs"]
-    return kept
+    return backend.shared.get(Outputs, partial(Outputs, backend))
 
 
 def _close(output: OpenOutput) -> None:

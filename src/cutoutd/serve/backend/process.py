@@ -17,9 +17,9 @@ from cutoutd.process.stop_flag import StopFlag
 from cutoutd.sandbox.confinement import confine_page
 from cutoutd.serve.backend import registry, watching
 from cutoutd.serve.backend.configuration import CurrentSettings
-from cutoutd.serve.backend.outputs import Outputs
+from cutoutd.serve.backend.outputs import outputs as outputs_of
 from cutoutd.serve.backend.state import ServeBackend
-from cutoutd.serve.backend.uploads import Uploads
+from cutoutd.serve.backend.uploads import uploads as uploads_of
 from cutoutd.serve.keys import DIRECTORY, NAMES, KeyFile
 from cutoutd.webserver.backend import listener, single_process
 from cutoutd.webserver.backend.open_journal import OpenJournal
@@ -92,8 +92,7 @@ def _serve(options: ServeOptions, bound: socket.socket, clock: Clock, ending: St
         keys=KeyFile(state_dir),
         tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
     )
-    uploads, outputs = Uploads(backend), Outputs(backend)
-    backend.parts.update(uploads=uploads, outputs=outputs, watches=watching.Watches(backend))
+    uploads, outputs = uploads_of(backend), outputs_of(backend)
     service = MethodRunner(
         backend,
         registry.METHODS,

@@ -65,9 +65,13 @@ def _unknown() -> RefusedError:
     return RefusedError(503, "sidecar", "The sidecar of the result cannot be read just now.", retry_after_s=2)
 
 
+class _NotifiedKeys(set[str]):
+    """Ids of the keys whose owners were told."""
+
+
 def _notify_of_preview(backend: ServeBackend, key: ApiKey) -> None:
     """Once for each key and run: its owner may wonder about small cutouts."""
-    notified: set[str] = backend.parts.setdefault("told_of_previews", set())
+    notified = backend.shared.get(_NotifiedKeys, _NotifiedKeys)
     if key.id not in notified:
         notified.add(key.id)
         get().warning(

@@ -18,6 +18,7 @@ from cutoutd.journal.state_disk import trouble_of
 from cutoutd.serve.backend.disk_refusals import AWAY_S, FULL_S
 from cutoutd.webserver.backend.method import BytesMethod, MethodOf, RefusedError
 from cutoutd.webserver.backend.parameters import text
+from cutoutd.webserver.backend.shared_state import SharedState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +45,7 @@ class ServeBackend:
         keys: API keys.
         tell: sends an event to the web process: name and JSON-compatible data.
         watched: set while a program listens for events.
-        parts: state that methods keep between calls, by module name.
+        shared: what methods keep between calls.
     """
 
     configuration: CurrentSettings
@@ -54,7 +55,7 @@ class ServeBackend:
     keys: KeyFile
     tell: Callable[[str, Any], None]
     watched: threading.Event = field(default_factory=threading.Event)
-    parts: dict[str, Any] = field(default_factory=dict)
+    shared: SharedState = field(default_factory=SharedState)
 
 
 Method: TypeAlias = MethodOf[ServeBackend] | BytesMethod[ServeBackend]

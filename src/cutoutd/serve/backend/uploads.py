@@ -12,6 +12,7 @@ import hashlib
 import os
 import threading
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -376,8 +377,7 @@ class Uploads:
 
 def uploads(backend: ServeBackend) -> Uploads:
     """Return the uploads of a backend."""
-    kept: Uploads = backend.parts["uploads"]
-    return kept
+    return backend.shared.get(Uploads, partial(Uploads, backend))
 
 
 def _check_open(upload: OpenUpload) -> None:

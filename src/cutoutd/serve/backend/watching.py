@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
@@ -237,8 +238,7 @@ def _change_of(store: Store) -> tuple[int, int] | None:
 
 def watches(backend: ServeBackend) -> Watches:
     """Return the watched jobs of a backend."""
-    kept: Watches = backend.parts["watches"]
-    return kept
+    return backend.shared.get(Watches, partial(Watches, backend))
 
 
 def start(backend: ServeBackend) -> None:

@@ -318,13 +318,8 @@ class Review {
   }
 
   async #askDetails(job) {
-    try {
-      const all = await this.list.renew(job.job); // and what the list knows of it, which may be older
-      if (this.signal.aborted) return;
-      if (this.#current?.job === all.job && this.selection.size === 0) this.panel.drawDetails(all);
-    } catch (error) {
-      if (error.name !== "AbortError") this.panel.drawDetails(null);
-    }
+    const all = await this.list.renew(job.job).catch(() => null); // and what the list knows of it, which may be older
+    if (!this.signal.aborted && this.#current?.job === job.job && this.selection.size === 0) this.panel.drawDetails(all);
   }
 
   #drawSide() {
