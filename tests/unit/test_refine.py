@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cutoutd.engine.matting.refine import refine
+from cutoutd.engine.matting.refine import MatteChange, refine, refined
+from cutoutd.engine.matting.tiles import ImagePyramid
+from cutoutd.engine.matting.working_copy import working_copy
 
 Gray = NDArray[np.float32]
 Rgb = NDArray[np.uint8]
@@ -304,3 +306,44 @@ def test_a_picture_of_one_row_takes_no_more_memory_than_another(side: int) -> No
     """A matte of a pixel or two covers 65,535 pixels; windows of that width need not be as high."""
     rgb = np.random.default_rng(3).integers(0, 256, (1, 65_535, 3), dtype=np.uint8)
     assert refine(rgb, np.full((side, side), 0.5, np.float32)).shape == rgb.shape[:2]
+
+
+def _corner(side: int) -> tuple[Gray, Gray]:
+    """Return what a stroke has changed in a corner, and the share that is wanted there; float32 (side, side), 0..1."""
+    changed = np.zeros((side, side), np.float32)
+    cv2.circle(changed, (side // 5, side // 5), side // 12, (1.0,), -1, cv2.LINE_AA)
+    return changed, (cv2.blur(changed, (side // 4,) * 2) > 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [80, 640])
+def test_of_a_change_only_what_is_near_it_is_looked_at(size: int) -> None:
+    """A correction costs as much as it changes, and not the whole refinement once more."""
+    scene = _ball(1400, strands=60)
+    changed, share = _corner(size)
+    matte = np.maximum(_reduced(scene.alpha, size), changed)
+    whole, part = (working_copy(ImagePyramid(scene.rgb), matte, one) for one in (None, share))
+    assert part.hold.size < 0.5 * whole.hold.size
+    there = cv2.resize(share, (1400, 1400), interpolation=cv2.INTER_NEAREST) > 0
+    alpha = refined(scene.rgb, matte, change=MatteChange(share=share)).alpha
+    assert np.abs(alpha.astype(int) - refine(scene.rgb, matte))[there].mean() < 2
+
+
+def test_what_a_stroke_has_not_changed_is_refined_to_what_it_was() -> None:
+    """Near it as well, although how a matte is refined depends on all of it."""
+    scene = _ball(1400, strands=60)
+    before = _reduced(scene.alpha, 160)
+    changed, share = _corner(160)
+    after = np.maximum(before, np.roll(changed, (70, 8), (0, 1)))  # on the ball's edge
+    share = np.roll(share, (70, 8), (0, 1))
+    same = (cv2.blur((after != before).astype(np.float32), (15, 15)) == 0) & (share > 0)
+    there = cv2.resize(same.astype(np.uint8), (1400, 1400), interpolation=cv2.INTER_NEAREST) > 0
+    was = refined(scene.rgb, before)
+    alone, as_it_was = (
+        refined(scene.rgb, after, change=MatteChange(share=share, overall=one)).alpha
+        for one in (None, was.overall)
+    )
+    soft = there & (was.alpha > 0) & (was.alpha < 255)
+    assert soft.sum() > 1000
+    moved, kept = (float(np.abs(one.astype(int) - was.alpha)[soft].mean()) for one in (alone, as_it_was))
+    assert kept < 0.5 * moved
+    assert kept < 3

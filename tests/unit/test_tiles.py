@@ -77,3 +77,16 @@ def test_a_picture_of_any_size_is_reduced_to_where_it_was(
         straight = cv2.resize(ramp, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         moved = np.abs(ImagePyramid(ramp).reduced(size) - straight) / (65535 / small)
         assert moved.max() < 1 / 6 + 0.02
+
+
+@pytest.mark.parametrize("shape", [(1600, 2000), (1601, 2001), (641, 3333)])
+def test_without_the_large_levels_the_same_reductions_are_made(shape: tuple[int, int]) -> None:
+    """A preview keeps less than a picture of any size."""
+    picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    kept = ImagePyramid(picture)
+    kept.drop_larger((200, 100))
+    assert kept.shape == shape
+    for size in ((200, 100), (97, 53)):
+        assert (kept.reduced(size) == ImagePyramid(picture).reduced(size)).all()
+    with pytest.raises(KeyError):
+        kept.reduced((shape[1], shape[0]))

@@ -55,7 +55,7 @@ def inference(correction: Correction | None, picture: Picture, engine: Engine) -
 def follow(
     correction: Correction, picture: Picture, found: CoarseMatte, seen: FeatureInference | None
 ) -> tuple[CoarseMatte, Corrected]:
-    """Correct a coarse matte. Strokes that paint are applied later, by `cutoutd.pipeline.matte.refined`.
+    """Correct a coarse matte. Strokes that paint are applied later, by `cutoutd.pipeline.refinement`.
 
     Args:
         correction: the strokes.
@@ -68,7 +68,7 @@ def follow(
     """
     kinds = {one.kind for one in correction.strokes}
     size = (picture.rgb.shape[0], picture.rgb.shape[1])
-    whole = Region(top=0, bottom=size[0], left=0, right=size[1])
+    whole = Region.whole(*size)
     changed, after = StrokeKind.PAINT in kinds, found
     if seen is not None:
         coarse = correct.framed(found.coarse, found.region, size)

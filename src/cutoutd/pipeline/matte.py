@@ -1,4 +1,4 @@
-"""From a picture to its matte at full size: by the models or a hosted service, then refined, with decontaminated colours.
+"""From a picture to its coarse matte: by the models or a hosted service.
 
 Where the first model is in doubt the second one runs as well, and one of the two mattes is chosen. It must not write files.
 """
@@ -15,19 +15,8 @@ import numpy as np
 
 from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import reply
-from cutoutd.engine.matting import (
-    correct,
-    foreground,
-    matte_model,
-    quality,
-    refine,
-    solid,
-    specks,
-    subject_search,
-)
-from cutoutd.engine.matting.stroke_masks import paint
+from cutoutd.engine.matting import matte_model, quality, specks, subject_search
 from cutoutd.engine.matting.subject_search import Region
-from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
 from cutoutd.errors import InferenceError, LimitError, ReplyError, StorageError
 from cutoutd.exchange.spool import Body
@@ -36,8 +25,6 @@ from cutoutd.jobs import SecondOpinion
 from cutoutd.pipeline.engine import NO_ROOM, SecondGoneError, is_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from cutoutd.engine.matting.features import FeatureInference
@@ -47,15 +34,12 @@ if TYPE_CHECKING:
     from cutoutd.pipeline.engine import Engine
     from cutoutd.protocols import Files
     from cutoutd.recipe import Recipe
-    from cutoutd.strokes import Stroke
     from cutoutd.task_route import Received
 
 MAX_REPLY_BYTES: Final = 256 << 20
 """Limit of a hosted service's reply: more than the largest allowed picture needs."""
 
 _SIDE: Final = 320
-_NEAR_STROKES: Final = 1 / 30
-"""So far from what strokes have changed, in longer sides, refinement follows them; twice as far it is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,7 +75,7 @@ def find(
     if task.received is not None:
         coarse = _read_reply(task.received, files, engine.max_pixels)
         height, width = picture.rgb.shape[:2]
-        region = Region(top=0, bottom=height, left=0, right=width)
+        region = Region.whole(height, width)
         reply_matte = CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse), is_reply=True)
         return _within(reply_matte, task.recipe, picture)
     part = _of_interest(task.recipe, picture)
@@ -209,72 +193,6 @@ def _read_reply(received: Received, files: Files, max_pixels: int) -> NDArray[np
         height=received.height,
         max_pixels=max_pixels,
     )
-
-
-def refined(
-    picture: Picture, found: CoarseMatte, recipe: Recipe, strokes: Sequence[Stroke] = ()
-) -> NDArray[np.uint8]:
-    """Return the matte at full size, uint8 (H, W), multiplied by the transparency of the source.
-
-    Args:
-        picture: the decoded picture; its colours are decontaminated where the matte is soft.
-        found: the coarse matte.
-        recipe: how the cutout is to look.
-        strokes: strokes that paint set the matte.
-    """
-    where = found.region.slices
-    part = picture.rgb[where]
-    pyramid = ImagePyramid(part)
-    alpha = _enlarged(picture, found, recipe, pyramid)
-    if found.uncorrected is not None:
-        corrected, alpha = alpha, _enlarged(picture, found.uncorrected, recipe)
-        refine.mix(alpha, corrected, _near_strokes(found, found.uncorrected, picture))
-    painted = paint(alpha, strokes)
-    if painted is not alpha and part.shape[:2] != alpha.shape:  # the matte may now be soft outside the region
-        where, part, pyramid = (slice(None), slice(None)), picture.rgb, ImagePyramid(picture.rgb)
-    alpha = painted
-    if recipe.is_solid:
-        alpha = solid.without_veils(alpha)
-    if picture.alpha is not None:
-        alpha = compose.multiplied(alpha, picture.alpha)
-    if recipe.decontaminate:
-        foreground.decontaminate(part, alpha[where], pyramid=pyramid)
-        if picture.deep is not None:
-            foreground.decontaminate(picture.deep[where], alpha[where])
-    return alpha
-
-
-def _enlarged(
-    picture: Picture, found: CoarseMatte, recipe: Recipe, pyramid: ImagePyramid[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """Return a matte at the size of the whole picture, uint8 (H, W), refined if the recipe says so; the pyramid is of its region."""
-    part = picture.rgb[found.region.slices]
-    if recipe.refine:
-        fine = refine.refine(part, found.coarse, pyramid=pyramid, is_detailed=found.is_reply)
-    else:
-        fine = refine.enlarge(found.coarse, part.shape[0], part.shape[1])
-    return _place(fine, found.region, picture.rgb.shape[0], picture.rgb.shape[1])
-
-
-def _near_strokes(found: CoarseMatte, before: CoarseMatte, picture: Picture) -> NDArray[np.float32]:
-    """Return how near each pixel of a corrected matte is to what strokes have changed, 0..1.
-
-    How a matte is refined depends on all of it. What no stroke has reached is to look as it did.
-    """
-    size = (picture.rgb.shape[0], picture.rgb.shape[1])
-    is_same = correct.framed(before.coarse, before.region, size) == found.coarse
-    apart = cv2.distanceTransform(is_same.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    apart *= np.float32(1 / (_NEAR_STROKES * max(is_same.shape)))
-    return np.clip(2 - np.asarray(apart, np.float32), 0, 1)
-
-
-def _place(fine: NDArray[np.uint8], region: Region, height: int, width: int) -> NDArray[np.uint8]:
-    """Return the matte of a region in the whole frame, with 0 outside."""
-    if fine.shape == (height, width):
-        return fine
-    alpha = np.zeros((height, width), np.uint8)
-    alpha[region.slices] = fine
-    return alpha
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

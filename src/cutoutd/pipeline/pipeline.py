@@ -18,7 +18,7 @@ from cutoutd.engine.render import upload
 from cutoutd.errors import CutoutdError, FailureCode, LimitError, from_os_error
 from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
-from cutoutd.pipeline import correction, matte, renditions, source_file
+from cutoutd.pipeline import correction, matte, refinement, renditions, source_file
 from cutoutd.pipeline.engine import SecondGoneError, is_out_of_memory
 from cutoutd.protocols import Step
 from cutoutd.publish.faults import storage_faults
@@ -99,7 +99,8 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         with watch.step("correct"):
             found, corrected = correction.follow(drawn, picture, found, inference)
     with watch.step("refine"):
-        alpha = matte.refined(picture, found, task.recipe, drawn.strokes if drawn is not None else ())
+        strokes = drawn.strokes if drawn is not None else ()
+        alpha = refinement.cutout_alpha(picture, found, task.recipe, strokes)
     review = _is_held_back(task, found, alpha, corrected)
     with watch.step("encode"), storage_faults(Path(task.staging)):
         stage = renditions.stage(

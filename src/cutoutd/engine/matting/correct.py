@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the method: goes up with every change that makes another matte of the same strokes."""
 
 SIDE: Final = 480
@@ -221,7 +221,7 @@ def framed(coarse: NDArray[np.float32], region: Region, picture: tuple[int, int]
         part, 480 to 1024 pixels of the longer side: as many as keep what the region shows.
     """
     height, width = picture
-    whole = Region(top=0, bottom=height, left=0, right=width)
+    whole = Region.whole(height, width)
     if region == whole:
         return coarse
     rows, columns = region.bottom - region.top, region.right - region.left

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from cutoutd.engine.matting.guided_filter import ColourGuide, rounded, sum_of_products, summed
-from cutoutd.engine.matting.tiles import enlarged, reduced, tiles
+from cutoutd.engine.matting.tiles import ImagePyramid, enlarged, sources, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,12 +32,20 @@ _MARGIN = 4  # matte pixels around it: windows of windows, and one to interpolat
 _LEVEL = 1 / _WHITE
 
 
-def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
+def enlarge(
+    rgb: NDArray[np.uint8],
+    matte: Plane,
+    *,
+    pyramid: ImagePyramid[np.uint8] | None = None,
+    share: Plane | None = None,
+) -> NDArray[np.uint8]:
     """Enlarge a fine matte; one that is not smaller than its picture in both directions is only resized.
 
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1.
+        pyramid: pyramid of this picture, for reuse.
+        share: float32 (h, w) of the same frame: only where it is above 0 the colours need to be followed; None: everywhere.
 
     Returns:
         The alpha, uint8 (H, W).
@@ -47,8 +55,12 @@ def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
     height, width = matte.shape
     if height >= shape[0] or width >= shape[1]:
         return alpha
-    small = reduced(rgb, (width, height))
+    if share is not None:
+        share = np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    small = (pyramid or ImagePyramid(rgb)).reduced((width, height))
     for tile in tiles((height, width), _SIDE):
+        if share is not None and not share[tile].any():
+            continue
         around = _with_margin(tile, (height, width))
         part = matte[around]
         if float(part.max()) - float(part.min()) < _LEVEL:
@@ -59,6 +71,10 @@ def enlarge(rgb: NDArray[np.uint8], matte: Plane) -> NDArray[np.uint8]:
         origin = (around[0].start, around[1].start)
         # A field of floats as large as what a tile becomes would be as large as the picture, if that is much larger.
         for full in _parts(_enlarged_tile(tile, (height, width), shape)):
+            if share is not None:
+                seen = sources(full, shape, (height, width))
+                if not share[seen].any() or np.ptp(matte[_with_margin(seen, (height, width))]) < _LEVEL:
+                    continue
             alpha[full] = apply(rgb[full], enlarged(field, full, shape, small=(height, width), origin=origin))
     return alpha
 

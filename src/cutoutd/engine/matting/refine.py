@@ -6,6 +6,7 @@ open files or change colours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import cv2
@@ -77,6 +78,32 @@ _DETAIL_RADIUS = 1
 _DETAIL_EPS = 1e-3
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Refined:
+    """A refined matte.
+
+    Attributes:
+        alpha: uint8 (H, W).
+        overall: the evidence of the whole matte, summed up; None: nothing was weighed.
+    """
+
+    alpha: NDArray[np.uint8]
+    overall: Plane | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MatteChange:
+    """What is refined of a matte that a person has changed in places: these places alone, as all of it was before.
+
+    Attributes:
+        share: float32 (h, w) of the same frame: the alpha is wanted where it is above 0, and means nothing elsewhere.
+        overall: of the matte before: what has not changed is refined to the same then. None: the part that is looked at is summed up.
+    """
+
+    share: Plane
+    overall: Plane | None = None
+
+
 def refine(
     rgb: NDArray[np.uint8],
     matte: NDArray[np.float32],
@@ -84,6 +111,18 @@ def refine(
     pyramid: ImagePyramid[np.uint8] | None = None,
     is_detailed: bool = False,
 ) -> NDArray[np.uint8]:
+    """Return the alpha alone; see `refined`."""
+    return refined(rgb, matte, pyramid=pyramid, is_detailed=is_detailed).alpha
+
+
+def refined(
+    rgb: NDArray[np.uint8],
+    matte: NDArray[np.float32],
+    *,
+    pyramid: ImagePyramid[np.uint8] | None = None,
+    is_detailed: bool = False,
+    change: MatteChange | None = None,
+) -> Refined:
     """Enlarge a matte to its picture, its edge led by the picture's colours where they are the better guide.
 
     The method: on a copy of fixed size the matte is explained by colours (iterated guided filter, sure pixels held),
@@ -98,11 +137,9 @@ def refine(
     Args:
         rgb: uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1: the same frame, at any size.
-        pyramid: pyramid of this picture, for reuse.
+        pyramid: pyramid of this picture, for reuse; if ``rgb`` is a smaller copy, of the picture: the same functions of colour are found.
         is_detailed: whether a matte that is finer than the working copy is believed in wide areas as well.
-
-    Returns:
-        The alpha, uint8 (H, W).
+        change: what has changed of a matte; None: all of it is refined.
 
     Raises:
         ValueError: an argument has another shape or type, or no pixels.
@@ -110,31 +147,36 @@ def refine(
     _check(rgb, matte)
     shape = (rgb.shape[0], rgb.shape[1])
     pyramid = pyramid or ImagePyramid(rgb)
-    small = working_copy(pyramid, matte)
+    share = None if change is None else change.share
+    small = working_copy(pyramid, matte, share)
     if matte.shape == shape and is_exact(small):
-        return guided_upsample.resized(matte, shape)
+        return Refined(alpha=guided_upsample.resized(matte, shape))
     if not small.finer:
-        return _follow_colours(rgb, matte, small)
-    alpha = guided_upsample.enlarge(rgb, matte)
+        return _follow_colours(rgb, matte, small, change)
+    alpha = guided_upsample.enlarge(rgb, matte, pyramid=pyramid, share=share)
     network = 0.0 if is_detailed else resemblance_to_network(small)
     if network > 0 and (doubt := np.float32(network) * _wide_doubt(matte)).any():
         coarse = _reduced(matte, _COARSE_PX)
-        mix(alpha, _follow_colours(rgb, coarse, working_copy(pyramid, coarse)), doubt)
-    return alpha
+        follows = _follow_colours(rgb, coarse, working_copy(pyramid, coarse, share), change)
+        mix(alpha, follows.alpha, doubt)
+        return Refined(alpha=alpha, overall=follows.overall)
+    return Refined(alpha=alpha)
 
 
-def _follow_colours(rgb: NDArray[np.uint8], matte: Plane, small: WorkingCopy) -> NDArray[np.uint8]:
+def _follow_colours(
+    rgb: NDArray[np.uint8], matte: Plane, small: WorkingCopy, change: MatteChange | None
+) -> Refined:
     """Refine a coarse matte, of which `small` is the working copy."""
     shape = (rgb.shape[0], rgb.shape[1])
     alpha = _sure(matte, shape)
-    if (small.hold >= 1).all():
-        return alpha
-    field = _field(small)
+    if not small.is_wanted.any():
+        return Refined(alpha=alpha)
+    field, overall = _field(small, None if change is None else change.overall)
     for tile in _open_tiles(small, shape):
         alpha[tile] = guided_upsample.apply(
             rgb[tile], enlarged(field, tile, shape, small=small.whole, origin=small.origin)
         )
-    return alpha
+    return Refined(alpha=alpha, overall=overall)
 
 
 def _wide_doubt(matte: Plane) -> Plane:
@@ -164,7 +206,7 @@ def mix(alpha: NDArray[np.uint8], other: NDArray[np.uint8], share: NDArray[np.fl
     """
     shape, small = (alpha.shape[0], alpha.shape[1]), (share.shape[0], share.shape[1])
     for tile in tiles(shape):
-        if not share[sources(tile, shape, small)].any():
+        if not share[sources(tile, shape, small)].any() or np.array_equal(alpha[tile], other[tile]):
             continue
         moved = other[tile].astype(np.float32) - alpha[tile]
         moved *= enlarged(share, tile, shape, small=small)
@@ -189,13 +231,18 @@ def _sure(matte: Plane, shape: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(wide.take(np.arange(shape[0]) * matte.shape[0] // shape[0], axis=0), np.uint8)
 
 
-def _field(small: WorkingCopy) -> Plane:
-    """Weigh the candidates; return slopes by red, green, blue and offset of the result, float32 (h, w, 4), in 0..255."""
+def _field(small: WorkingCopy, overall: Plane | None) -> tuple[Plane, Plane]:
+    """Weigh the candidates, by the evidence of the whole matte if it is given.
+
+    Returns:
+        Slopes by red, green, blue and offset of the result, float32 (h, w, 4), in 0..255; and the evidence of the whole matte.
+    """
     guide = new_guide(small)
     candidates = make_candidates(small, guide)
     evidence = evidence_of(small, guide, candidates)
     where = np.flatnonzero(small.hold < 1)
-    shares = weigh(_at(where, evidence), overall_of(evidence, small))
+    overall = overall_of(evidence, small) if overall is None else overall
+    shares = weigh(_at(where, evidence), overall)
     alpha = small.target.copy()
     alpha.put(where, sum_of_products(list(shares), list(_at(where, candidates.alphas))))
     alpha += small.hold * (small.target - alpha)
@@ -214,7 +261,7 @@ def _field(small: WorkingCopy) -> Plane:
     offset = alpha - sum_of_products(slopes, detail.planes)
     stretch = np.float32(_STRETCH) * led
     gain = np.asarray(1 / (1 - 2 * stretch), np.float32)
-    return guided_upsample.field_of([slope * gain for slope in slopes], (offset - stretch) * gain)
+    return guided_upsample.field_of([slope * gain for slope in slopes], (offset - stretch) * gain), overall
 
 
 def _clear_ends(alpha: Plane) -> Plane:
@@ -286,10 +333,11 @@ def _at(where: NDArray[np.intp], planes: Sequence[Plane]) -> Plane:
 
 
 def _open_tiles(small: WorkingCopy, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Yield, for each tile of the full frame with open pixels, the part that depends on them."""
+    """Yield, for each tile of the full frame with open pixels that are wanted, the part that depends on them."""
     is_open = np.zeros(small.whole, np.uint8)
     top, left = small.origin
-    is_open[top : top + small.hold.shape[0], left : left + small.hold.shape[1]] = small.hold < 1
+    rows, columns = small.is_wanted.shape
+    is_open[top : top + rows, left : left + columns] = small.is_wanted
     for tile in tiles(shape):
         around = sources(tile, shape, small.whole)
         if (part := part_of(around, is_open[around])) is not None:

@@ -60,6 +60,11 @@ class Region:
     left: int
     right: int
 
+    @classmethod
+    def whole(cls, height: int, width: int) -> Region:
+        """All of a picture."""
+        return cls(top=0, bottom=height, left=0, right=width)
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Return rows and columns of this part as slices."""
@@ -101,7 +106,7 @@ def find_subject(
         The closer pass where it shows the same subject and all of it, else the more decided of those at the whole picture.
     """
     height, width = rgb.shape[:2]
-    whole = Region(top=0, bottom=height, left=0, right=width)
+    whole = Region.whole(height, width)
     raw, other = _whole(rgb, predict, sides)
     if quality.decided(raw) == 0:
         return Detection(region=whole, raw=raw, signs=quality.signs(raw, other))

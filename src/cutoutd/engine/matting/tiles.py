@@ -34,13 +34,13 @@ class ImagePyramid(Generic[Sample]):
     """
 
     def __init__(self, picture: NDArray[Sample]) -> None:
-        self._levels: list[NDArray[Sample]] = [picture]
+        self._levels: dict[int, NDArray[Sample]] = {0: picture}
+        self._shape = (picture.shape[0], picture.shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the picture."""
-        height, width = self._levels[0].shape[:2]
-        return height, width
+        return self._shape
 
     def reduced(self, size: tuple[int, int]) -> NDArray[Sample]:
         """Reduce the picture by area averages.
@@ -51,14 +51,26 @@ class ImagePyramid(Generic[Sample]):
         Returns:
             The same type, of that size.
         """
+        return _resize(self._at(self._level(size)), size)
+
+    def drop_larger(self, size: tuple[int, int]) -> None:
+        """Free what only reductions to more than (width, height) need; they are not possible any more."""
+        needed = self._level(size)
+        self._at(needed)
+        self._levels = {level: kept for level, kept in self._levels.items() if level >= needed}
+
+    def _level(self, size: tuple[int, int]) -> int:
         level = 0
         while all(
             _may_halve(side, level + 1, wanted) for side, wanted in zip(self.shape, size[::-1], strict=True)
         ):
             level += 1
-            if level == len(self._levels):
-                self._levels.append(_halve(self._levels[-1]))
-        return _resize(self._levels[level], size)
+        return level
+
+    def _at(self, level: int) -> NDArray[Sample]:
+        for made in range(max(self._levels) + 1, level + 1):
+            self._levels[made] = _halve(self._levels[made - 1])
+        return self._levels[level]
 
 
 def reduced(picture: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:

@@ -15,6 +15,8 @@ import numpy as np
 from cutoutd.engine.matting.guided_filter import Plane, box
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cutoutd.engine.matting.tiles import ImagePyramid
 
 # Colours explain an edge as well at this size as at the full one, at a cost that does not grow with the picture.
@@ -28,6 +30,9 @@ _FULLY_FREE, _NEARLY_HELD = 0.7, 0.4
 _UNDECIDED_UP_TO, _DECIDED_SLOPE = 0.82, 8.0
 _WINDOW = 1 / 38  # of the shorter side: radius of the windows in which colours explain the matte
 _REACH_WINDOWS = 8  # how far, in window radii, an open pixel's result depends on its surroundings
+_NEAR_WINDOWS = (
+    3  # likewise of one of which only a part is wanted; more made no difference that could be measured
+)
 _SAME = 0.02  # mean difference below which a matte counts as an enlargement of a smaller one
 _COARSEST = 16
 
@@ -41,6 +46,7 @@ class WorkingCopy:
         coarse: float32 (h, w) in 0..1, the matte as given, enlarged or reduced.
         hold: float32 (h, w), 1 deep inside a sure area, 0 where the matte may be wrong.
         near_hold: float32 (h, w), the same for a matte that is trusted: 1 up to nearer the edge.
+        is_wanted: bool (h, w), the open pixels whose alpha is wanted.
         target: float32 (h, w), alpha of held pixels: 1 subject, 0 background.
         origin: (top, left) of this part in the whole copy, in working pixels.
         whole: (height, width) of the whole copy.
@@ -54,6 +60,7 @@ class WorkingCopy:
     coarse: Plane
     hold: Plane
     near_hold: Plane
+    is_wanted: NDArray[np.bool_]
     target: Plane
     origin: tuple[int, int]
     whole: tuple[int, int]
@@ -63,15 +70,16 @@ class WorkingCopy:
     finer: bool
 
 
-def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane) -> WorkingCopy:
+def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane, share: Plane | None = None) -> WorkingCopy:
     """Reduce a picture and its matte to working size and cut out the part that has open pixels.
 
     Args:
         rgb: of a picture of uint8 (H, W, 3).
         matte: float32 (h, w) in 0..1.
+        share: float32 (h, w) of the same frame: only where it is above 0 the alpha is wanted; None: everywhere.
 
     Returns:
-        The part with open pixels; the whole copy where no pixel is open.
+        The part with open pixels whose alpha is wanted, and what they depend on; without pixels where there are none.
     """
     height, width = rgb.shape
     factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
@@ -83,13 +91,17 @@ def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane) -> WorkingCopy:
     hold = _held(coarse, subject, _FULLY_FREE) + _held(1 - coarse, ground, _FULLY_FREE)
     near_hold = _held(coarse, subject, _NEARLY_HELD) + _held(1 - coarse, ground, _NEARLY_HELD)
     radius = max(1, round(min(size) * _WINDOW))
-    part = _open_part(hold, radius * _REACH_WINDOWS)
+    wanted = hold < 1
+    if share is not None:
+        wanted &= cv2.resize(share, size, interpolation=cv2.INTER_LINEAR) > 0
+    part = _part_around(wanted, radius * (_REACH_WINDOWS if share is None else _NEAR_WINDOWS))
     judged = coarse if finer else matte
     return WorkingCopy(
         rgb=rgb.reduced(size)[part].astype(np.float32) * np.float32(1 / 255),
         coarse=coarse[part].copy(),
         hold=hold[part].copy(),
         near_hold=near_hold[part].copy(),
+        is_wanted=wanted[part],
         target=(subject > ground)[part].astype(np.float32),
         origin=(part[0].start, part[1].start),
         whole=(size[1], size[0]),
@@ -116,14 +128,13 @@ def _held(likeness: Plane, share: Plane, free_up_to: float) -> Plane:
     return np.asarray(surrounded * decided, np.float32)
 
 
-def _open_part(hold: Plane, reach: int) -> tuple[slice, slice]:
-    is_open = hold < 1
-    if not is_open.any():
-        return slice(0, hold.shape[0]), slice(0, hold.shape[1])
-    rows, columns = np.flatnonzero(is_open.any(axis=1)), np.flatnonzero(is_open.any(axis=0))
+def _part_around(wanted: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
+    if not wanted.any():
+        return slice(0, 0), slice(0, 0)
+    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     return (
-        slice(max(0, int(rows[0]) - reach), min(hold.shape[0], int(rows[-1]) + reach + 1)),
-        slice(max(0, int(columns[0]) - reach), min(hold.shape[1], int(columns[-1]) + reach + 1)),
+        slice(max(0, int(rows[0]) - reach), min(wanted.shape[0], int(rows[-1]) + reach + 1)),
+        slice(max(0, int(columns[0]) - reach), min(wanted.shape[1], int(columns[-1]) + reach + 1)),
     )
 
 
