@@ -56,9 +56,7 @@ class Metadata(StrEnum):
     """How much of a picture's metadata its cutout keeps; the colour profile is always kept."""
 
     KEEP = "keep"  # all of EXIF, IPTC and XMP
-    NO_LOCATION = (
-        "no-location"  # EXIF without GPS and maker notes; of IPTC and XMP only the rights and the date
-    )
+    NO_LOCATION = "no-location"  # EXIF without GPS, free text and maker notes; of IPTC and XMP only the rights and the date
     NONE = "none"  # none of them
 
 

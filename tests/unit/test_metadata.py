@@ -18,6 +18,7 @@ from cutoutd.engine.containers.tiff_structure import TiffStructure
 from cutoutd.recipe import Metadata
 
 MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, MAKER_NOTE, EXPOSURE = 0x010F, 0x0112, 0x8769, 0x8825, 0x927C, 0x829A
+DATE = "2026:03:01 12:00:00"
 NOTE = b"maker's own secret place, forty-seven north"
 XMP = (
     b'<x:xmpmeta><rdf:Description tiff:Orientation="6" dc:title="A"/>'
@@ -94,6 +95,84 @@ def test_no_byte_of_the_position_is_left() -> None:
     assert left is not None
     assert degrees not in left
     assert NOTE not in left
+
+
+TEXTS = {
+    0x010D: "document name",
+    0x010E: "description",
+    0x013C: "host computer",
+    0x9C9B: "title",
+    0x9C9C: "comment",
+    0x9C9E: "keywords",
+    0x9C9F: "subject",
+    0x87B1: "0x87B1",
+    0xC4A5: "0xC4A5",
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_no_location_takes_out_titles_captions_and_keywords_of_exif(order: str) -> None:
+    """Of IPTC and XMP they went, of EXIF they stayed: Windows and cameras write them there."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif.update(
+        {MAKE: "Maker", 0x0131: "Software", 0x013B: "Ann", 0x8298: "(c) Ann", 0x0132: DATE, 0x011A: 72.0}
+    )
+    exif.update(dict.fromkeys(TEXTS, b"Cologne"))
+    exif.update({0x830E: (50.9, 6.9, 0.0), 0x0002: 50})
+    texts = {
+        0x9286: b"ASCII\x00\x00\x00Cologne",
+        0x9003: DATE,
+        0xA434: "Lens",
+        0xA436: "Cologne",
+        EXPOSURE: 0.01,
+    }
+    exif.get_ifd(EXIF_IFD).update(texts)
+    left = apply_policy(exif.tobytes(), None, Metadata.NO_LOCATION)
+    found = read(left.exif)
+    assert b"Cologne" not in (left.exif or b"")
+    assert set(found) == {MAKE, 0x0131, 0x013B, 0x8298, 0x0132, 0x011A, EXIF_IFD}
+    assert found.get_ifd(EXIF_IFD) == {0x9003: DATE, 0xA434: "Lens", EXPOSURE: pytest.approx(0.01)}
+    assert {f"EXIF: {name}" for name in (*TEXTS.values(), "user comment", "image title")} <= set(left.dropped)
+    kept = apply_policy(exif.tobytes(), None, Metadata.KEEP)
+    assert (kept.exif or b"").count(b"Cologne") == len(TEXTS) + 2
+    assert kept.dropped == ()
+
+
+def test_the_copyright_stays_if_it_is_text_as_in_exif_3() -> None:
+    """Its type is a new one, so it counted as a value of no bytes."""
+    text = "\N{COPYRIGHT SIGN} Ann".encode() + b"\x00"
+    left = apply_policy(entries((0x8298, 129, len(text), 26), then=text), None, Metadata.NO_LOCATION)
+    assert text in (left.exif or b"")
+    assert b"dc:rights" in (left.xmp or b"")
+
+
+def test_what_no_directory_names_is_gone_with_the_place() -> None:
+    """Of a JPEG with two EXIF segments the second stands behind the first, with a position of its own."""
+    degrees = (47).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    behind = block().removeprefix(PREFIX)
+    left = apply_policy(block() + behind, None, Metadata.NO_LOCATION)
+    assert read(left.exif)[MAKE] == "Maker"
+    assert degrees not in (left.exif or b"")
+    assert NOTE not in (left.exif or b"")
+    assert NOTE in (apply_policy(block() + behind, None, Metadata.KEEP).exif or b"")
+
+
+def test_rights_keep_no_place_that_another_standard_has_put_inside() -> None:
+    """A field or qualifier of another namespace went along with the property that it stands in."""
+    inner = (
+        '<dc:creator p:City="Cologne"><r:Seq><r:li p:State="Cologne">Ann</r:li></r:Seq><p:City>Cologne</p:City></dc:creator>'
+        '<plus:Licensor r:parseType="Resource"><plus:LicensorName>Ann</plus:LicensorName><p:City>Cologne</p:City></plus:Licensor>'
+    )
+    names = 'xmlns:p="http://ns.adobe.com/photoshop/1.0/" xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/"'
+    packet = (
+        f'<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/" {names}>'
+        f"<r:Description>{inner}</r:Description></r:RDF>"
+    ).encode()
+    left = apply_policy(None, packet, Metadata.NO_LOCATION).xmp or b""
+    assert b"Cologne" not in left
+    assert left.count(b"Ann") == 2
+    assert b"Cologne" in (apply_policy(None, packet, Metadata.KEEP).xmp or b"")
 
 
 def test_none_keeps_nothing() -> None:

@@ -59,6 +59,7 @@ _JPEG_BYTES: Final = 0x0202
 _PIXELS_ACROSS: Final = 0xA002
 _PIXELS_DOWN: Final = 0xA003
 _SRGB_INDEX: Final = b"R98"
+_HEADER_BYTES: Final = 8
 _UPRIGHT: Final = 1
 _LAST_ORIENTATION: Final = 8
 
@@ -95,7 +96,7 @@ class ExifBlock(TiffStructure):
 
     def __bytes__(self) -> bytes:
         """Return the block without prefix, and without the trailing zeros of removed values."""
-        used = max((end for ifd in self._directories() for end in self._ends(ifd)), default=0)
+        used = max((end for ifd in self._directories() for _, end in self._spans(ifd)), default=0)
         return bytes(self._data[: max(used, len(self._data.rstrip(b"\x00")))])
 
     @property
@@ -265,16 +266,30 @@ class ExifBlock(TiffStructure):
 
     def remove(self, ifd: int, tag: int) -> None:
         """Remove all entries of a tag from the directory at ``ifd`` and overwrite their values with zeros."""
+        self.remove_where(ifd, lambda entry: entry.tag == tag)
+
+    def remove_where(self, ifd: int, is_unwanted: Callable[[DirectoryEntry], bool]) -> list[int]:
+        """Remove these entries from the directory at ``ifd``, overwrite their values with zeros, and return their tags."""
         entries = list(self.entries(ifd))
-        gone = [entry for entry in entries if entry.tag == tag]
+        gone = [entry for entry in entries if is_unwanted(entry)]
         if not gone:
-            return
+            return []
         self._wipe(gone)
+        places = {entry.at for entry in gone}
         begin, end = ifd + 2, ifd + 2 + len(entries) * ENTRY_BYTES
-        kept = [self._data[entry.at : entry.at + ENTRY_BYTES] for entry in entries if entry.tag != tag]
+        kept = [self._data[entry.at : entry.at + ENTRY_BYTES] for entry in entries if entry.at not in places]
         link = self._data[end : end + INLINE_BYTES]
         self._data[begin : end + len(link)] = b"".join((*kept, link, bytes(len(gone) * ENTRY_BYTES)))
         struct.pack_into(f"{self.order}H", self._data, ifd, len(kept))
+        return [entry.tag for entry in gone]
+
+    def wipe_unused(self) -> None:
+        """Overwrite with zeros what no directory names: other programs' leftovers, or a second block behind this one."""
+        begin = _HEADER_BYTES
+        for at, end in sorted(span for ifd in self._directories() for span in self._spans(ifd)):
+            self._zero(begin, at - begin)
+            begin = max(begin, end)
+        self._zero(begin, len(self._data) - begin)
 
     def remove_directory(self, ifd: int, tag: int) -> None:
         """Remove the sub-directory of a tag with all its values, and the entry in ``ifd`` that points to it."""
@@ -308,10 +323,11 @@ class ExifBlock(TiffStructure):
         if entry is not None:
             yield self.number("I", entry.value_at)
 
-    def _ends(self, ifd: int) -> Iterator[int]:
-        yield ifd + 2 + self.number("H", ifd) * ENTRY_BYTES + INLINE_BYTES
+    def _spans(self, ifd: int) -> Iterator[tuple[int, int]]:
+        """Yield where the directory and each of its values begin and end."""
+        yield ifd, ifd + 2 + self.number("H", ifd) * ENTRY_BYTES + INLINE_BYTES
         for entry in self.entries(ifd):
-            yield entry.value_at + entry.value_bytes
+            yield entry.value_at, entry.value_at + entry.value_bytes
 
     def _wipe_directory(self, ifd: int) -> None:
         self._wipe(self.entries(ifd))

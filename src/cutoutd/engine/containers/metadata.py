@@ -16,6 +16,7 @@ from cutoutd.engine.containers import exif as exif_block
 from cutoutd.engine.containers import iptc as iim
 from cutoutd.engine.containers import xmp as xmp_packet
 from cutoutd.engine.containers.exif import EMPTY, ExifBlock, IfdEntry, edited
+from cutoutd.engine.containers.exif_places import remove_places
 from cutoutd.engine.containers.tiff_structure import MalformedError
 from cutoutd.recipe import Metadata
 
@@ -79,7 +80,7 @@ def apply_policy(
     Args:
         exif: with or without the six-byte ``Exif`` prefix; it may be malformed.
         xmp: UTF-8 packet.
-        policy: ``keep``; ``no-location`` (EXIF without GPS and maker notes, what IPTC and XMP say of rights); or ``none``.
+        policy: ``keep``; ``no-location`` (EXIF without position, texts and maker notes; what IPTC and XMP say of rights); or ``none``.
         iptc: IIM.
         derived_from: SHA-256 of the source, which the cutout is to name; empty: it names none.
     """
@@ -172,15 +173,7 @@ def _exif_without_contradictions(exif: bytes, *, located: bool) -> tuple[ExifBlo
     block.set_upright()
     dropped: list[str] = []
     if not located:
-        camera = block.sole_directory(block.root, exif_block.EXIF_IFD)
-        for ifd in (block.root, camera):
-            if ifd is not None and block.has(ifd, exif_block.GPS_IFD):
-                block.remove_directory(ifd, exif_block.GPS_IFD)
-                dropped.append("EXIF: GPS")
-        # Opaque, so it may repeat the position: cameras note places there.
-        if camera is not None and block.has(camera, exif_block.MAKER_NOTE):
-            block.remove(camera, exif_block.MAKER_NOTE)
-            dropped.append("EXIF: maker note")
+        dropped = [f"EXIF: {name}" for name in remove_places(block)]
     bytes(block)  # so that what is malformed is found here
     return block, dropped
 
@@ -198,6 +191,8 @@ def _packet(
     left = []
     for one in found:
         if is_all or xmp_packet.is_about_rights(one):
+            if not is_all:
+                xmp_packet.keep_own_fields(one)
             left.append(one)
         else:
             dropped.append(xmp_packet.name_of(one))

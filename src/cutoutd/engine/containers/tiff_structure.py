@@ -24,7 +24,23 @@ RATIONAL: Final = 5
 ENTRY_BYTES: Final = 12
 INLINE_BYTES: Final = 4  # a value up to this size stands in the entry itself
 UNSIGNED: Final = {1: "B", SHORT: "H", LONG: "I"}
-TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+UTF8: Final = 129  # since Exif 3.0
+TYPE_BYTES: Final = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    UTF8: 1,
+}
 
 
 class MalformedError(ValueError):

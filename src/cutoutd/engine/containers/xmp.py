@@ -104,6 +104,15 @@ def is_about_rights(element: ET.Element) -> bool:
     return name in _RIGHTS or name.partition(":")[0] in _RIGHTS_SPACES
 
 
+def keep_own_fields(element: ET.Element) -> None:
+    """Remove, in place, what other standards have added inside a property: a place beside a name, for example."""
+    own = (f"{{{_RDF}}}", f"{{{_XML}}}", element.tag.partition("}")[0] + "}")
+    for one in list(element.iter()):
+        one[:] = [child for child in one if child.tag.startswith(own)]
+        for name in [name for name in one.attrib if name.startswith("{") and not name.startswith(own)]:
+            del one.attrib[name]
+
+
 def simple(name: str, text: str) -> ET.Element:
     """Build a property of one value."""
     element = _element(name)
