@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -125,6 +126,45 @@ def test_far_from_what_strokes_have_changed_the_cutout_stays_bit_for_bit(cut: Ca
     _, alpha = cut(KEEP_BLUE)
     assert ((before > 0) & (before < 255))[:, : WIDTH // 2].any()
     assert np.array_equal(alpha[:, : WIDTH // 2], before[:, : WIDTH // 2])
+
+
+VEIL = Stroke(kind=StrokeKind.PAINT, points=((225.0, 120.0),), radius=40.0, alpha=0.5)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB16"])
+@pytest.mark.parametrize("stroke", [KEEP_BLUE, VEIL], ids=["keep", "paint"])
+def test_far_from_a_stroke_colours_stay_bit_for_bit(
+    tmp_path: Path, engine: Engine, mode: str, stroke: Stroke
+) -> None:
+    """A picture with transparency is soft everywhere: its colours moved by up to 11 of 255 at its other end; in 16 bits, all did."""
+    path = tmp_path / "a.png"
+    half_clear = np.dstack([two_discs(), np.tile(np.linspace(40, 255, WIDTH), (HEIGHT, 1)).astype(np.uint8)])
+    deep = half_clear[..., :3].astype(np.uint16) * 257
+    cv2.imwrite(
+        str(path), cv2.cvtColor(half_clear, cv2.COLOR_RGBA2BGRA) if mode == "RGBA" else deep[..., ::-1]
+    )
+    recipe = replace(RECIPE, renditions=(Rendition(format=Format.PNG, suffix="", bits=16),))
+    found = []
+    for strokes in ((), (stroke,)):
+        (output := tmp_path / f"out-{len(strokes)}").mkdir()
+        task, staging = task_for(path, output, recipe)
+        if strokes:
+            own = hashlib.sha256(path.read_bytes()).hexdigest()
+            task = replace(task, correction=Correction(number=1, sha256=own, strokes=strokes, suggestion=0))
+        with files_of(task, staging) as files:
+            report = pipeline.run(task, files, engine)
+        assert isinstance(report, Cut), report
+        made = cv2.imread(str(Path(task.staging, report.staged[0].name)), cv2.IMREAD_UNCHANGED)
+        assert made is not None
+        found.append(made)
+    before, after = found
+    assert before.dtype == np.uint16
+    is_changed = np.asarray(before != after)
+    is_near = np.asarray(cv2.dilate(is_changed[..., 3].astype(np.uint8), np.ones((53, 53), np.uint8))) > 0
+    is_soft = (before[..., 3] > 0) & (before[..., 3] < 65535)
+    assert (is_soft & ~is_near).any()
+    assert is_changed[is_near].any()
+    assert not is_changed[~is_near].any()
 
 
 def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[..., Any]) -> None:

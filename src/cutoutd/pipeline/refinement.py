@@ -6,9 +6,8 @@ The alpha of a preview is made by the same functions, at a smaller size. This mo
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from cutoutd.engine.matting import correct, foreground, refine, solid
@@ -17,6 +16,8 @@ from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
 from cutoutd.engine.render import compose
+from cutoutd.pipeline import corrected_colours
+from cutoutd.pipeline.corrected_colours import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from cutoutd.pipeline.matte import CoarseMatte
     from cutoutd.recipe import Recipe
     from cutoutd.strokes import Stroke
-
-_NEAR_STROKES: Final = 1 / 30
-"""So far from what strokes have changed, in longer sides, refinement follows them; twice as far it is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -160,13 +158,24 @@ def cutout_alpha(
         strokes: strokes that paint set the alpha.
     """
     view = View.full(picture.rgb)
-    made = refined(view, found.uncorrected or found, recipe)
+    former = found.uncorrected or found
+    made = refined(view, former, recipe)
+    undrawn = made.alpha if former is found else made.alpha.copy()
     follow(view, made, found, recipe)
     alpha = finished(made.alpha, strokes, recipe, size=view.size, opacity=picture.alpha)
-    if recipe.decontaminate:
-        is_painted = paint(made.alpha, strokes) is not made.alpha  # it may be soft outside the region then
-        region = Region.whole(*view.size) if is_painted else found.region
-        where = region.slices
+    if not recipe.decontaminate:
+        return alpha
+    is_painted = paint(made.alpha, strokes) is not made.alpha  # it may be soft outside the region then
+    region = Region.whole(*view.size) if is_painted else found.region
+    where = region.slices
+    if is_painted or former is not found:
+        before = finished(undrawn, (), recipe, size=view.size, opacity=picture.alpha)
+        corrected_colours.decontaminate(
+            picture,
+            Estimate(alpha=before, where=former.region.slices),
+            Estimate(alpha=alpha, where=where),
+        )
+    else:
         foreground.decontaminate(picture.rgb[where], alpha[where], pyramid=view.pyramid(region))
         if picture.deep is not None:
             foreground.decontaminate(picture.deep[where], alpha[where])
@@ -181,6 +190,4 @@ def _scaled(first: int, end: int, length: int, of: int) -> slice:
 def _near_strokes(found: CoarseMatte, before: CoarseMatte, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return how near each pixel of a corrected matte is to what strokes have changed, 0..1."""
     is_same = correct.framed(before.coarse, before.region, size) == found.coarse
-    apart = cv2.distanceTransform(is_same.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    apart *= np.float32(1 / (_NEAR_STROKES * max(is_same.shape)))
-    return np.clip(2 - np.asarray(apart, np.float32), 0, 1)
+    return corrected_colours.nearness(is_same)
