@@ -425,6 +425,25 @@ def test_cutouts_of_a_journal_that_is_gone_leave_the_inbox(
             listed.insert(0, {**listed[0], "job": 4999, "path": "newer.jpg"})
 
 
+def test_a_command_in_an_advice_is_shown_as_code(browser: Browser, kept: tuple[str, str, object]) -> None:
+    """As the daemon says it: between backticks. A single one stays what it is."""
+
+    def advise(route: Route) -> None:
+        answer = route.fetch()
+        said = answer.json()
+        for one in said["jobs"]:
+            one |= {"advice": "`cutoutd retry` tries `it"}
+        route.fulfill(response=answer, json=said)
+
+    with again(browser, kept) as visitor:
+        page = visitor.page
+        page.route("**/api/jobs?*", advise)
+        visitor.go("failures")
+        advice = page.locator(".view-failures .row p").first
+        expect(advice.locator("code")).to_have_text("cutoutd retry")
+        expect(advice).to_have_text("cutoutd retry tries `it")
+
+
 def test_a_failure_has_advice_and_can_be_cut_again(
     browser: Browser, studio: Bench, kept: tuple[str, str, object]
 ) -> None:

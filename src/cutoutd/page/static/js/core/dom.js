@@ -64,6 +64,13 @@ export function plain(text) {
   return String(text).replace(UNSAFE, visible);
 }
 
+/** A sentence as nodes: what stands between backticks, such as a command, is code. */
+export function prose(text) {
+  return plain(text)
+    .split(/(`[^`]+`)/)
+    .map((part) => (/^`.+`$/.test(part) ? el("code", {}, part.slice(1, -1)) : part));
+}
+
 /** A name as an element: apart from the text's direction around it, and what would be invisible is marked. */
 export function name(text, props = {}) {
   const element = el("bdi", { ...props, class: `name ${props.class ?? ""}`.trim() });

@@ -1,7 +1,7 @@
 /** What left this machine: how much, when, where to; and four questions, each answered with what can be seen in the running system. */
 
 import { read } from "../core/api.js";
-import { el, icon, name, plain, put } from "../core/dom.js";
+import { el, icon, name, plain, prose, put } from "../core/dom.js";
 import { bytes, coded, date, dateTime, number, said, t } from "../core/text.js";
 
 export const title = "left.title";
@@ -24,7 +24,7 @@ export async function show(place, { signal }) {
         "div",
         {},
         el("p", { class: "left-figure" }, trouble ? t("left.unsure") : bytes(found.bytes)),
-        trouble ? el("p", { class: "field-error" }, plain(said(trouble))) : el("p", {}, found.since ? t("left.since", { date: date(found.since) }) : t("left.ever")),
+        trouble ? el("p", { class: "field-error" }, prose(said(trouble))) : el("p", {}, found.since ? t("left.since", { date: date(found.since) }) : t("left.ever")),
         el("p", { class: "secondary" }, trouble ? t("left.audit") : nothing ? t("left.nothing") : found.uploads ? t("left.uploads", { count: found.uploads, last: found.last ? dateTime(found.last) : "" }) : ""),
         messages && !trouble ? el("p", { class: "secondary" }, t("left.messages", { count: messages })) : null,
       ),
@@ -40,8 +40,8 @@ function question({ code, answer, evidence }) {
     "article",
     { class: "card question" },
     el("h3", {}, coded("question", code)),
-    el("p", {}, plain(said(answer))),
-    shown.length ? el("div", { class: "evidence" }, el("p", { class: "small secondary" }, t("left.evidence")), el("ul", {}, shown.map((one) => el("li", { class: "small" }, typeof one === "string" ? plain(said(one)) : plain(JSON.stringify(one)))))) : null,
+    el("p", {}, prose(said(answer))),
+    shown.length ? el("div", { class: "evidence" }, el("p", { class: "small secondary" }, t("left.evidence")), el("ul", {}, shown.map((one) => el("li", { class: "small" }, typeof one === "string" ? prose(said(one)) : plain(JSON.stringify(one)))))) : null,
   );
 }
 

@@ -6,7 +6,7 @@ import { AnswerOrder } from "../core/answer-order.js";
 import { on, picture, read, write } from "../core/api.js";
 import { onOverview, overview, refresh } from "../core/app-state.js";
 import { ask } from "../core/dialogs.js";
-import { el, icon, name, plain, put } from "../core/dom.js";
+import { el, icon, name, plain, prose, put } from "../core/dom.js";
 import { IdempotentRequests } from "../core/idempotent-request.js";
 import { bind } from "../core/keyboard-shortcuts.js";
 import { announce, fail, toast } from "../core/messages.js";
@@ -111,8 +111,8 @@ class Failures {
       el(
         "div",
         {},
-        el("h2", { class: "row-why" }, plain(said(job.why))),
-        el("p", {}, plain(said(job.advice))),
+        el("h2", { class: "row-why" }, prose(said(job.why))),
+        el("p", {}, prose(said(job.advice))),
         el("p", { class: "row-name small" }, name(job.path), " · ", plain(job.folder), " · ", el("time", { datetime: job.at, title: dateTime(job.at) }, ago(job.at))),
       ),
       el("div", { class: "row-actions" }, el("button", { class: "button", "aria-label": t("failures.againOf", { name: plain(job.name) }), on: { click: ({ currentTarget }) => this.#retry(job, currentTarget) } }, icon("again"), t("failures.again"))),

@@ -6,7 +6,7 @@ import { waitingPicture } from "../components/thumbnail-status.js";
 import { AnswerOrder } from "../core/answer-order.js";
 import { on, picture, read } from "../core/api.js";
 import { getSession, onOverview } from "../core/app-state.js";
-import { el, icon, name, plain, put, redraw } from "../core/dom.js";
+import { el, icon, name, plain, prose, put, redraw } from "../core/dom.js";
 import { announce } from "../core/messages.js";
 import { href } from "../core/router.js";
 import { ago, bytes, coded, duration, has, number, said, t } from "../core/text.js";
@@ -115,8 +115,8 @@ function folderCard(folder, overview) {
 
 /* What the daemon says of it, and what to do. */
 function callout(folder, away) {
-  const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, plain(said(one))));
-  const advice = folder.advice ? el("p", { class: "advice" }, coded("advice", folder.trouble, folder.advice)) : null;
+  const lines = [folder.why, folder.note].filter(Boolean).map((one) => el("p", {}, prose(said(one))));
+  const advice = folder.advice ? el("p", { class: "advice" }, prose(coded("advice", folder.trouble, folder.advice))) : null;
   return lines.length || advice ? el("div", { class: away ? "callout bad" : "callout" }, lines, advice) : null;
 }
 
@@ -149,7 +149,7 @@ function heldUp(folder) {
     "details",
     { class: "held-up" },
     el("summary", { data: { keep: `held ${folder.name}` } }, t("inbox.held", { count: files.length })),
-    el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", plain(said(file.why))))),
+    el("ul", {}, files.map((file) => el("li", { class: "small" }, name(file.path), ": ", prose(said(file.why))))),
   );
 }
 

@@ -1,6 +1,6 @@
 /** What is said of one picture, or of those that are selected, beside it: why it is doubtful, what to look for, what was decided. */
 
-import { el, icon, name, put } from "../core/dom.js";
+import { el, icon, name, prose, put } from "../core/dom.js";
 import { keyOf } from "../core/keyboard-shortcuts.js";
 import { coded, duration, has, number, percent, said, t } from "../core/text.js";
 import { decisionOf, stateOf } from "./picture-labels.js";
@@ -42,10 +42,10 @@ export class DetailsPanel {
         scoreOf(job),
       ),
       this.#decision(decisionOf(job, mark), { running, isSaid: state === "rejected" }),
-      job.refused ? el("p", { class: "side-note bad" }, said(job.refused)) : null,
+      job.refused ? el("p", { class: "side-note bad" }, prose(said(job.refused))) : null,
       job.reasons.length > 0 && job.doubtful ? el("ul", { class: "side-reasons" }, job.reasons.map(reason)) : null,
-      job.reasons.length === 0 && whyOf(job) ? el("p", {}, said(whyOf(job))) : null,
-      job.advice ? el("p", { class: "secondary" }, state === "rejected" ? t("review.rejectedHow") : said(job.advice)) : null,
+      job.reasons.length === 0 && whyOf(job) ? el("p", {}, prose(said(whyOf(job)))) : null,
+      job.advice ? el("p", { class: "secondary" }, state === "rejected" ? t("review.rejectedHow") : prose(said(job.advice))) : null,
     );
   }
 
@@ -76,7 +76,7 @@ export class DetailsPanel {
       ["review.took", seconds(job.seconds)],
       ["review.files", (job.outputs ?? []).map((one) => el("span", { class: "side-file" }, name(typeof one === "string" ? one : one.name)))],
       ["review.path", name(job.path)],
-      ["review.warnings", (job.warnings ?? []).map((one) => el("span", { class: "side-file" }, said(one)))],
+      ["review.warnings", (job.warnings ?? []).map((one) => el("span", { class: "side-file" }, prose(said(one))))],
     ].filter(([, value]) => value && (!Array.isArray(value) || value.length > 0));
     put(this.details.lastElementChild, el("dl", {}, rows.map(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)])));
   }

@@ -7,7 +7,7 @@
 import { watchBottomBar } from "../components/bottom-bar.js";
 import { mayWrite, on, read, write } from "../core/api.js";
 import { ask } from "../core/dialogs.js";
-import { el, name, plain, put } from "../core/dom.js";
+import { el, name, plain, prose, put } from "../core/dom.js";
 import { IdempotentRequests } from "../core/idempotent-request.js";
 import { announce, fail, toast } from "../core/messages.js";
 import { coded, errorText, number, said, t } from "../core/text.js";
@@ -113,7 +113,7 @@ export class SettingsForm {
       { class: "setting" },
       field.kind === "bool" ? el("label", { class: "check" }, control, el("span", { class: "label" }, label)) : [el("label", { class: "label", for: id }, label), el("div", { class: "setting-value" }, control, field.unit ? el("span", { class: "secondary" }, field.unit) : null)],
       problem,
-      el("p", { id: `${id}-help`, class: "secondary setting-help" }, plain(fieldHelp(field))),
+      el("p", { id: `${id}-help`, class: "secondary setting-help" }, prose(fieldHelp(field))),
       el("div", { class: "setting-foot" }, el("code", { class: "small secondary" }, field.key), back),
     );
   }

@@ -2,7 +2,7 @@
 
 import { on, picture, read, write } from "../core/api.js";
 import { getSession, onOverview, overview, refresh, setSession } from "../core/app-state.js";
-import { el, icon, name, plain, put, redraw } from "../core/dom.js";
+import { el, icon, name, plain, prose, put, redraw } from "../core/dom.js";
 import { fail } from "../core/messages.js";
 import { href } from "../core/router.js";
 import { coded, errorText, said, t } from "../core/text.js";
@@ -110,7 +110,7 @@ function watchFirst(stage, added, chosen, signal) {
     if (ended === "good" || (ended && !good)) return;
     ended = good ? "good" : "failed";
     line.textContent = good ? t("welcome.firstDone", { name: plain(job.name) }) : t("welcome.firstFailed", { name: plain(job.name), why: plain(said(job.why)) });
-    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-cutout-failed" }, icon("failures"), plain(said(job.advice))));
+    put(screen, good ? el("a", { href: href("/review", { job: job.job }), "aria-label": t("welcome.look", { name: plain(job.name) }) }, el("img", { src: picture.thumb(job.job, "cutout", job.seen), alt: "" })) : el("p", { class: "first-cutout-failed" }, icon("failures"), prose(said(job.advice))));
     next.hidden = false;
   };
   const draw = (now) => {
