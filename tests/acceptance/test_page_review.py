@@ -760,6 +760,17 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: 
         shown_name(page)
 
 
+def test_a_picture_is_shown_although_the_browser_does_not_say_that_it_is_decoded(
+    review_setup: ReviewSetup,
+) -> None:
+    """As while it draws no frames."""
+    with review_setup.visit("review?q=ball-1") as visitor:
+        page = visitor.page
+        page.add_init_script("HTMLImageElement.prototype.decode = () => new Promise(() => {})")
+        page.reload()
+        shown_name(page)
+
+
 def test_a_picture_that_could_not_be_shown_is_asked_for_again(review_setup: ReviewSetup) -> None:
     """Such as one of a share that did not answer: nobody has to go away and come back."""
     with review_setup.visit("review?q=ball-0") as visitor:

@@ -9,6 +9,7 @@ const AT_ONCE = 3; // of the six connections that HTTP/1.1 has to a host: see th
 const AHEAD_AT_ONCE = 2;
 const SPARE = 48; // elements beside what is in sight or fetched ahead; 256 x 256 pixels are 0.25 MB while the browser holds them decoded
 const RETRY_MS = [500, 2000]; // after an error: a worker may be busy, a share slow
+const DECODE_MS = 1000; // a browser that draws no frames for a while does not say that a picture is decoded
 
 export class TileLoader {
   constructor() {
@@ -92,7 +93,7 @@ export class TileLoader {
     try {
       await loaded(image);
       // What is fetched ahead is decoded with the frame that shows it: decoded pictures that nobody looks at would fill the memory.
-      if (entry.wanted) await image.decode();
+      if (entry.wanted) await Promise.race([image.decode(), after(DECODE_MS)]);
       else image.decoding = "sync";
       entry.image = image;
       entry.state = "ready";
@@ -130,6 +131,10 @@ export class TileLoader {
       if (entry.state === "ready" && !entry.wanted) this.entries.delete(url);
     }
   }
+}
+
+function after(delay) {
+  return new Promise((resolve) => setTimeout(resolve, delay));
 }
 
 function loaded(image) {
