@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONG: Final = (
-    "acceptance/test_page_review",
     "acceptance/test_page_in_browser",
+    "acceptance/test_page_fix",
+    "acceptance/test_page_review",
     "system/test_systemd",
     "acceptance/test_shares",
     "acceptance/test_journal_lost",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from tests.acceptance.reviewing import ReviewSetup
+
 PATIENCE_S = 150.0
 
 
@@ -252,6 +254,24 @@ def browser() -> Iterator[Browser]:
 
     with chromium() as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def review_studio(
+    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
+) -> Iterator[ReviewSetup]:
+    """A studio in which all pictures are cut and held back, for all tests of a module."""
+    from tests.acceptance.reviewing import studio_in_review  # noqa: PLC0415 -- as above
+
+    with studio_in_review(tmp_path_factory.mktemp("studio"), small_models_dir, browser) as setup:
+        yield setup
+
+
+@pytest.fixture
+def review_setup(review_studio: ReviewSetup) -> Iterator[ReviewSetup]:
+    """The studio; whatever becomes of a test, the next one finds all pictures held back, and nothing under way."""
+    yield review_studio
+    review_studio.put_back()
 
 
 def _as_it_is(*command: str) -> list[str]:

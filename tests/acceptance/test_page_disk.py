@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.acceptance.browsing import chromium, needs_chromium, visit
 from tests.acceptance.conftest import Daemon, small_bench_in
 from tests.acceptance.disks import Disks, empty, fill
-from tests.acceptance.test_page_review import configured
+from tests.acceptance.reviewing import configured
 from tests.integration.parts import until
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.acceptance.browsing import PATIENCE_MS, PHONE, needs_chromium
 from tests.acceptance.conftest import small_bench_in
-from tests.acceptance.test_page_review import ReviewSetup, configured, reviewing, shown_name
+from tests.acceptance.reviewing import ReviewSetup, configured, reviewing, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

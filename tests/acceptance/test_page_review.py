@@ -1,18 +1,15 @@
-"""Review and Fix in Chromium with the real daemon: decisions, undo, comparison, strokes, and two people at once."""
+"""Review in Chromium with the real daemon: decisions, undo, comparison, and two people at once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import signal
 import sqlite3
 import subprocess
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from bench.page_journal import FOLDERS, build
@@ -21,165 +18,32 @@ from playwright.sync_api import expect
 from cutoutd.journal.store import FILE_NAME
 from tests.acceptance.browsing import (
     NOTE_TOASTS,
-    ON_TOP,
     PATIENCE_MS,
     PHONE,
     address_of,
     first_of,
     hold_up,
-    losing,
     needs_chromium,
-    paired,
     visit,
 )
 from tests.acceptance.conftest import PATIENCE_S, Bench, Daemon, bench_in, small_bench_in
+from tests.acceptance.reviewing import HOSTILE, ReviewSetup, configured, is_settled, lost_answer, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page, Request, Route
+    from playwright.sync_api import Browser, Page, Route
 
     from tests.acceptance.browsing import Visitor
 
 pytestmark = needs_chromium()
 expect.set_options(timeout=PATIENCE_MS)
 
-HOSTILE = "<img src=x onerror=document.title=1>\u202e.jpg"
-NAMES = (*(f"ball-{number}.jpg" for number in range(6)), HOSTILE)
 THOUSAND = 1000
 MOST_ELEMENTS = 60  # of the strip, however long it is
-STROKES = 2
-LAPTOP = (1366, 600)  # what a browser leaves of 768
-ZOOMED = ((640, 450), (683, 300))  # windows of 1280 by 900, and of a laptop, at 200 %
-LOWEST = 400  # a window that has room for the bars and a picture
-WITHIN = """(one) => {
-  const style = getComputedStyle(one.parentElement);
-  const right = one.parentElement.getBoundingClientRect().right - Number.parseFloat(style.paddingRight);
-  return right - Math.max(...[...one.children].map((child) => child.getBoundingClientRect().right));
-}"""
-"""A script that says how far the elements of a bar are from its padding; below 0 they are in it."""
 NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-CONFIGURATION = """\
-[service]
-min_free_disk_mb = 1
-
-[page]
-address = "127.0.0.1:{port}"
-
-[[folder]]
-name = "studio"
-input = "{input}"
-output = "{output}"
-settle_s = 0.1
-review_below = {review_below}
-"""
-
-
-def is_settled(bench: Bench) -> bool:
-    """Whether the daemon has nothing left to carry out."""
-    (path,) = bench.root.joinpath("state").rglob(FILE_NAME)
-    with closing(sqlite3.connect(path)) as journal:
-        (left,) = journal.execute("SELECT count(*) FROM command WHERE refused IS NULL").fetchone()
-        (decided,) = journal.execute(
-            "SELECT count(*) FROM job WHERE json_extract(detail, '$.decision') IS NOT NULL OR wanted IS NOT NULL"
-        ).fetchone()
-    is_over = {"queued", "working", "publishing", "retry"}.isdisjoint(bench.states().values())
-    return left == 0 and decided == 0 and is_over
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReviewSetup:
-    """A folder whose cutouts are all held back, a daemon, and a paired browser."""
-
-    bench: Bench
-    config: Path
-    browser: Browser
-    address: str
-    token: str
-    cookies: Any
-
-    @contextmanager
-    def visit(self, view: str = "review", **window: Any) -> Iterator[Visitor]:  # noqa: ANN401 -- as of `visit`
-        """Yield the paired browser in a window of its own."""
-        address = f"{self.address}#/{view}"
-        with visit(self.browser, address, kept=self.cookies, token=self.token, **window) as visitor:
-            visitor.page.locator(".picture-view h1").wait_for(state="attached")
-            yield visitor
-
-    def put_back(self) -> None:
-        """Put every picture into review, once what was decided last is carried out."""
-        self.bench.wait_for(lambda: is_settled(self.bench), "the last decision")
-        if elsewhere := [name for name, state in self.bench.states().items() if state != "review"]:
-            done = self.bench.call("review", "hold", *elsewhere)
-            assert done.returncode == 0, done
-            self.bench.wait_for(
-                lambda: set(self.bench.states().values()) == {"review"} and is_settled(self.bench),
-                "all in review",
-            )
-
-    def state(self, name: str) -> str:
-        """Return the state of a picture in the journal."""
-        return self.bench.states().get(name, "")
-
-    def is_now(self, name: str, state: str) -> bool:
-        """Whether a picture has a state in the journal."""
-        return self.state(name) == state
-
-
-def configured(bench: Bench, review_below: float) -> Path:
-    """Write the configuration of a bench; its page takes the next free port from its own on."""
-    bench.environment.pop("CUTOUTD_PAGE__ENABLED", None)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        bench.environment.pop(name, None)
-    config = bench.root / "config" / "cutoutd" / "cutoutd.toml"
-    config.parent.mkdir(parents=True)
-    text = CONFIGURATION.format(port=7979, input=bench.input, output=bench.output, review_below=review_below)
-    config.write_text(text, encoding="utf-8")
-    config.chmod(0o600)
-    return config
-
-
-@contextmanager
-def reviewing(bench: Bench, config: Path, browser: Browser, *, pictures: int) -> Iterator[ReviewSetup]:
-    """Run a daemon until all pictures of a bench are held back, and pair a browser."""
-    daemon = Daemon(bench, "--config", config)
-    try:
-        bench.wait_for(lambda: list(bench.states().values()) == ["review"] * pictures, "all in review")
-        address, token, cookies = paired(browser, bench)
-        yield ReviewSetup(
-            bench=bench, config=config, browser=browser, address=address, token=token, cookies=cookies
-        )
-    finally:
-        daemon.end(signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def studio(
-    tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
-) -> Iterator[ReviewSetup]:
-    """A studio in which all pictures are cut and held back."""
-    bench = small_bench_in(tmp_path_factory.mktemp("studio"), small_models_dir)
-    config = configured(bench, 1.0)
-    for number, name in enumerate(NAMES):
-        bench.drop(name, number)
-    with reviewing(bench, config, browser, pictures=len(NAMES)) as setup:
-        yield setup
-
-
-@pytest.fixture
-def review_setup(studio: ReviewSetup) -> Iterator[ReviewSetup]:
-    """The studio; whatever becomes of a test, the next one finds all pictures held back, and nothing under way."""
-    yield studio
-    studio.put_back()
-
-
-def shown_name(page: Page) -> str:
-    """Return the name of the large picture, once it is shown."""
-    page.locator(".layer-cutout .tile img").first.wait_for()
-    return page.locator(".side-subject h2").inner_text()
 
 
 def find(page: Page, name: str) -> None:
@@ -414,45 +278,6 @@ def test_before_and_after_are_compared_on_every_backdrop(review_setup: ReviewSet
         expect(page.locator(".zoom")).to_have_text("100 %")
 
 
-def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review_setup: ReviewSetup) -> None:
-    """Without a mouse: the cursor keys draw, the preview shows the result, and that is what is published."""
-    bench = review_setup.bench
-    cutout = bench.output / "review" / "ball-4.png"
-    former = hashlib.sha256(cutout.read_bytes()).hexdigest()
-    with review_setup.visit("review?q=ball-4") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        page.keyboard.press("d")
-        for key in ("ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
-        page.keyboard.press("p")
-        page.keyboard.press("Enter")
-        expect(note).to_contain_text("how it will be")
-        page.keyboard.press("Control+Enter")
-        expect(page.locator('[data-state="saved"]')).to_be_visible()
-        assert hashlib.sha256((bench.output / "ball-4.png").read_bytes()).hexdigest() != former
-        assert len(bench.sidecar("ball-4.png.json")["correction"]["strokes"]) == STROKES
-        page.keyboard.press("Control+z")
-        expect(note).to_contain_text("previous version is restored")
-        assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
-        page.keyboard.press("Escape")
-        assert shown_name(page) == "ball-4.jpg"
-
-
-@contextmanager
-def lost_answer(page: Page, method: str, *, arrives: bool) -> Iterator[None]:
-    """Lose the answer to the next request of a method, and the request as well unless it `arrives`."""
-    lost: list[Route] = []
-    page.route(f"**/api/{method}", losing(arrives=arrives, lost=lost), times=1)
-    yield
-    first_of(page, lost)
-
-
 @pytest.mark.parametrize("reloads", [False, True], ids=["stays", "reloads"])
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
 def test_a_decision_that_has_no_answer_is_told_as_nobody_elses(
@@ -484,47 +309,6 @@ def test_a_decision_that_has_no_answer_is_told_as_nobody_elses(
         expect(page.locator(".toast.bad")).to_have_count(0)
 
 
-@pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
-def test_a_save_that_has_no_answer_is_published_once_and_undone_as_a_whole(
-    review_setup: ReviewSetup, *, arrives: bool
-) -> None:
-    """The strokes are sent again by themselves, and make one new version; an undo whose answer is lost is shown as an undo."""
-    bench = review_setup.bench
-    cutout = bench.output / "review" / "ball-3.png"
-    former = hashlib.sha256(cutout.read_bytes()).hexdigest()
-    with review_setup.visit("review?q=ball-3") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        for key in ("d", "ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
-        for key in ("p", "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text("how it will be")
-        with lost_answer(page, "fix_save", arrives=arrives):
-            page.keyboard.press("Control+Enter")
-        expect(page.locator('[data-state="saved"]')).to_be_visible()
-        expect(note).to_contain_text("Published as a new version")
-        with lost_answer(page, "fix_undo", arrives=arrives):
-            page.keyboard.press("Control+z")
-        expect(note).to_contain_text("previous version is restored")
-        assert hashlib.sha256(cutout.read_bytes()).hexdigest() == former
-
-
-HOLD_FIRST_BITMAP = """() => {
-  const make = window.createImageBitmap.bind(window);
-  window.createImageBitmap = async (...given) => {
-    const made = await make(...given);
-    if (!window.release) await new Promise((resolve) => { window.release = resolve; });
-    return made;
-  };
-}"""
-"""A script that has the first preview take longer to decode than those after it."""
-
 NOTE_SENT = """() => import("/static/js/main.js").then(({ modules }) => {
   window.sent = false;
   modules["review/tab-decisions.js"].decisions.inTurn(async () => { window.sent = true; });
@@ -533,231 +317,6 @@ NOTE_SENT = """() => import("/static/js/main.js").then(({ modules }) => {
 
 ALL_THERE = "() => fetch('/api/session').then((answer) => answer.ok && window.sent)"
 """A script that says whether it has. Whatever the page has sent before has come."""
-
-MATTE = "() => new Promise((done) => requestAnimationFrame(() => done(document.querySelector('canvas.overlay').toDataURL())))"
-"""A script that returns what is laid over the picture."""
-
-
-def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_order(
-    review_setup: ReviewSetup,
-) -> None:
-    """A preview that is decoded later does not replace a newer one; after saving, the next click draws on."""
-    bench = review_setup.bench
-    with review_setup.visit("review?q=ball-3") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.keyboard.press("p")
-        expect(page.locator(".fix-busy")).to_be_hidden()
-        page.evaluate(HOLD_FIRST_BITMAP)
-        page.mouse.click(x - 60, y)
-        page.wait_for_function("() => window.release")
-        page.mouse.click(x + 60, y)
-        expect(note).to_contain_text("how it will be")
-        expect(page.locator(".fix-busy")).to_be_hidden()
-        before = page.evaluate(MATTE)
-        page.evaluate("window.release()")
-        page.evaluate("fetch('/api/overview').then((answer) => answer.json())")
-        assert page.evaluate(MATTE) == before
-        page.keyboard.press("Control+Enter")
-        expect(note).to_contain_text("Published as a new version")
-        page.mouse.click(x, y - 60)
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(note).to_contain_text("how it will be")
-        page.keyboard.press("Control+Enter")
-        expect(note).to_contain_text("Published as a new version")
-        page.keyboard.press("Control+z")
-        expect(note).to_contain_text("previous version is restored")
-        page.keyboard.press("Control+z")
-        bench.wait_for(
-            lambda: review_setup.is_now("ball-3.jpg", "review") and is_settled(bench), "the first version"
-        )
-
-
-def test_a_correction_is_not_called_published_when_another_result_was(review_setup: ReviewSetup) -> None:
-    """News of another result come while the saving of strokes has no answer, which refuses it: the strokes are still there."""
-    with review_setup.visit("review?q=ball-3") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        for key in ("p", "ArrowRight", "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text("how it will be")
-        held = hold_up(page, "**/api/fix_save", times=1)
-        page.keyboard.press("Control+Enter")
-        first_of(page, held)
-        job = int(page.url.rpartition("/")[2])
-        news = page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
-        ended = {
-            "event": "jobs",
-            "detail": {"folders": [], "ended": [{**news, "seen": "0" * 64}], "more": False},
-        }
-        page.evaluate("message => new BroadcastChannel('cutoutd').postMessage(message)", ended)
-        page.evaluate("job => fetch(`/api/job?job=${job}`).then((answer) => answer.json())", job)
-        expect(page.locator('[data-state="saving"]')).to_be_visible()
-        refusal = {
-            "code": "cutout_changed",
-            "text": "The cutout was replaced by another one meanwhile.",
-            "named": {},
-        }
-        held[0].fulfill(status=409, json={"error": refusal})
-        expect(note).to_contain_text("replaced by another one")
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
-
-
-@pytest.mark.parametrize("size", [LAPTOP, PHONE, *ZOOMED], ids=["laptop", "phone", "zoomed", "zoomed low"])
-def test_what_fix_says_and_save_are_seen_while_drawing(
-    review_setup: ReviewSetup, size: tuple[int, int]
-) -> None:
-    """In a low window as well, where the tools do not fit; and they cover nothing of the picture where there is room for it."""
-    with review_setup.visit("review?q=ball-5", size=size) as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.keyboard.press("p")
-        expect(note).to_be_in_viewport(ratio=1)
-        assert note.evaluate(ON_TOP)
-        save = page.locator(".side [data-action=save]")
-        expect(save).to_be_in_viewport(ratio=1)
-        assert save.evaluate(ON_TOP)
-        assert page.locator(".stage").evaluate(ON_TOP) or size[1] < LOWEST
-        toolbar = page.locator(".view-toolbar")
-        assert toolbar.evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
-        assert toolbar.evaluate(WITHIN) >= 0
-
-
-def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: ReviewSetup) -> None:
-    """It is no part of what is being saved: it stays unsaved, also over a reload, until it is saved itself."""
-    with review_setup.visit("review?q=ball-3") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.keyboard.press("p")
-        page.mouse.click(x - 60, y)
-        expect(note).to_contain_text("how it will be")
-        saved: dict[str, int] = {}  # what became of a save is asked for under its own name
-
-        def note_save(one: Request) -> None:
-            if one.url.endswith("fix_save"):
-                drawn = json.loads(one.post_data or "")["strokes"]
-                saved.setdefault(one.headers["x-cutoutd-request"], len(drawn))
-
-        page.on("request", note_save)
-        held = hold_up(page, "**/api/fix_save", times=1)
-        page.mouse.move(x + 60, y)
-        page.mouse.down()
-        page.mouse.move(x + 60, y + 20)
-        page.keyboard.press("Control+Enter")
-        first_of(page, held)
-        page.mouse.up()
-        held[0].continue_()
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(page.get_by_role("button", name="Save", exact=False)).to_be_enabled()
-        page.reload()
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(note).to_contain_text("how it will be")
-        page.keyboard.press("Control+Enter")
-        expect(note).to_contain_text("Published as a new version")
-        first, second = saved.values()
-        assert second == first + 1
-
-
-def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_setup: ReviewSetup) -> None:
-    """What it asks about is not there any more."""
-    with review_setup.visit("review?q=ball-5") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        for key in ("ArrowRight", "Enter", "Escape"):
-            page.keyboard.press(key)
-        expect(page.get_by_role("dialog")).to_be_visible()
-        visitor.go("inbox")
-        expect(page.get_by_role("dialog")).to_have_count(0)
-
-
-def test_another_suggestion_alone_is_saved_and_undo_goes_back_by_one_version(
-    review_setup: ReviewSetup,
-) -> None:
-    """After an undo the strokes and the suggestion are those of the version that is published again."""
-    bench = review_setup.bench
-
-    def suggestion() -> int:
-        return int(bench.sidecar("ball-3.png.json")["correction"]["suggestion"])
-
-    with review_setup.visit("review?q=ball-3&state=all") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note, save = page.locator(".fix-note"), page.get_by_role("button", name="Save", exact=False)
-        expect(note).to_contain_text("how it will be")
-        expect(save).to_be_disabled()
-        page.locator(".viewer").focus()
-        page.keyboard.press("Tab")
-        expect(save).to_be_enabled()
-        page.reload()
-        expect(save).to_be_enabled()
-        page.keyboard.press("Control+Enter")
-        expect(note).to_contain_text("Published as a new version")
-        assert suggestion() == 1
-        for key in ("p", "ArrowRight", "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text("how it will be")
-        page.keyboard.press("Control+Enter")
-        expect(note).to_contain_text("Published as a new version")
-        assert suggestion() == 0
-        page.keyboard.press("Control+z")
-        expect(note).to_contain_text("previous version is restored")
-        assert suggestion() == 1
-        page.keyboard.press("k")
-        expect(page.locator('[data-state="drawing"]')).to_be_visible()
-        expect(save).to_be_disabled()
-        expect(page.locator('[data-action="suggestion"][aria-pressed="true"]')).to_be_visible()
-        page.keyboard.press("Escape")
-        shown_name(page)
-
-
-def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: ReviewSetup) -> None:
-    """Escape asks; a reload keeps them and the suggestion that was chosen; each can be undone."""
-    with review_setup.visit("review?q=ball-5") as visitor:
-        page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
-        page.keyboard.press("Tab")
-        second = page.locator('[data-action="suggestion"][aria-pressed="true"]')
-        expect(second).to_be_visible()
-        page.keyboard.press("Escape")
-        page.get_by_role("button", name="Cancel").click()
-        page.once("dialog", lambda dialog: dialog.accept())
-        page.reload()
-        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
-        expect(second).to_be_visible()
-        page.keyboard.press("Control+z")
-        expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "true")
-        page.keyboard.press("Escape")
-        shown_name(page)
 
 
 def test_a_picture_is_shown_although_the_browser_does_not_say_that_it_is_decoded(
@@ -872,48 +431,6 @@ def faults(visitor: Visitor) -> list[str]:
         visitor.page.evaluate(NEXT_FRAME)
         found += [f"{theme}: {one}" for one in visitor.findings()]
     return found
-
-
-def strokes_of(bench: Bench, stem: str) -> list[Any]:
-    """Return the strokes in the sidecar of a published cutout; none where it is held back."""
-    sidecar = bench.output / f"{stem}.png.json"
-    found = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else {}
-    return list((found.get("correction") or {}).get("strokes", []))
-
-
-@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one after the other"])
-def test_of_two_people_who_correct_one_cutout_nobody_loses_strokes(
-    review_setup: ReviewSetup, *, at_once: bool
-) -> None:
-    """The second one is told, gets the strokes on top of the first one's cutout, and saves again."""
-    name = "ball-4" if at_once else "ball-5"
-    with review_setup.visit(f"review?q={name}") as visitor, review_setup.visit(f"review?q={name}") as other:
-        first, second = visitor.page, other.page
-        for page, away in ((first, -40), (second, 40)):
-            shown_name(page)
-            page.keyboard.press("e")
-            expect(page.locator('[data-state="drawing"]')).to_be_visible()
-            box = page.locator(".viewer").bounding_box()
-            assert box is not None
-            page.keyboard.press("p")
-            page.locator("#brush-alpha").fill("0")  # so that each changes the cutout
-            page.mouse.click(box["x"] + box["width"] / 2 + away, box["y"] + box["height"] / 2 + away)
-            expect(page.locator('[data-action="save"][aria-disabled="false"]')).to_be_visible()
-        before = len(strokes_of(review_setup.bench, name))
-        with first.expect_response("**/api/fix_save"):
-            first.keyboard.press("Control+Enter")
-        if not at_once:
-            expect(first.locator('[data-state="saved"]')).to_be_visible()
-        second.keyboard.press("Control+Enter")
-        expect(second.locator("#toasts")).to_contain_text("on top of the new one")
-        expect(second.locator('[data-state="drawing"]')).to_be_visible()
-        assert len(strokes_of(review_setup.bench, name)) == before + 1
-        second.keyboard.press("Control+Enter")
-        expect(second.locator('[data-state="saved"]')).to_be_visible()
-        assert len(strokes_of(review_setup.bench, name)) == before + 2
-        expect(first.locator('[data-state="drawing"]')).to_be_visible()  # with the strokes of both
-        first.keyboard.press("Control+z")
-        expect(first.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
 
 
 def test_a_thousand_are_accepted_in_one_action_and_undone_in_one(tmp_path: Path, browser: Browser) -> None:

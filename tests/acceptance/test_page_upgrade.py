@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from cutoutd.settings import reference
 from tests.acceptance.browsing import address_of, chromium, needs_chromium, visit
 from tests.acceptance.conftest import Daemon, own_installation, small_bench_in
-from tests.acceptance.test_page_review import configured
+from tests.acceptance.reviewing import configured
 
 if TYPE_CHECKING:
     from pathlib import Path
