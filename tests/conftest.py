@@ -24,6 +24,7 @@ LONG: Final = (
     "acceptance/test_page_in_browser",
     "acceptance/test_page_fix",
     "acceptance/test_page_review",
+    "acceptance/test_page_settings",
     "system/test_systemd",
     "acceptance/test_shares",
     "acceptance/test_journal_lost",

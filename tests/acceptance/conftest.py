@@ -257,6 +257,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path) -> Bench:
+    """A configured home with a few pictures, for all tests of a module; `kept` runs its daemon."""
+    from tests.acceptance.home import configured_studio  # noqa: PLC0415 -- as above
+
+    return configured_studio(tmp_path_factory.mktemp("studio"), small_models_dir)
+
+
+@pytest.fixture(scope="module")
+def kept(browser: Browser, studio: Bench) -> Iterator[tuple[str, str, object]]:
+    """A browser that is paired with the studio's page, once all pictures are done: its address, the token and the cookies."""
+    from tests.acceptance.browsing import paired  # noqa: PLC0415 -- as above
+    from tests.acceptance.home import running  # noqa: PLC0415 -- as above
+
+    with running(studio):
+        ended = ["done"] * 4 + ["failed"]
+        studio.wait_for(lambda: sorted(studio.states().values()) == ended, "five pictures")
+        yield paired(browser, studio)
+
+
+@pytest.fixture(scope="module")
 def review_studio(
     tmp_path_factory: pytest.TempPathFactory, small_models_dir: Path, browser: Browser
 ) -> Iterator[ReviewSetup]:
