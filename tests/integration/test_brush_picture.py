@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from cutoutd.corrections import Correction
@@ -15,20 +18,23 @@ from cutoutd.engine.matting.correct import correct
 from cutoutd.engine.matting.features import FeatureModel
 from cutoutd.jobs import Task
 from cutoutd.models import catalog
-from cutoutd.pipeline import correction, matte
+from cutoutd.pipeline import correction, matte, refinement
 from cutoutd.pipeline.engine import Engine
 from cutoutd.previews.brush_picture import BrushPicture
-from cutoutd.settings.schema import Folder
+from cutoutd.recipe import Metadata, Recipe, RegionOfInterest
 from cutoutd.strokes import Stroke, StrokeKind
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    import pytest
-
+    from cutoutd.engine.picture import Picture
+    from cutoutd.pipeline.matte import CoarseMatte
     from cutoutd.protocols import Files
 
 MAX_PIXELS = 10_000_000
+FORMATS = ("jpeg", "png")
+SPEC = catalog.find(catalog.PACKAGED)
+RECIPE = Recipe(renditions=(), refine=True, decontaminate=False, metadata=Metadata.NONE, review_below=0.0)
 
 
 def _picture(width: int, height: int) -> bytes:
@@ -36,6 +42,10 @@ def _picture(width: int, height: int) -> bytes:
     image = Image.new("RGBA", (width, height), (230, 230, 225, 255))
     draw = ImageDraw.Draw(image)
     draw.ellipse((width * 0.15, height * 0.3, width * 0.4, height * 0.7), fill=(180, 40, 30))
+    for strand in range(9):
+        draw.line(
+            (width * 0.3, height * 0.5, width * (0.05 + 0.05 * strand), height * 0.22), (180, 40, 30), 3
+        )
     draw.rectangle((width * 0.7, height * 0.45, width * 0.78, height * 0.6), fill=(30, 60, 150))
     draw.rectangle((0, 0, width, height * 0.1), fill=(0, 0, 0, 0))
     file = io.BytesIO()
@@ -48,33 +58,54 @@ def _click(kind: StrokeKind, x: float, y: float) -> Stroke:
     return Stroke(kind=kind, points=((x, y),), radius=20.0)
 
 
-def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bit for bit, although it works on smaller copies: both accept the same parts."""
-    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
-    width, height = 700, 1003
-    data = _picture(width, height)
-    spec = catalog.find(catalog.PACKAGED)
-    shown = BrushPicture.of(
-        data,
-        FeatureModel(spec, spec.file.read_bytes()),
-        max_pixels=MAX_PIXELS,
-        allowed=("jpeg", "png"),
-    )
-    assert shown.size == (height, width)
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """The engine of a worker with the embedded model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        created = Engine((SPEC,), provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 24)
+        yield created
+        created.close()
 
-    engine = Engine((spec,), provider="cpu", max_pixels=MAX_PIXELS, max_file_bytes=1 << 24)
-    recipe = Folder(name="f", input=tmp_path / "in", output=tmp_path / "out").recipe()
-    task = Task(job=1, source="", size=0, mtime_ns=0, staging="", published_sha256=None, recipe=recipe)
-    picture = decode(data, max_pixels=MAX_PIXELS)
-    strokes = (
+
+@pytest.fixture(scope="module")
+def model() -> FeatureModel:
+    """The embedded model of a brush's process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_DISABLE_TELEMETRY", "1")
+        return FeatureModel(SPEC, SPEC.file.read_bytes())
+
+
+def _strokes(width: int, height: int) -> tuple[Stroke, ...]:
+    """Return strokes that remove the one thing and keep the other."""
+    return (
         _click(StrokeKind.REMOVE, width * 0.27, height * 0.5),
         _click(StrokeKind.KEEP, width * 0.74, height * 0.52),
     )
-    inference = correction.inference(Correction(number=1, sha256="", strokes=strokes), picture, engine)
+
+
+def _coarse(
+    data: bytes, recipe: Recipe, engine: Engine, drawn: Correction
+) -> tuple[Picture, CoarseMatte, CoarseMatte]:
+    """Return a picture with its matte without and with strokes, as a worker makes them."""
+    task = Task(job=1, source="", size=0, mtime_ns=0, staging="", published_sha256=None, recipe=recipe)
+    picture = decode(data, max_pixels=MAX_PIXELS)
+    inference = correction.inference(drawn, picture, engine)
     found = matte.find(task, cast("Files", None), picture, engine, inference)
+    after, done = correction.follow(drawn, picture, found, inference)
+    assert done.changed
+    return picture, found, after
+
+
+def test_a_preview_follows_strokes_as_cutting_does(engine: Engine, model: FeatureModel) -> None:
+    """Bit for bit, although it works on smaller copies: both accept the same parts."""
+    width, height = 700, 1003
+    data, strokes = _picture(width, height), _strokes(width, height)
+    shown = BrushPicture.of(data, model, RECIPE, max_pixels=MAX_PIXELS, allowed=FORMATS)
+    assert shown.size == (height, width)
     for suggestion in (0, 1):
         drawn = Correction(number=1, sha256="", strokes=strokes, suggestion=suggestion)
-        after, done = correction.follow(drawn, picture, found, inference)
+        _, _, after = _coarse(data, RECIPE, engine, drawn)
         preview = correct(
             shown.followed,
             shown.matte,
@@ -83,6 +114,51 @@ def test_a_preview_follows_strokes_as_cutting_does(tmp_path: Path, monkeypatch: 
             suggestion=suggestion,
             picture=shown.size,
         )
-        assert preview.changed is done.changed is True
+        assert preview.changed
         assert np.array_equal(preview.matte, after.coarse)
-    engine.close()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"refine": False},
+        {"is_solid": True},
+        {"roi": RegionOfInterest(share=(0.1, 0.2, 0.62, 0.9))},
+    ],
+)
+def test_a_preview_shows_what_is_published(
+    engine: Engine, model: FeatureModel, changed: dict[str, Any]
+) -> None:
+    """Refined as at full size, without and with strokes: only the size is another one."""
+    width, height = 1800, 1350
+    data, strokes = _picture(width, height), _strokes(width, height)
+    recipe = replace(RECIPE, **changed)
+    shown = BrushPicture.of(data, model, recipe, max_pixels=MAX_PIXELS, allowed=FORMATS)
+    drawn = Correction(number=1, sha256="", strokes=strokes)
+    picture, found, after = _coarse(data, recipe, engine, drawn)
+    for one, made_by in ((found, ()), (after, strokes)):
+        full = refinement.cutout_alpha(replace(picture, rgb=picture.rgb.copy()), one, recipe, made_by)
+        preview, _ = shown.alpha(made_by, 0)
+        assert preview.shape == (768, 1024)
+        published = cv2.resize(full, (1024, 768), interpolation=cv2.INTER_AREA).astype(np.int16)
+        difference = np.abs(published - preview)
+        assert difference.mean() < 0.1
+        assert (difference > 40).mean() < 5e-4  # the frame of a region may lie half a pixel beside
+
+
+def test_the_cutout_of_another_model_is_shown_as_it_is(model: FeatureModel) -> None:
+    """Its alpha has the picture's own transparency already, which counts once."""
+    width, height = 1200, 900
+    image = Image.open(io.BytesIO(_picture(width, height)))
+    half = np.asarray(image).copy()
+    half[: height // 2, :, 3] = 128
+    files = []
+    for pixels in (half, half // np.array([1, 1, 1, 2], np.uint8)):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        files.append(file.getvalue())
+    shown = BrushPicture.of(files[0], model, RECIPE, max_pixels=MAX_PIXELS, allowed=FORMATS, cutout=files[1])
+    alpha, _ = shown.alpha((), 0)
+    assert set(alpha[:300].flat) == {64}
+    assert alpha[500:].min() >= 127

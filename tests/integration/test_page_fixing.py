@@ -16,11 +16,13 @@ from cutoutd import strokes
 from cutoutd.corrections import Correction
 from cutoutd.engine.matting import features
 from cutoutd.errors import JournalError
+from cutoutd.job_options import JobOptions
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import brush_sessions, fixing
+from cutoutd.recipe import RegionOfInterest
 from tests.integration.served_folder import ServedFolder, jpeg, png
 
 if TYPE_CHECKING:
@@ -38,14 +40,14 @@ def work(setup, questions):
         while (asked := questions.receive()) is not None:
             document, files = asked
             if document["do"] == "start":
-                key = document["key"]
+                key, recipe = document["key"], document["recipe"]
                 request_worker.say({"width": len(files), "height": 7})
             elif key != document["key"]:
                 request_worker.say({"missing": True})
             elif document["suggestion"]:
                 sys.exit(1)
             else:
-                strokes = json.dumps([os.getpid(), document["strokes"]]).encode()
+                strokes = json.dumps([os.getpid(), document["strokes"], recipe]).encode()
                 request_worker.say({"changed": True}, b"\\x89PNG" + strokes)
     return answer
 request_worker.serve(work)
@@ -185,6 +187,25 @@ def test_an_idle_worker_of_a_session_is_ended(
         threading.Event().wait(0.02)
     assert not fixing.shared(served_folder.backend).pids
     assert _pid(served_folder, fix)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_preview_is_made_as_the_folder_and_the_request_want_the_cutout(tmp_path: Path) -> None:
+    """Else it shows what will not be published."""
+    served_folder = ServedFolder(tmp_path, matte={"refine": False})
+    try:
+        job = served_folder.cut("a.jpg", jpeg(60, 40), png(60, 40), model=PACKAGED)
+        asked = JobOptions(semitransparency=False, roi=RegionOfInterest(px=(1, 2, 50, 40)))
+        store = served_folder.journal.store
+        with store.transaction():
+            store.write("UPDATE job SET options = :options WHERE id = :job", options=asked.text(), job=job)
+        fix = served_folder.write("fix_start", job=job).data["fix"]
+        body = served_folder.write("fix_preview", fix=fix, strokes=[KEEP]).body
+        roi = {"px": [1, 2, 50, 40], "share": [0.0] * 4}
+        recipe = {"refine": False, "is_solid": True, "roi": roi}
+        assert json.loads(body.removeprefix(b"\x89PNG"))[2] == recipe
+    finally:
+        served_folder.close()
 
 
 @pytest.mark.usefixtures("quick")

@@ -79,9 +79,30 @@ def find(
         reply_matte = CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse), is_reply=True)
         return _within(reply_matte, task.recipe, picture)
     part = _of_interest(task.recipe, picture)
-    shown = model_view(picture) if inference is None else inference.rgb
-    is_part = (part.bottom - part.top, part.right - part.left) != shown.shape[:2]
-    return _moved(_run_models(task, shown[part.slices] if is_part else shown, engine, inference), part)
+    shown = _part(model_view(picture) if inference is None else inference.rgb, part)
+    return _moved(_run_models(task, shown, engine, inference), part)
+
+
+def find_by(
+    model: matte_model.MatteModel, picture: Picture, recipe: Recipe, inference: FeatureInference
+) -> CoarseMatte:
+    """Make the coarse matte by one model alone, as `find` does where no other one is asked.
+
+    Args:
+        model: the model.
+        picture: the decoded picture.
+        recipe: how the cutout is to look.
+        inference: the passes of this model over the picture.
+    """
+    part = _of_interest(recipe, picture)
+    return _moved(
+        _to_coarse_matte(_detect(_part(inference.rgb, part), model, inference.predict), model), part
+    )
+
+
+def _part(shown: NDArray[np.uint8], part: Region) -> NDArray[np.uint8]:
+    """Return a part of a picture; the very same array where it is all of it."""
+    return shown if part == Region.whole(*shown.shape[:2]) else shown[part.slices]
 
 
 def _of_interest(recipe: Recipe, picture: Picture) -> Region:

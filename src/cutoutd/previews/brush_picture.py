@@ -1,24 +1,27 @@
-"""A picture that a person draws on: a fast preview of what strokes change in its matte.
+"""A picture that a person draws on: a fast preview of what strokes change in its cutout.
 
-The matte is made by the same steps as when cutting, on a smaller copy; so what is accepted here matches what is cut later.
-This module must not open files.
+The alpha is made by the same steps as when cutting, and in the same places; only the size at which it is shown is smaller. So
+what is accepted here matches what is cut later. This module must not open files.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin  # noqa: F401 -- loaded before the sandbox is active
 
-from cutoutd.engine.colour import icc_transform
 from cutoutd.engine.formats import decode
-from cutoutd.engine.matting import guided_upsample, matte_model, specks, stroke_masks, subject_search
+from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.correct import SIDE, StrokeFollower, framed
-from cutoutd.engine.render import compose
+from cutoutd.engine.matting.refine import Refined
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.pipeline import matte, refinement
+from cutoutd.pipeline.matte import CoarseMatte
+from cutoutd.pipeline.refinement import View
 from cutoutd.strokes import StrokeKind
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cutoutd.engine.matting.features import FeatureInference, FeatureModel, Features
+    from cutoutd.engine.matting.features import FeatureModel, Features
+    from cutoutd.recipe import Recipe
     from cutoutd.strokes import Stroke
 
 PREVIEW_SIDE: Final = 1024
@@ -40,27 +44,39 @@ class BrushPicture:
     """A picture on which strokes are tried.
 
     Attributes:
-        size: height and width of the upright picture, in whose pixels strokes are given.
-        shown: uint8 (h, w, 3), sRGB, in the size of the preview.
-        followed: the same, in the size at which strokes are followed.
-        matte: float32 (h, w), without any stroke.
+        view: the picture in the size of the preview.
+        followed: uint8 (h, w, 3), sRGB, in the size at which strokes are followed.
+        found: the coarse matte without any stroke.
+        matte: the same in the whole frame, float32 (h, w).
+        plain: the alpha without any stroke.
         features: features of the picture.
         opacity: uint8 (h, w) in the size of the preview, the picture's own transparency; None: it is opaque.
+        is_given: whether the matte is the alpha of a cutout, which has the picture's own transparency already.
+        recipe: how the cutout is to look.
     """
 
-    size: tuple[int, int]
-    shown: NDArray[np.uint8]
+    view: View
     followed: NDArray[np.uint8]
+    found: CoarseMatte
     matte: NDArray[np.float32]
+    plain: Refined
     features: Features
     opacity: NDArray[np.uint8] | None
+    is_given: bool
+    recipe: Recipe
     _followers: dict[int, StrokeFollower] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the upright picture, in whose pixels strokes are given."""
+        return self.view.size
 
     @classmethod
     def of(
         cls,
         data: bytes,
         model: FeatureModel,
+        recipe: Recipe,
         *,
         max_pixels: int,
         allowed: Collection[str],
@@ -71,6 +87,7 @@ class BrushPicture:
         Args:
             data: its whole file.
             model: model with features; without a cutout, strokes correct its matte.
+            recipe: how the cutout is to look.
             max_pixels: limit for a picture.
             allowed: enabled formats.
             cutout: whole file of the cutout that another model or a service made: strokes correct its transparency, if it
@@ -81,20 +98,26 @@ class BrushPicture:
             LimitError: it is too large, or of another format.
         """
         picture = decode.decode(data, max_pixels=max_pixels, allowed=allowed)
-        size = picture.rgb.shape[:2]
-        seen = picture.rgb if picture.alpha is None else compose.over_grey(picture.rgb, picture.alpha)
-        seen = icc_transform.as_srgb(seen, picture.icc)
-        inference = model.inference(seen)
-        matte = None if cutout is None else _alpha(cutout, size, max_pixels=max_pixels, allowed=allowed)
-        shown = _reduce(seen, PREVIEW_SIDE)
-        opacity = None if picture.alpha is None else _area(picture.alpha, shown.shape)
+        size = (picture.rgb.shape[0], picture.rgb.shape[1])
+        inference = model.inference(matte.model_view(picture))
+        alpha = None if cutout is None else _alpha(cutout, size, max_pixels=max_pixels, allowed=allowed)
+        found = (
+            matte.find_by(model.model, picture, recipe, inference)
+            if alpha is None
+            else _of_alpha(alpha, size)
+        )
+        shown = _reduce(picture.rgb, PREVIEW_SIDE)
+        view = View.small(picture.rgb, shown, (Region.whole(*size), found.region))
         return cls(
-            size=(size[0], size[1]),
-            shown=shown,
-            followed=_reduce(seen, SIDE),
-            matte=_coarse_matte(inference, model) if matte is None else matte,
+            view=view,
+            followed=_reduce(inference.rgb, SIDE),
+            found=found,
+            matte=framed(found.coarse, found.region, size),
+            plain=refinement.refined(view, found, recipe) if alpha is None else Refined(alpha=alpha),
             features=inference.features(),
-            opacity=opacity,
+            opacity=None if picture.alpha is None else _area(picture.alpha, shown.shape),
+            is_given=alpha is not None,
+            recipe=recipe,
         )
 
     def preview(self, strokes: Sequence[Stroke], suggestion: int) -> tuple[bytes, bool]:
@@ -107,41 +130,45 @@ class BrushPicture:
         Returns:
             A PNG, 8-bit grey; and whether the strokes change anything visible.
         """
+        alpha, changed = self.alpha(strokes, suggestion)
+        file = io.BytesIO()
+        Image.fromarray(alpha).save(file, format="PNG", compress_level=_COMPRESSION)
+        return file.getvalue(), changed
+
+    def alpha(self, strokes: Sequence[Stroke], suggestion: int) -> tuple[NDArray[np.uint8], bool]:
+        """As `preview`, uint8 (h, w)."""
         if suggestion not in self._followers:
             self._followers[suggestion] = StrokeFollower(
                 self.followed, self.matte, self.features, suggestion=suggestion, picture=self.size
             )
         done = self._followers[suggestion].follow(strokes)
-        # By colours only: full refinement differs by a quarter of a level on average, and takes ten times as long.
-        alpha = guided_upsample.enlarge(self.shown, done.matte)
-        alpha = stroke_masks.paint(alpha, strokes, self.size)
-        if self.opacity is not None:
-            alpha = compose.multiplied(alpha, self.opacity)
-        file = io.BytesIO()
-        Image.fromarray(alpha).save(file, format="PNG", compress_level=_COMPRESSION)
-        return file.getvalue(), done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
+        made = replace(self.plain, alpha=self.plain.alpha.copy())
+        if done.changed:
+            found = replace(
+                self.found, region=Region.whole(*self.size), coarse=done.matte, uncorrected=self.found
+            )
+            refinement.follow(self.view, made, found, self.recipe)
+        opacity = None if self.is_given else self.opacity
+        alpha = refinement.finished(made.alpha, strokes, self.recipe, size=self.size, opacity=opacity)
+        if self.is_given and self.opacity is not None:
+            alpha = np.minimum(alpha, self.opacity)
+        return alpha, done.changed or any(one.kind is StrokeKind.PAINT for one in strokes)
 
 
-def _coarse_matte(inference: FeatureInference, model: FeatureModel) -> NDArray[np.float32]:
-    """Return the embedded model's matte of the whole picture, as `cutoutd.pipeline.correction` makes it."""
-    one = model.model
-    found = subject_search.find_subject(inference.rgb, inference.predict, one.sides)
-    # Normalising a matte without a subject would make a random mask of it.
-    is_stretched = one.stretches and found.quality.score > 0
-    coarse = specks.without_specks(matte_model.normalise(found.raw) if is_stretched else found.raw)
-    height, width = inference.rgb.shape[:2]
-    whole = subject_search.Region(top=0, bottom=height, left=0, right=width)
-    return coarse if found.region == whole else framed(coarse, found.region, (height, width))
+def _of_alpha(alpha: NDArray[np.uint8], size: tuple[int, int]) -> CoarseMatte:
+    """Return the alpha of a cutout as a matte of the whole picture."""
+    coarse = alpha.astype(np.float32) / np.float32(255)
+    return CoarseMatte(region=Region.whole(*size), coarse=coarse, quality=quality.assess(coarse))
 
 
 def _alpha(
     cutout: bytes, size: tuple[int, ...], *, max_pixels: int, allowed: Collection[str]
-) -> NDArray[np.float32] | None:
+) -> NDArray[np.uint8] | None:
     """Return the reduced transparency of a cutout, if it has the pixels of the picture; None otherwise."""
     picture = decode.decode(cutout, max_pixels=max_pixels, allowed=allowed)
     if picture.alpha is None or picture.alpha.shape != size:
         return None
-    return _reduce(picture.alpha, PREVIEW_SIDE).astype(np.float32) / np.float32(255)
+    return _reduce(picture.alpha, PREVIEW_SIDE)
 
 
 def _reduce(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

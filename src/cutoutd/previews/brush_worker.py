@@ -6,7 +6,8 @@ the set-up. It keeps one picture. It must not open or write files.
 ======= ================================= =====================================================================
 ``do``  further fields; files              answer
 ======= ================================= =====================================================================
-start   key; picture, cutout (optional)    width, height
+start   key, recipe; picture, cutout       width, height
+        (optional)
 preview key, strokes, suggestion           changed, and the body: a PNG; ``missing`` if it has another picture
 ======= ================================= =====================================================================
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cutoutd.engine.matting.features import FeatureModel
     from cutoutd.pool.request_worker import Requests
     from cutoutd.previews.brush_picture import BrushPicture
+    from cutoutd.recipe import Recipe
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
     # Not at the top: a missing library, or one too large for the memory, must not end in a traceback.
     import cv2  # noqa: PLC0415
 
-    from cutoutd.engine.matting import features  # noqa: PLC0415
+    from cutoutd.engine.matting import evidence, features  # noqa: PLC0415
     from cutoutd.models import catalog  # noqa: PLC0415
     from cutoutd.previews import brush_picture  # noqa: F401, PLC0415
 
@@ -45,6 +47,7 @@ def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
     with catalog.opened(spec) as file:
         file.seek(0)
         model = features.FeatureModel(spec, file.read())
+    evidence.network()  # it is a file
     drawing = _Drawing(model, setup)
 
     return lambda: request_worker.answer_all(requests, drawing.answer)
@@ -70,26 +73,43 @@ class _Drawing:
 
         if asked["do"] == "start":
             most = int(self._setup["max_file_bytes"])
-            return self._start(str(asked["key"]), [request_worker.content(one, most) for one in descriptors])
+            return self._start(asked, [request_worker.content(one, most) for one in descriptors])
         if self._picture is None or asked["key"] != self._key:
             return {"missing": True}, b""
         preview, changed = self._picture.preview(strokes.parse(asked["strokes"]), int(asked["suggestion"]))
         return {"changed": changed}, preview
 
-    def _start(self, key: str, files: list[bytes]) -> tuple[dict[str, object], bytes]:
+    def _start(self, asked: Mapping[str, Any], files: list[bytes]) -> tuple[dict[str, object], bytes]:
         from cutoutd.previews.brush_picture import BrushPicture  # noqa: PLC0415 -- loaded by now
 
         self._picture = None  # before the next one: the memory may not suffice for two
         self._picture = BrushPicture.of(
             files[0],
             self._model,
+            _recipe(asked["recipe"]),
             max_pixels=int(self._setup["max_pixels"]),
             allowed=self._setup["formats"],
             cutout=files[1] if files[1:] else None,
         )
-        self._key = key
+        self._key = str(asked["key"])
         height, width = self._picture.size
         return {"width": width, "height": height}, b""
+
+
+def _recipe(asked: Mapping[str, Any]) -> Recipe:
+    """Return what decides how an alpha looks; the rest of a recipe is for files."""
+    from cutoutd.recipe import Metadata, Recipe, RegionOfInterest  # noqa: PLC0415 -- loaded by now
+
+    roi = asked["roi"]
+    return Recipe(
+        renditions=(),
+        refine=asked["refine"],
+        decontaminate=False,
+        metadata=Metadata.NONE,
+        review_below=0.0,
+        roi=None if roi is None else RegionOfInterest(px=tuple(roi["px"]), share=tuple(roi["share"])),
+        is_solid=asked["is_solid"],
+    )
 
 
 if __name__ == "__main__":

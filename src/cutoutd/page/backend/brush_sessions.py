@@ -12,10 +12,11 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd import strokes
+from cutoutd import job_options, strokes
 from cutoutd.job_detail import JobResult
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
@@ -182,7 +183,8 @@ class BrushSessions:
             if (cutout := self._base(shown)) is not None:
                 files.append(cutout)
             descriptors = tuple(one.descriptor for one in files)
-            said, _ = self._ask(place, {"do": "start", "key": fix.name}, START_S, *descriptors)
+            asked = {"do": "start", "key": fix.name, "recipe": _recipe(shown)}
+            said, _ = self._ask(place, asked, START_S, *descriptors)
         finally:
             for one in files:
                 one.close()
@@ -228,6 +230,13 @@ class BrushSessions:
         with self._lock:
             if self._has[place] == name:
                 self._used_s[place] = time.monotonic()
+
+
+def _recipe(shown: ShownFile) -> dict[str, object]:
+    """Return what decides how the alpha of a corrected cutout will look, as the settings are now."""
+    recipe = job_options.of_text(shown.job.options).recipe(shown.folder.recipe(), Path())
+    roi = None if recipe.roi is None else asdict(recipe.roi)
+    return {"refine": recipe.refine, "is_solid": recipe.is_solid, "roi": roi}
 
 
 def fixable(backend: Backend, number: int) -> ShownFile:
