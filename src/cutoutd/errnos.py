@@ -78,3 +78,6 @@ refusal; then the next way fails with it too. sshfs: EINVAL; FUSE without links 
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """There is no space left, or the quota is used up."""
+
+NOT_WRITTEN: Final = FULL | {errno.EROFS, errno.EIO}
+"""Errors of a disk that takes nothing: a fault of its state, never of a program that writes."""

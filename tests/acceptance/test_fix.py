@@ -149,9 +149,9 @@ def test_a_daemon_that_is_killed_amid_a_correction_follows_it_after_its_next_sta
 
 REFUSED = {
     (): "say what to do",
-    ("--keep", "1,2", "--undo"): "say what to do",
+    ("--keep", "1,2", "--undo"): "these do not go together",
     ("--keep", "1"): "is not a stroke",
-    ("--keep", "1,2", "--radius", "0"): "radius must be above 0",
+    ("--keep", "1,2", "--radius", "0"): "--radius 0 is not possible",
     ("--keep", "1,2", "--suggestion", "3"): "there is no suggestion 3",
     ("--clear",): "there are no strokes",
 }

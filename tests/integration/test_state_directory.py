@@ -21,7 +21,7 @@ from cutoutd.journal import store
 from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.rebuild import open_or_rebuild, rebuilt
-from cutoutd.journal.state import StateDirectory, check_state, running
+from cutoutd.journal.state import StateDirectory, check_state, has_run, running
 from tests.integration.tools import give_up
 
 if TYPE_CHECKING:
@@ -248,6 +248,21 @@ def test_a_journal_without_the_last_recorded_session_is_known_for_an_earlier_one
     assert not begin()
 
 
+def test_a_start_that_was_refused_leaves_no_journal_to_be_missed(tmp_path: Path) -> None:
+    """Every command then said that the journal is gone, and to put it back; and the next start held the refused one for recorded."""
+    place = tmp_path / "state"
+    assert not has_run(place)
+    with StateDirectory(place) as state:
+        assert not has_run(place)
+    assert not has_run(place)
+    with StateDirectory(place) as state:
+        assert (state.previous_session is None, state.recorded_session) == (False, None)
+        state.note_recorded()
+    assert has_run(place)
+    (place / "lock").write_text(f"{'a' * 32}\n17\n")  # as earlier versions write it
+    assert has_run(place)
+
+
 def test_a_folder_that_has_results_to_adopt_keeps_that_under_another_name(
     tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -290,8 +305,10 @@ def test_a_journal_that_is_gone_is_told_from_one_that_never_was(tmp_path: Path) 
     """What to do differs: put it back, or start the daemon."""
     with pytest.raises(NotRunYetError, match="has not run"):
         open_journal(tmp_path / "state")
-    with StateDirectory(tmp_path / "state"):
-        pass
+    with StateDirectory(tmp_path / "state") as state:
+        with pytest.raises(NotRunYetError, match="has not run"):  # it may be refused yet
+            open_journal(state.path)
+        state.note_recorded()
     with pytest.raises(JournalGoneError, match="though cutoutd has run here") as raised:
         open_journal(tmp_path / "state")
     assert "Put it back" in str(raised.value)

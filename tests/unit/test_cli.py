@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -84,6 +85,8 @@ def test_each_family_of_errors_has_its_exit_code(error: type[errors.CutoutdError
         (errors.AlreadyRunningError("a cutoutd works here"), 3, "cutoutd: Already running"),
         (errors.ModelError("altered", path=Path("/m.onnx")), 4, "/m.onnx: altered"),
         (errors.CutoutdError("x"), 5, "Something went wrong"),
+        (OSError(errno.ENOSPC, "No space left on device"), 5, "The disk is full: free some space"),
+        (OSError(errno.EROFS, "Read-only file system", "/a"), 5, "/a: the system says: Read-only file"),
         (ZeroDivisionError("our own"), 5, "internal error"),
     ],
 )
@@ -108,6 +111,18 @@ def test_an_error_of_a_command_becomes_a_message_and_an_exit_code(
     assert expected in shown.err
     assert ("Traceback" in shown.err) is isinstance(raised, ZeroDivisionError)
     assert shown.out == ""
+
+
+def test_a_full_disk_that_takes_the_output_is_no_fault_of_ours() -> None:
+    """Every command that writes to one said that it is an internal error, to be reported."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cutoutd", "presets"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == app.EXIT_FAULT
+    assert b"The disk is full" in done.stderr
+    assert b"internal error" not in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,9 @@ def test_a_number_that_no_job_can_have_is_that_of_no_job(
         (["export", "--folder", "to-cuts"], "there is no folder 'to-cuts'"),
         (["review", "list", "--folder", "to-cuts"], "Name one of: to-cut."),
         (["status", "--watch", "--every", "nan"], "3600"),
+        (["fix", "a.jpg", "--keep", "5,5", "--radius", "nan"], "--radius nan is not possible"),
+        (["fix", "a.jpg", "--keep", "5,5", "--radius", "0"], "--radius 0 is not possible"),
+        (["fix", "a.jpg", "--keep", "5,5", "--undo"], "do not go together"),
         (["run", "--once", "--timeout", "nan"], "timeout"),
         (["run", "--once", "--timeout", "1e300"], "31536000"),
     ],

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cutoutd.errors import StorageError
+from cutoutd.fs.private_lock import LOCK_FILE
 from cutoutd.page import announcement
 from cutoutd.settings.page import PageSettings
 from cutoutd.webserver.backend import listener, single_process
@@ -46,3 +51,17 @@ def test_the_port_of_the_last_time_is_read_from_what_a_killed_page_left(tmp_path
     assert single_process.former_port(place) == 7981
     single_process.announce(place, "nothing")
     assert single_process.former_port(place) is None
+
+
+def test_an_address_that_cannot_be_written_is_a_fault_of_the_disk(tmp_path: Path) -> None:
+    """It ended the first start on a full disk with a trace, and a request to report it."""
+    (tmp_path / single_process.ADDRESS / "in the way").mkdir(parents=True)
+    with pytest.raises(StorageError, match="the system says"):
+        single_process.announce(tmp_path, "http://127.0.0.1:7981")
+
+
+@pytest.mark.timeout(20)
+def test_a_lock_that_is_a_fifo_is_no_service(tmp_path: Path) -> None:
+    """It blocked whoever asked for the address, for ever."""
+    os.mkfifo(tmp_path / LOCK_FILE)
+    assert single_process.served_at(tmp_path) is None

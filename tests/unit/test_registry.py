@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from cutoutd.cli.registry import KEPT, Invocation, RegisteredDaemon, entries, registered
+from cutoutd.cli.registry import (
+    KEPT,
+    Invocation,
+    RegisteredDaemon,
+    entries,
+    is_waiting,
+    make,
+    registered,
+    waiting,
+)
 
 PAIR = Invocation(pair=(Path("/pictures/to-cut"), Path("/pictures/cutouts")))
 
@@ -187,3 +196,12 @@ def test_a_daemon_whose_draft_was_locked_by_a_reader_tries_once_more(
     with registered(registry, state(1), PAIR, now_us=1):
         assert [one.is_running for one in entries(registry)] == [True]
     assert not refused
+
+
+@pytest.mark.timeout(20)
+def test_a_fifo_in_place_of_the_lock_holds_up_no_first_start(registry: Path) -> None:
+    """It waited for a reader for ever, deaf to every signal."""
+    make(registry)
+    os.mkfifo(registry / "first-run.lock")
+    with waiting(registry):
+        assert not is_waiting(registry)

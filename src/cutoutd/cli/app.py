@@ -11,13 +11,22 @@ import re
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cutoutd.cli.printing import printable, wrapped
 from cutoutd.cli.terminal import close_quietly
-from cutoutd.errors import AlreadyRunningError, CutoutdError, ModelError, NotNeededError, UsageError
+from cutoutd.errnos import NOT_WRITTEN
+from cutoutd.errors import (
+    AlreadyRunningError,
+    CutoutdError,
+    ModelError,
+    NotNeededError,
+    UsageError,
+    from_os_error,
+)
 from cutoutd.faults.isolation import describe, lacks_resources, note_on
 from cutoutd.process.child_environment import take_key
 from cutoutd.process.companion_exit import NOT_NEEDED
@@ -149,16 +158,22 @@ def main() -> None:
             sys.exit(0)
         raise
     except CutoutdError as error:
-        said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
-        print(wrapped(said, sys.stderr), file=sys.stderr)
+        _print_error(error)
         sys.exit(exit_code(error))
     except Exception as error:  # noqa: BLE001 -- the outermost handler: any other exception is an internal error
         if lacks_resources(error):
             print(f"cutoutd: {note_on(error)}: {describe(error)}", file=sys.stderr)
+        elif isinstance(error, OSError) and error.errno in NOT_WRITTEN:
+            _print_error(from_os_error(error, Path(os.fsdecode(error.filename)) if error.filename else None))
         else:
             traceback.print_exc()
             print("cutoutd: internal error; please report the lines above", file=sys.stderr)
         sys.exit(EXIT_FAULT)
+
+
+def _print_error(error: CutoutdError) -> None:
+    said = f"cutoutd: {printable(f'{error.title}: {error}', keep=chr(10))}"
+    print(wrapped(said, sys.stderr), file=sys.stderr)
 
 
 HELP_NAMES: Final = ["-h", "--help"]

@@ -20,7 +20,7 @@ from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.journal.reader import Reader
-from cutoutd.strokes import Stroke, StrokeKind, StrokesError
+from cutoutd.strokes import MAX_RADIUS, Stroke, StrokeKind, StrokesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,9 +79,7 @@ def fix(  # noqa: PLR0913 -- the command's options
     output_dir: OutputOption = None,
 ) -> None:
     """Correct a cutout by strokes; coordinates are pixels of the picture as it is shown, from its top left corner."""
-    drawn = bool(keep or remove)
-    if (drawn or suggestion is not None) + undo + clear != 1:
-        raise UsageError("say what to do", advice="Give --keep or --remove, or --undo, or --clear.")
+    _check_options(keep or remove, undo=undo, clear=clear, suggestion=suggestion, radius=radius)
     chosen = find_settings(config, input_dir, output_dir)
     directory = chosen.service.state_dir
     store = open_journal(directory)
@@ -114,6 +112,19 @@ def fix(  # noqa: PLR0913 -- the command's options
     report_outcome(
         [commands.post(Verb.FIX, request.to_argument())], commands, directory, done=said, later=said
     )
+
+
+def _check_options(
+    drawn: list[str] | None, *, undo: bool, clear: bool, suggestion: int | None, radius: float | None
+) -> None:
+    asked = (bool(drawn) or suggestion is not None) + undo + clear
+    if asked != 1:
+        what = "these do not go together" if asked else "say what to do"
+        raise UsageError(what, advice="Give --keep or --remove, or --undo, or --clear.")
+    if radius is not None and not 0 < radius <= MAX_RADIUS:  # nor is "nan"
+        raise UsageError(
+            f"--radius {radius:g} is not possible", advice=f"It is above 0, and at most {MAX_RADIUS:g}."
+        )
 
 
 def _refuse(job: Job, reader: Reader) -> None:

@@ -105,7 +105,8 @@ def waiting(registry: Path) -> Iterator[None]:
     with suppress(OSError):
         make(registry)
         with _opened(registry) as directory:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            # Not blocking: a FIFO in its place would wait for a reader for ever.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(_WAITING, flags, 0o600, dir_fd=directory)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:

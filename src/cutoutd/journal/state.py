@@ -59,8 +59,19 @@ _NAMES: Final = OpenedNames(
 
 
 def has_run(directory: Path) -> bool:
-    """Whether a daemon has run on a state directory, or runs there now."""
-    return (directory / _LOCK_FILE).exists()
+    """Whether a daemon has run on a state directory so far that it had a journal: a start that is refused has none yet.
+
+    Raises:
+        OSError: the lock file cannot be read.
+    """
+    try:
+        descriptor = _open_lock(directory, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return _sessions(descriptor)[1] is not None
+    finally:
+        os.close(descriptor)
 
 
 def unreachable(directory: Path) -> UsageError:
@@ -117,6 +128,16 @@ def _open_lock(directory: Path, flags: int) -> int:
     return descriptor
 
 
+def _sessions(lock: int) -> tuple[str | None, str | None]:
+    """Return the last session, and the last one that the journal recorded."""
+    lines = os.pread(lock, _LOCK_BYTES, 0).split(b"\n")
+    previous = lines[0].decode() if _SESSION.fullmatch(lines[0]) else None
+    if len(lines) <= _RECORDED + 1:  # what follows the last line is empty; earlier versions write two lines
+        return previous, previous
+    # A start that fails before the journal is open records nothing.
+    return previous, lines[_RECORDED].decode() if _SESSION.fullmatch(lines[_RECORDED]) else None
+
+
 def _refusal(directory: Path, error: OSError) -> JournalError:
     return JournalError(f"the state directory cannot be used: {error.strerror}", path=directory)
 
@@ -152,7 +173,7 @@ class StateDirectory:
             raise _refusal(path, error) from error
         self._lock()
         try:
-            self.previous_session, self.recorded_session = self._sessions_before()
+            self.previous_session, self.recorded_session = _sessions(self._descriptor)
             self._write()
         except OSError as error:
             os.close(self._descriptor)
@@ -174,14 +195,6 @@ class StateDirectory:
             self._write()
         except OSError as error:
             raise _refusal(self.path, error) from error
-
-    def _sessions_before(self) -> tuple[str | None, str | None]:
-        """Return the last session, and the last one that the journal recorded."""
-        lines = os.pread(self._descriptor, _LOCK_BYTES, 0).split(b"\n")
-        previous = lines[0].decode() if _SESSION.fullmatch(lines[0]) else None
-        # Earlier versions write two lines. A start that fails before the journal is open records nothing.
-        is_recorded = len(lines) > _RECORDED and _SESSION.fullmatch(lines[_RECORDED])
-        return previous, lines[_RECORDED].decode() if is_recorded else previous
 
     def _write(self) -> None:
         lines = (self.session, str(os.getpid()), self.recorded_session or "")

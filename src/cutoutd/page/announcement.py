@@ -51,7 +51,7 @@ def announce(state_dir: Path, address: str) -> None:
     """Write the address of the page.
 
     Raises:
-        OSError: the disk refuses.
+        StorageError: the disk refuses.
     """
     single_process.announce(directory(state_dir), address)
 

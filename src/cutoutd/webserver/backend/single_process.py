@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from cutoutd import logs
-from cutoutd.errors import AlreadyRunningError
+from cutoutd.errors import AlreadyRunningError, StorageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import OpenedNames, read_small
 from cutoutd.fs.private_lock import LOCK_FILE, open_lock, try_lock
@@ -61,9 +61,12 @@ def announce(place: Path, address: str) -> None:
     """Write the address that is served.
 
     Raises:
-        OSError: the disk refuses.
+        StorageError: the disk refuses.
     """
-    atomic_write(place / ADDRESS, [address.encode()], synced=False)
+    try:
+        atomic_write(place / ADDRESS, [address.encode()], synced=False)
+    except OSError as error:
+        raise StorageError(f"the system says: {error.strerror}", path=place) from error
 
 
 def served_at(place: Path) -> str | None:
@@ -73,7 +76,7 @@ def served_at(place: Path) -> str | None:
         OSError: the file cannot be read.
     """
     try:
-        lock = os.open(place / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(place / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
