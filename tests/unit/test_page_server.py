@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,6 +91,34 @@ def test_the_oldest_idle_connection_is_closed() -> None:
             one.close()
 
     _with_server(many, most=3)
+
+
+@pytest.mark.parametrize("hard", [128, 4096], ids=["few files", "a low limit that may be raised"])
+def test_idle_connections_keep_nobody_out_where_few_files_may_be_open(hard: int) -> None:
+    """Such as 256 on a Mac: with more connections than files none was accepted, so none was closed for the next one."""
+    program = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (128, {hard}))\n"
+        "import asyncio, socket\n"
+        "from cutoutd.webserver.web import server\n"
+        "from tests.unit.test_page_server import _answer\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "serving = server.Server(server.config(_answer, most=300), lambda: print(listener.getsockname()[1], flush=True))\n"
+        "asyncio.run(serving.serve(sockets=[listener]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(200)]
+            with socket.create_connection(("127.0.0.1", port), 10) as one:
+                one.settimeout(server.HEAD_S / 2)  # by then the server closes idle ones by itself
+                one.sendall(HELLO)
+                assert one.recv(100).startswith(b"HTTP/1.1 200")
+            for silent in idle:
+                silent.close()
+        finally:
+            process.kill()
 
 
 def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,8 @@ It must not know any route.
 from __future__ import annotations
 
 import asyncio
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -27,6 +29,9 @@ HEAD_S: Final = 10
 
 _BACKLOG: Final = 128
 """So many are accepted at once, before the oldest is closed: all of them together have to be fewer than open files."""
+
+_OTHER_FILES: Final = 40
+"""What else is open: the listener, the channel, standard streams, the event loop, and room for libraries."""
 
 PEER: Final = "peer"
 """Under this name a request's state has the id of the user who made the connection; None: not known."""
@@ -135,6 +140,24 @@ class Server(uvicorn.Server):
         """Ignore a signal: the backend gets it too when sent to the whole service, and ends this process in order."""
 
 
+def _as_many_as_files(most: int) -> tuple[int, int]:
+    """Return how many connections there may be, and how many are accepted at once, with the limit on open files raised for them.
+
+    With fewer files than connections, idle ones would keep all others out: nothing is accepted, so none is closed.
+    """
+    limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + _BACKLOG + _OTHER_FILES
+    if limit == resource.RLIM_INFINITY or limit >= wanted:
+        return most, _BACKLOG
+    with suppress(OSError, ValueError):
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        limit = raised
+    room = max(2, limit - _OTHER_FILES)
+    backlog = min(_BACKLOG, max(1, room // 4))
+    return max(1, min(most, room - backlog)), backlog
+
+
 def config(
     app: ASGIApp,
     uid_of: Callable[[socket.socket], int | None] = lambda _: None,
@@ -143,6 +166,7 @@ def config(
     **tls: Any,  # noqa: ANN401 -- as of uvicorn
 ) -> uvicorn.Config:
     """Return uvicorn's configuration: one process, and no access log, since request lines reveal what users view."""
+    most, backlog = _as_many_as_files(most)
     protocol = type("PeerProtocol", (Protocol,), {"uid_of": staticmethod(uid_of), "most": most})
     return uvicorn.Config(
         app,
@@ -156,7 +180,7 @@ def config(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
+        backlog=backlog,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_END_S,
         h11_max_incomplete_event_size=_MAX_HEAD,
