@@ -14,7 +14,7 @@ from tests.acceptance.browsing import ON_TOP, PATIENCE_MS, PHONE, first_of, hold
 from tests.acceptance.reviewing import ReviewSetup, is_settled, lost_answer, shown_name
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Request
+    from playwright.sync_api import Locator, Page, Request
 
     from tests.acceptance.conftest import Bench
 
@@ -46,6 +46,34 @@ MATTE = "() => new Promise((done) => requestAnimationFrame(() => done(document.q
 """A script that returns what is laid over the picture."""
 
 
+def open_fix(page: Page) -> Locator:
+    """Correct the picture that Review shows; return the element that says what to do, once it is open."""
+    shown_name(page)
+    page.keyboard.press("e")
+    note = page.locator(".fix-note")
+    expect(note).to_contain_text("Draw a stroke")
+    return note
+
+
+def middle(page: Page) -> tuple[float, float]:
+    """Return the middle of the picture in the window."""
+    box = page.locator(".viewer").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def draw_by_keys(page: Page) -> None:
+    """Draw a line and a point with the cursor keys; the preview shows what becomes of them."""
+    note = page.locator(".fix-note")
+    page.locator(".viewer").focus()
+    for key in ("d", "ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
+        page.keyboard.press(key)
+    expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
+    for key in ("p", "Enter"):
+        page.keyboard.press(key)
+    expect(note).to_contain_text("how it will be")
+
+
 def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review_setup: ReviewSetup) -> None:
     """Without a mouse: the cursor keys draw, the preview shows the result, and that is what is published."""
     bench = review_setup.bench
@@ -53,18 +81,8 @@ def test_two_strokes_become_a_new_version_and_undo_brings_the_former_back(review
     former = hashlib.sha256(cutout.read_bytes()).hexdigest()
     with review_setup.visit("review?q=ball-4") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        page.keyboard.press("d")
-        for key in ("ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
-        page.keyboard.press("p")
-        page.keyboard.press("Enter")
-        expect(note).to_contain_text("how it will be")
+        note = open_fix(page)
+        draw_by_keys(page)
         page.keyboard.press("Control+Enter")
         expect(page.locator('[data-state="saved"]')).to_be_visible()
         assert hashlib.sha256((bench.output / "ball-4.png").read_bytes()).hexdigest() != former
@@ -86,17 +104,8 @@ def test_a_save_that_has_no_answer_is_published_once_and_undone_as_a_whole(
     former = hashlib.sha256(cutout.read_bytes()).hexdigest()
     with review_setup.visit("review?q=ball-3") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        page.locator(".viewer").focus()
-        for key in ("d", "ArrowRight", "Shift+Enter", *["Shift+ArrowRight"] * 2, "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text(re.compile("how it will be|Nothing changed"))
-        for key in ("p", "Enter"):
-            page.keyboard.press(key)
-        expect(note).to_contain_text("how it will be")
+        note = open_fix(page)
+        draw_by_keys(page)
         with lost_answer(page, "fix_save", arrives=arrives):
             page.keyboard.press("Control+Enter")
         expect(page.locator('[data-state="saved"]')).to_be_visible()
@@ -114,13 +123,8 @@ def test_a_click_of_the_exact_brush_has_a_result_also_after_saving_and_out_of_or
     bench = review_setup.bench
     with review_setup.visit("review?q=ball-3") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        note = open_fix(page)
+        x, y = middle(page)
         page.keyboard.press("p")
         expect(page.locator(".fix-busy")).to_be_hidden()
         page.evaluate(HOLD_FIRST_BITMAP)
@@ -152,10 +156,7 @@ def test_a_correction_is_not_called_published_when_another_result_was(review_set
     """News of another result come while the saving of strokes has no answer, which refuses it: the strokes are still there."""
     with review_setup.visit("review?q=ball-3") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
+        note = open_fix(page)
         page.locator(".viewer").focus()
         for key in ("p", "ArrowRight", "Enter"):
             page.keyboard.press(key)
@@ -190,10 +191,7 @@ def test_what_fix_says_and_save_are_seen_while_drawing(
     """In a low window as well, where the tools do not fit; and they cover nothing of the picture where there is room for it."""
     with review_setup.visit("review?q=ball-5", size=size) as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
+        note = open_fix(page)
         page.keyboard.press("p")
         expect(note).to_be_in_viewport(ratio=1)
         assert note.evaluate(ON_TOP)
@@ -210,13 +208,8 @@ def test_a_stroke_that_ends_after_saving_has_begun_is_not_lost(review_setup: Rev
     """It is no part of what is being saved: it stays unsaved, also over a reload, until it is saved itself."""
     with review_setup.visit("review?q=ball-3") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        note = page.locator(".fix-note")
-        expect(note).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        note = open_fix(page)
+        x, y = middle(page)
         page.keyboard.press("p")
         page.mouse.click(x - 60, y)
         expect(note).to_contain_text("how it will be")
@@ -251,9 +244,7 @@ def test_a_question_is_closed_without_an_answer_when_its_view_is_left(review_set
     """What it asks about is not there any more."""
     with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
+        open_fix(page)
         page.locator(".viewer").focus()
         for key in ("ArrowRight", "Enter", "Escape"):
             page.keyboard.press(key)
@@ -307,12 +298,8 @@ def test_unsaved_strokes_need_a_confirmation_and_survive_a_reload(review_setup: 
     """Escape asks; a reload keeps them and the suggestion that was chosen; each can be undone."""
     with review_setup.visit("review?q=ball-5") as visitor:
         page = visitor.page
-        shown_name(page)
-        page.keyboard.press("e")
-        expect(page.locator(".fix-note")).to_contain_text("Draw a stroke")
-        box = page.locator(".viewer").bounding_box()
-        assert box is not None
-        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        open_fix(page)
+        page.mouse.click(*middle(page))
         expect(page.locator('[data-action="undo"]')).to_have_attribute("aria-disabled", "false")
         page.keyboard.press("Tab")
         second = page.locator('[data-action="suggestion"][aria-pressed="true"]')
@@ -348,11 +335,10 @@ def test_of_two_people_who_correct_one_cutout_nobody_loses_strokes(
             shown_name(page)
             page.keyboard.press("e")
             expect(page.locator('[data-state="drawing"]')).to_be_visible()
-            box = page.locator(".viewer").bounding_box()
-            assert box is not None
+            x, y = middle(page)
             page.keyboard.press("p")
             page.locator("#brush-alpha").fill("0")  # so that each changes the cutout
-            page.mouse.click(box["x"] + box["width"] / 2 + away, box["y"] + box["height"] / 2 + away)
+            page.mouse.click(x + away, y + away)
             expect(page.locator('[data-action="save"][aria-disabled="false"]')).to_be_visible()
         before = len(strokes_of(review_setup.bench, name))
         with first.expect_response("**/api/fix_save"):
