@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ with preloaded.one_thread():
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 LONG: Final = (
     "acceptance/test_page_in_browser",
@@ -107,6 +109,21 @@ class FakeClock(Clock):
 def clock() -> FakeClock:
     """A clock for one test."""
     return FakeClock()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory of the test's own, without our variables and a system-wide configuration."""
+    from cutoutd.settings import places  # noqa: PLC0415 -- most tests need none, and not its imports
+
+    for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(places, "SYSTEM_FILE", tmp_path / "etc" / "cutoutd.toml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 # As structlog has it by itself, but for traces: rich, which the command line uses, is found and takes a second for each.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
     from tests.integration.delivery_run import DeliveryRun
+    from tests.integration.served import Browser, Served
     from tests.integration.supervisor_run import SupervisorRun
 
 
@@ -41,3 +42,22 @@ def supervisor_run(tmp_path: Path, clock: FakeClock) -> Iterator[SupervisorRun]:
     created = SupervisorRun(tmp_path, clock)
     yield created
     created.end()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page without a configuration."""
+    from tests.integration.served import served  # noqa: PLC0415 -- likewise
+
+    with served(tmp_path_factory.mktemp("page")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser(page: Served) -> Browser:
+    """A paired browser."""
+    from tests.integration.served import Browser  # noqa: PLC0415 -- likewise
+
+    one = Browser(page=page)
+    assert one.pair() == 200
+    return one

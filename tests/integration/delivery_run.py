@@ -175,3 +175,15 @@ class DeliveryRun:
         """Stop in order."""
         self.delivery.stop()
         self.delivery.join(20.0)
+
+
+def recovered(broken: DeliveryRun, make: Callable[..., DeliveryRun]) -> DeliveryRun:
+    """Return the next run after one that a crash ended; it carries out what was left."""
+    broken.journal.close()
+    again = make(run="run-2")
+    for unfinished in again.journal.queue.recover():
+        again.delivery.repair(unfinished)
+    again.delivery.sweep(frozenset({"run-1"}))
+    for waiting in again.journal.review_decisions.pending(NAME):
+        again.delivery.carry_out_decision(waiting)
+    return again

@@ -13,7 +13,7 @@ from cutoutd.jobs import JobState, Quality, Wanted
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.journal.fix_request import FixAction, FixRequest
 from cutoutd.publish import reviews
-from tests.integration.delivery_run import NEW, OLD, Power
+from tests.integration.delivery_run import NEW, OLD, Power, recovered
 from tests.integration.parts import JPEG, NAME, until
 from tests.integration.test_reviews import decide, doubtful, sidecar
 
@@ -299,13 +299,7 @@ def test_a_crash_at_any_step_is_repaired_by_the_next_start(
         delivery_run.delivery.carry_out_decision(decided)
         until(lambda: delivery_run.delivery.failure is not None, "the crash")
     monkeypatch.setattr(reviews.Reviews, "clear", clear)
-    delivery_run.journal.close()
-    again = make(run="run-2")
-    for unfinished in again.journal.queue.recover():
-        again.delivery.repair(unfinished)
-    again.delivery.sweep(frozenset({"run-1"}))
-    for waiting in again.journal.review_decisions.pending(NAME):
-        again.delivery.carry_out_decision(waiting)
+    again = recovered(delivery_run, make)
     again.settle()
     assert again.job(job).state is JobState.REVIEW
     assert again.files() == {"review/a.png": NEW}

@@ -19,7 +19,7 @@ from cutoutd.journal.listing import Listing
 from cutoutd.journal.reader import Reader
 from cutoutd.page.backend import requests
 from cutoutd.webserver.backend.method import RefusedError
-from tests.integration.delivery_run import Power
+from tests.integration.delivery_run import Power, recovered
 from tests.integration.page_backend import ENDPOINTS, PageBackend
 from tests.integration.parts import JPEG, NAME, until
 
@@ -496,13 +496,7 @@ def test_a_daemon_that_is_killed_amid_a_batch_finishes_it_when_it_starts(
         if delivery_run.delivery.failure is None:
             delivery_run.delivery.carry_out_decision(decided)
     until(lambda: delivery_run.delivery.failure is not None, "the crash")
-    delivery_run.journal.close()
-    again = make(run="run-2")
-    for unfinished in again.journal.queue.recover():
-        again.delivery.repair(unfinished)
-    again.delivery.sweep(frozenset({"run-1"}))
-    for waiting in again.journal.review_decisions.pending(NAME):
-        again.delivery.carry_out_decision(waiting)
+    again = recovered(delivery_run, make)
     folders = FolderSet.of(
         again.journal, {NAME: cast("HotFolder", again)}
     )  # it has a delivery, which is all that is asked

@@ -21,7 +21,6 @@ from cutoutd.webserver.backend.method import RefusedError
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import FakeClock
@@ -57,21 +56,6 @@ HOSTILE = (
     "127.0.0.1:x",
     "",
 )
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A page without a configuration."""
-    with served(tmp_path_factory.mktemp("page")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def browser(page: Served) -> Browser:
-    """A paired browser."""
-    one = Browser(page=page)
-    assert one.pair() == 200
-    return one
 
 
 def raw(page: Served, request: str, *, wait_s: float = 10.0) -> bytes:

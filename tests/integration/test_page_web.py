@@ -17,23 +17,7 @@ from cutoutd.webserver import frames
 from tests.integration.served import Browser, Served, served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A page without a configuration."""
-    with served(tmp_path_factory.mktemp("page")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def browser(page: Served) -> Browser:
-    """A paired browser."""
-    one = Browser(page=page)
-    assert one.pair() == 200
-    return one
 
 
 def test_a_paired_browser_gets_what_the_backend_answers(browser: Browser) -> None:

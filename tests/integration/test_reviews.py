@@ -14,7 +14,7 @@ from cutoutd.jobs import JobState, Quality
 from cutoutd.journal.commands import ReviewDecision
 from cutoutd.lease.lease import NotOwnerError
 from cutoutd.publish import reviews
-from tests.integration.delivery_run import NEW, OLD, DeliveryRun, Power
+from tests.integration.delivery_run import NEW, OLD, DeliveryRun, Power, recovered
 from tests.integration.parts import JPEG, NAME, digest, until
 
 if TYPE_CHECKING:
@@ -265,13 +265,7 @@ def test_a_crash_at_any_step_is_repaired_by_the_next_start(
         delivery_run.delivery.carry_out_decision(decided)
         until(lambda: delivery_run.delivery.failure is not None, "the crash")
     monkeypatch.setattr(reviews.Reviews, "clear", clear)
-    delivery_run.journal.close()
-    again = make(run="run-2")
-    for unfinished in again.journal.queue.recover():
-        again.delivery.repair(unfinished)
-    again.delivery.sweep(frozenset({"run-1"}))
-    for waiting in again.journal.review_decisions.pending(NAME):
-        again.delivery.carry_out_decision(waiting)
+    again = recovered(delivery_run, make)
     again.settle()
     if decision is ReviewDecision.ACCEPT:
         assert again.job(job).state is JobState.DONE

@@ -41,21 +41,10 @@ from cutoutd.settings import places
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ROOT = Path(__file__).parents[2]
 FOLDER = '[[folder]]\nname = "to-cut"\ninput = "/pictures/in"\noutput = "/pictures/out"\n'
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory of the test's own, without our variables and a system-wide configuration."""
-    for name in [name for name in os.environ if name.startswith(("CUTOUTD_", "XDG_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(places, "SYSTEM_FILE", tmp_path / "etc" / "cutoutd.toml")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
