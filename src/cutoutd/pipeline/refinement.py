@@ -166,20 +166,38 @@ def cutout_alpha(
     if not recipe.decontaminate:
         return alpha
     is_painted = paint(made.alpha, strokes) is not made.alpha  # it may be soft outside the region then
-    region = Region.whole(*view.size) if is_painted else found.region
-    where = region.slices
     if is_painted or former is not found:
         before = finished(undrawn, (), recipe, size=view.size, opacity=picture.alpha)
-        corrected_colours.decontaminate(
-            picture,
-            Estimate(alpha=before, where=former.region.slices),
-            Estimate(alpha=alpha, where=where),
-        )
+        _recolour(picture, view, former.region, before, alpha)
     else:
-        foreground.decontaminate(picture.rgb[where], alpha[where], pyramid=view.pyramid(region))
+        where = found.region.slices
+        foreground.decontaminate(picture.rgb[where], alpha[where], pyramid=view.pyramid(found.region))
         if picture.deep is not None:
             foreground.decontaminate(picture.deep[where], alpha[where])
     return alpha
+
+
+def _recolour(
+    picture: Picture, view: View, region: Region, before: NDArray[np.uint8], after: NDArray[np.uint8]
+) -> None:
+    """Decontaminate a picture whose alpha strokes have changed; without them only a region of it counts."""
+    whole = Region.whole(*view.size)
+    share = corrected_colours.near_changes(before, after)
+    corrected_colours.decontaminate(
+        picture.rgb,
+        Estimate(alpha=before, where=region.slices, pyramid=view.pyramid(region)),
+        Estimate(alpha=after, where=whole.slices, pyramid=view.pyramid(whole)),
+        share,
+    )
+    if picture.deep is not None:
+        deep = ImagePyramid(picture.deep)
+        former = deep if region == whole else ImagePyramid(picture.deep[region.slices])
+        corrected_colours.decontaminate(
+            picture.deep,
+            Estimate(alpha=before, where=region.slices, pyramid=former),
+            Estimate(alpha=after, where=whole.slices, pyramid=deep),
+            share,
+        )
 
 
 def _scaled(first: int, end: int, length: int, of: int) -> slice:

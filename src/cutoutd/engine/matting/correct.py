@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     Plane = NDArray[np.float32]
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of the method: goes up with every change that makes another matte of the same strokes."""
 
 SIDE: Final = 480

@@ -7,19 +7,19 @@ frame.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 import cv2
 import numpy as np
 
 from cutoutd.engine.matting.guided_filter import box, rounded, thrice, with_fourth, without_fourth
 from cutoutd.engine.matting.tiles import ImagePyramid, enlarged, part_of, reduced, tiles
+from cutoutd.engine.picture import Sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cutoutd.engine.matting.guided_filter import Plane
-    from cutoutd.engine.picture import Sample
 
 # Colours of subject and background vary slowly: their averages are taken on a reduced copy, of this many pixels.
 _WORK_PIXELS = 120_000
@@ -76,20 +76,43 @@ def decontaminate(
             f"a picture of uint8 or uint16 and an alpha of uint8 are needed, not {rgb.dtype} and {alpha.dtype}"
         )
     shape = (alpha.shape[0], alpha.shape[1])
-    parts = [part for tile in tiles(shape) if (part := part_of(tile, _soft(alpha[tile]))) is not None]
+    parts = [part for tile in tiles(shape) if (part := part_of(tile, soft(alpha[tile]))) is not None]
     if not parts:
         return
-    subject, ground = _fuse(pyramid or ImagePyramid(rgb), alpha)
-    small = (subject.shape[0], subject.shape[1])
+    colours = SubjectColours(pyramid or ImagePyramid(rgb), alpha)
     for part in parts:
-        near_subject, near_ground = (
-            without_fourth(enlarged(plane, part, shape, small=small)) for plane in (subject, ground)
+        colours.give(rgb[part], alpha[part], part)
+
+
+class SubjectColours(Generic[Sample]):
+    """Where colours of subject and background vary, found once for a whole picture; its tiles are decontaminated by them.
+
+    Args:
+        pyramid: pyramid of the picture, (H, W, 3).
+        alpha: uint8 (H, W).
+    """
+
+    def __init__(self, pyramid: ImagePyramid[Sample], alpha: NDArray[np.uint8]) -> None:
+        self._shape = (alpha.shape[0], alpha.shape[1])
+        self._planes = _fuse(pyramid, alpha)
+
+    def give(self, rgb: NDArray[Sample], alpha: NDArray[np.uint8], part: tuple[slice, slice]) -> None:
+        """Decontaminate the soft pixels of a part of the picture, in place.
+
+        Args:
+            rgb: uint8 or uint16 (h, w, 3), the colours of the part.
+            alpha: uint8 (h, w), its alpha.
+            part: rows and columns of the picture.
+        """
+        small = (self._planes[0].shape[0], self._planes[0].shape[1])
+        subject, ground = (
+            without_fourth(enlarged(plane, part, self._shape, small=small)) for plane in self._planes
         )
-        colour = _explain(rgb[part], alpha[part], near_subject, near_ground)
-        cv2.copyTo(colour, _soft(alpha[part]), rgb[part])
+        cv2.copyTo(_explain(rgb, alpha, subject, ground), soft(alpha), rgb)
 
 
-def _soft(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def soft(alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return 255 where an alpha is neither 0 nor 255, else 0."""
     return np.asarray(cv2.inRange(alpha, 1, _OPAQUE - 1), np.uint8)
 
 
