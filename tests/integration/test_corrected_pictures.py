@@ -167,6 +167,29 @@ def test_far_from_a_stroke_colours_stay_bit_for_bit(
     assert not is_changed[~is_near].any()
 
 
+def test_strokes_that_change_nothing_leave_the_reasons_to_hold_it_back(
+    tmp_path: Path, engine: Engine
+) -> None:
+    """It stayed in review without any reason."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), PALE).save(path)
+    reports = []
+    for strokes in ((), (Stroke(kind=StrokeKind.KEEP, points=((-9.0, -9.0),), radius=1.0),)):
+        (output := tmp_path / f"out-{len(strokes)}").mkdir()
+        task, staging = task_for(path, output, RECIPE)
+        if strokes:
+            own = hashlib.sha256(path.read_bytes()).hexdigest()
+            task = replace(task, correction=Correction(number=1, sha256=own, strokes=strokes, suggestion=0))
+        with files_of(task, staging) as files:
+            report = pipeline.run(task, files, engine)
+        assert isinstance(report, Cut), report
+        reports.append(report)
+    before, after = reports
+    assert after.corrected is not None
+    assert not after.corrected.changed
+    assert after.quality.reasons == before.quality.reasons != ()
+
+
 def test_the_second_suggestion_is_followed_where_it_was_chosen(cut: Callable[..., Any]) -> None:
     """It also does what the stroke says."""
     report, alpha = cut(KEEP_BLUE, suggestion=1)

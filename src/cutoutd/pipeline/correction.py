@@ -82,6 +82,7 @@ def follow(
         )
         if made.changed:
             changed, after = True, replace(framed, coarse=made.matte, uncorrected=found)
-    # A person has looked at it, so hints on what to check are dropped; the score stays that of the model's matte.
-    after = replace(after, quality=replace(after.quality, reasons=()))
+    if changed:
+        # A person has looked at it, so hints on what to check are dropped; the score stays that of the model's matte.
+        after = replace(after, quality=replace(after.quality, reasons=()))
     return after, Corrected(number=correction.number, version=correct.VERSION, changed=changed)
