@@ -23,6 +23,7 @@ from cutoutd.jobs import Cut, Failure, Task
 from cutoutd.models import catalog
 from cutoutd.pool import start_policy, wire
 from cutoutd.recipe import Format, Metadata, Recipe, Rendition
+from tests.integration import small_models
 from tests.integration.parts import until
 
 if TYPE_CHECKING:
@@ -57,19 +58,20 @@ def picture() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[SlotHost]:
-    """One slot for all tests of this module, ready again after each."""
-    setup = wire.Setup(
-        parent=os.getpid(),
-        models=(catalog.find("u2net-int8"),),
-        provider="auto",
-        memory_mb=3072,
-        nice=0,
-        max_pixels=60_000_000,
-        max_file_bytes=LIMIT,
-    )
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlotHost]:
+    """One slot for all tests of this module, ready again after each, with a small model."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(small_models.data_directory(tmp_path_factory.mktemp("data"))))
         patch.setattr(start_policy, "MAX_PAUSE_S", 0.01)
+        setup = wire.Setup(
+            parent=os.getpid(),
+            models=(catalog.find("darkness"),),
+            provider="auto",
+            memory_mb=3072,
+            nice=0,
+            max_pixels=60_000_000,
+            max_file_bytes=LIMIT,
+        )
         created = SlotHost(size=1, setup=lambda: setup, job_timeout_s=60.0)
         created.wait_until_ready()
         yield created
