@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,28 +73,39 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         created.close()
 
 
+def cut_of(
+    engine: Engine,
+    path: Path,
+    *strokes: Stroke,
+    recipe: Recipe = RECIPE,
+    sha256: str | None = None,
+    suggestion: int = 0,
+    **given: Any,  # noqa: ANN401 -- fields of a task
+) -> tuple[Cut, Path]:
+    """Cut a picture with strokes. Returns the report and the first cutout."""
+    (output := path.with_name(f"out-{len(list(path.parent.glob('out-*')))}")).mkdir()
+    task, staging = task_for(path, output, recipe)
+    if strokes:
+        own = sha256 or hashlib.sha256(path.read_bytes()).hexdigest()
+        task = replace(
+            task, correction=Correction(number=4, sha256=own, strokes=strokes, suggestion=suggestion)
+        )
+    task = replace(task, **given)
+    with files_of(task, staging) as files:
+        report = pipeline.run(task, files, engine)
+    assert isinstance(report, Cut), report
+    return report, Path(task.staging, report.staged[0].name)
+
+
 @pytest.fixture
 def cut(tmp_path: Path, engine: Engine) -> Callable[..., tuple[Cut, NDArray[np.uint8]]]:
     """A function that cuts the two discs by a task, and returns the report and the cutout's alpha."""
+    path = tmp_path / "a.png"
+    Image.fromarray(two_discs()).save(path)
 
-    def run(*strokes: Stroke, sha256: str | None = None, suggestion: int = 0, **given: Any) -> Any:  # noqa: ANN401 -- fields of a task
-        data = io.BytesIO()
-        Image.fromarray(two_discs()).save(data, format="PNG")
-        path = tmp_path / "a.png"
-        path.write_bytes(data.getvalue())
-        number = len(list(tmp_path.glob("out-*")))
-        (output := tmp_path / f"out-{number}").mkdir()
-        task, staging = task_for(path, output, RECIPE)
-        if strokes:
-            own = hashlib.sha256(data.getvalue()).hexdigest()
-            drawn = Correction(number=4, sha256=sha256 or own, strokes=strokes, suggestion=suggestion)
-            task = replace(task, correction=drawn)
-        task = replace(task, **given)
-        with files_of(task, staging) as files:
-            report = pipeline.run(task, files, engine)
-        assert isinstance(report, Cut), report
-        pixels = np.asarray(Image.open(Path(task.staging, report.staged[0].name)))
-        return report, pixels[..., 3]
+    def run(*strokes: Stroke, **given: Any) -> tuple[Cut, NDArray[np.uint8]]:  # noqa: ANN401 -- as of `cut_of`
+        report, made = cut_of(engine, path, *strokes, **given)
+        return report, np.asarray(Image.open(made))[..., 3]
 
     return run
 
@@ -146,15 +156,8 @@ def test_far_from_a_stroke_colours_stay_bit_for_bit(
     recipe = replace(RECIPE, renditions=(Rendition(format=Format.PNG, suffix="", bits=16),))
     found = []
     for strokes in ((), (stroke,)):
-        (output := tmp_path / f"out-{len(strokes)}").mkdir()
-        task, staging = task_for(path, output, recipe)
-        if strokes:
-            own = hashlib.sha256(path.read_bytes()).hexdigest()
-            task = replace(task, correction=Correction(number=1, sha256=own, strokes=strokes, suggestion=0))
-        with files_of(task, staging) as files:
-            report = pipeline.run(task, files, engine)
-        assert isinstance(report, Cut), report
-        made = cv2.imread(str(Path(task.staging, report.staged[0].name)), cv2.IMREAD_UNCHANGED)
+        _, cutout = cut_of(engine, path, *strokes, recipe=recipe)
+        made = cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED)
         assert made is not None
         found.append(made)
     before, after = found
@@ -173,18 +176,8 @@ def test_strokes_that_change_nothing_leave_the_reasons_to_hold_it_back(
     """It stayed in review without any reason."""
     path = tmp_path / "a.png"
     Image.new("RGB", (40, 40), PALE).save(path)
-    reports = []
-    for strokes in ((), (Stroke(kind=StrokeKind.KEEP, points=((-9.0, -9.0),), radius=1.0),)):
-        (output := tmp_path / f"out-{len(strokes)}").mkdir()
-        task, staging = task_for(path, output, RECIPE)
-        if strokes:
-            own = hashlib.sha256(path.read_bytes()).hexdigest()
-            task = replace(task, correction=Correction(number=1, sha256=own, strokes=strokes, suggestion=0))
-        with files_of(task, staging) as files:
-            report = pipeline.run(task, files, engine)
-        assert isinstance(report, Cut), report
-        reports.append(report)
-    before, after = reports
+    before, _ = cut_of(engine, path)
+    after, _ = cut_of(engine, path, Stroke(kind=StrokeKind.KEEP, points=((-9.0, -9.0),), radius=1.0))
     assert after.corrected is not None
     assert not after.corrected.changed
     assert after.quality.reasons == before.quality.reasons != ()
