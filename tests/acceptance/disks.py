@@ -118,7 +118,7 @@ def cpu_s(pid: int) -> float:
     for process in (pid, *_children(pid)):
         try:
             fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return total
@@ -128,6 +128,6 @@ def _children(pid: int) -> list[int]:
     """Return the process ids of a process's children; none if the process has ended."""
     try:
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(child) for child in listed.split()]

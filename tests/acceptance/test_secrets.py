@@ -45,14 +45,16 @@ def family(pid: int) -> dict[int, str]:
         found |= more
     lines: dict[int, str] = {}
     for one in found:
-        with suppress(FileNotFoundError):  # it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
             lines[one] = Path(f"/proc/{one}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return lines
 
 
 def environ_of(pid: int) -> bytes:
-    """Return the environment of a process as the system shows it; root may read all."""
-    return Path(f"/proc/{pid}/environ").read_bytes()
+    """Return the environment of a process as the system shows it, which is empty after its end; root may read all."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root sees hidden processes")

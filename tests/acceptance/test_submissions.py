@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,8 +82,12 @@ def is_suspended_without_lock(bench: Bench, daemon: Daemon) -> bool:
 
 
 def states_of(tasks: Path) -> set[str]:
-    """Return the letters of the threads' states, as in proc(5)."""
-    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()}
+    """Return the letters of the states of the threads that live, as in proc(5)."""
+    states = set()
+    for task in tasks.iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def digest(path: Path) -> str:

@@ -10,6 +10,7 @@ import struct
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,8 +84,9 @@ def slots() -> list[int]:
     found = []
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text(encoding="ascii").split():
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-            found += [int(child)] if b"cutoutd.pool.worker" in words else []
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                words = Path(f"/proc/{child}/cmdline").read_bytes()
+                found += [int(child)] if b"cutoutd.pool.worker" in words else []
     return found
 
 
