@@ -32,7 +32,8 @@ from copy import copy
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
-from cutoutd.errnos import NO_PLACE, NOT_THERE
+from cutoutd.errnos import FULL, NO_PLACE, NOT_THERE, READ_ONLY
+from cutoutd.folder_trouble import FolderTrouble
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +94,7 @@ class CutoutdError(Exception):
         cause: what happened, in words for the user; the class's own advice follows it.
         path: path of the file or directory that it concerns.
         advice: what to do, if it differs from the class's advice.
+        trouble: what it means for a whole folder, if it differs from the class's; None: it has no code, or concerns no folder.
     """
 
     code: ClassVar[FailureCode] = FailureCode.OTHER
@@ -100,13 +102,21 @@ class CutoutdError(Exception):
     ends_daemon: ClassVar[bool] = False
     """Whether it concerns the whole run, not one file, command or record, so that the daemon ends."""
     advice: str = "Please report this with the log around it."
+    trouble: FolderTrouble | None = None
 
-    def __init__(self, cause: str, *, path: Path | None = None, advice: str | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        *,
+        path: Path | None = None,
+        advice: str | None = None,
+        trouble: FolderTrouble | None = None,
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.path = path
-        if advice is not None:
-            self.advice = advice
+        self.advice = self.advice if advice is None else advice
+        self.trouble = trouble or self.trouble
 
     def again(self) -> Self:
         """Return the same error, to be raised another time: the traceback of this one keeps alive what each raiser had in hand."""
@@ -259,6 +269,7 @@ class JournalError(StorageError):
     """The journal's disk refuses; no folder is the cause."""
 
     code = FailureCode.JOURNAL
+    trouble = FolderTrouble.JOURNAL_FULL
     title = "The journal cannot be used"
     delay_s = 5.0  # a try costs next to nothing
     advice = (
@@ -271,6 +282,7 @@ class JournalBusyError(JournalError):
     """Another program holds the journal's file locked."""
 
     code = FailureCode.JOURNAL_BUSY
+    trouble = FolderTrouble.JOURNAL_BUSY
     title = "Another program holds the journal"
     advice = (
         "Close what has the file open, such as a backup or a database browser. A running daemon goes on by itself; "
@@ -347,8 +359,18 @@ def from_output_error(error: OSError, path: Path) -> OutputError:
             advice=_NO_PLACE_ADVICE,
         )
     return OutputError(
-        f"the system says: {_reason(error)}", path=path, advice=_ADVICE_BY_ERRNO.get(error.errno or 0)
+        f"the system says: {_reason(error)}",
+        path=path,
+        advice=_ADVICE_BY_ERRNO.get(error.errno or 0),
+        trouble=refused_writing(error),
     )
+
+
+def refused_writing(error: OSError) -> FolderTrouble | None:
+    """Return what a system call's error says of the disk that was written to; None: it has no code of its own."""
+    if error.errno in FULL:
+        return FolderTrouble.DISK_FULL
+    return FolderTrouble.READ_ONLY if error.errno in READ_ONLY else None
 
 
 def background_refused(path: Path, why: str, *, is_asked: bool = False) -> OutputError | LimitError:
@@ -368,6 +390,7 @@ def background_refused(path: Path, why: str, *, is_asked: bool = False) -> Outpu
         f"the background picture {why}",
         path=path,
         advice="Put it back, or name another one as the rendition's background; work goes on by itself.",
+        trouble=FolderTrouble.BACKGROUND,
     )
 
 

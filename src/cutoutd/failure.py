@@ -18,6 +18,7 @@ def failure_of(error: CutoutdError) -> Failure:
         advice=to_valid_utf8(error.advice),
         permanent=isinstance(error, PermanentError),
         delay_s=error.delay_s if isinstance(error, TemporaryError) else 0.0,
+        trouble=error.trouble,
     )
 
 

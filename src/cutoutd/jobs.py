@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cutoutd.corrections import Corrected, Correction  # noqa: TC001 -- likewise
 from cutoutd.errors import FailureCode  # noqa: TC001 -- likewise
+from cutoutd.folder_trouble import FolderTrouble  # noqa: TC001 -- likewise
 from cutoutd.recipe import Format, Recipe  # noqa: TC001 -- the channel to a worker reads the annotations
 from cutoutd.task_route import ClusterTask, Export, Received, RemoteFacts, Returned, WorkerKind
 
@@ -322,21 +323,15 @@ class NeedsRoom:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why a job failed, with the texts of the error.
-
-    Attributes:
-        code: the kind of error.
-        title, cause, advice: for the user.
-        permanent: trying the same bytes again cannot help.
-        delay_s: how long to wait before another try, in seconds.
-    """
+    """Why a job failed, with the texts of the error for the user."""
 
     code: FailureCode
     title: str
     cause: str
     advice: str
-    permanent: bool
-    delay_s: float = 0.0
+    permanent: bool  # trying the same bytes again cannot help
+    delay_s: float = 0.0  # how long to wait before another try
+    trouble: FolderTrouble | None = None  # of the whole folder, if it has a code
 
 
 Report = Cut | Exported | Unchanged | Moved | NeedsRoom | Failure | Returned

@@ -19,7 +19,7 @@ from cutoutd.daemon.assembly import publisher_of
 from cutoutd.folder.health import HealthCheck
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.overlaps import Overlaps
-from cutoutd.folder.status import FolderState, PendingFile, describe
+from cutoutd.folder.status import Closed, FolderState, PendingFile, describe
 from cutoutd.intake import filesystems
 from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import JobState
@@ -588,7 +588,7 @@ def test_one_thread_can_wait_for_the_last_scan_and_another_for_the_end(
     check = watched.health.check
     entered, may_go_on = threading.Event(), threading.Event()
 
-    def slowly(*, thoroughly: bool) -> tuple[FolderState, str] | None:
+    def slowly(*, thoroughly: bool) -> Closed | None:
         entered.set()
         assert may_go_on.wait(20.0)
         return check(thoroughly=thoroughly)
@@ -618,7 +618,7 @@ def test_a_closed_folder_that_is_to_be_checked_has_not_settled(
     until(lambda: watched.monitor.snapshot.has_settled, "that it stands by")
     checks, may_go_on = watched.health.check, threading.Event()
 
-    def check(*, thoroughly: bool = False) -> tuple[FolderState, str] | None:
+    def check(*, thoroughly: bool = False) -> Closed | None:
         assert may_go_on.wait(20.0)
         return checks(thoroughly=thoroughly)
 

@@ -19,6 +19,7 @@ from cutoutd.errors import JournalError, StorageError
 from cutoutd.folder.health import LET_GO_S, HealthCheck
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import FolderState
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.intake import filesystems
 from cutoutd.jobs import Version
 from cutoutd.journal import store
@@ -154,8 +155,9 @@ def test_a_folder_of_which_it_cannot_be_told_whether_it_is_a_copy_stands_by(
     journal.folders.remember(NAME, replace(known, inode=None))  # as an earlier version did
     closed = health.check()
     assert closed is not None
-    assert closed[0] is FolderState.STANDING_BY
-    assert "cutoutd adopt three" in closed[1]
+    assert closed.watching is FolderState.STANDING_BY
+    assert "cutoutd adopt three" in closed.why
+    assert closed.trouble is FolderTrouble.STANDING_BY
     assert marker.read(os.fspath(copy.input)) == uuid
     there = copy.input.stat()
     journal.folders.adopt(NewPlace(folder="three", device=there.st_dev, inode=there.st_ino))
@@ -173,7 +175,8 @@ def test_a_copy_that_another_machine_works_on_keeps_its_marker(tmp_path: Path, j
     assert theirs.acquire(os.fspath(copy.input), uuid).ours
     closed = health.check()
     assert closed is not None
-    assert "another machine works on it" in closed[1]
+    assert "another machine works on it" in closed.why
+    assert closed.trouble is FolderTrouble.OTHER_MACHINE
     assert marker.read(os.fspath(copy.input)) == uuid
 
 
@@ -287,7 +290,7 @@ def test_a_machine_that_only_stood_by_writes_no_other_marker(tmp_path: Path, jou
     (folder.input / marker.NAME).unlink()
     closed = health.check()
     assert closed is not None
-    assert closed[0] is FolderState.STANDING_BY
+    assert closed.watching is FolderState.STANDING_BY
     assert marker.read(os.fspath(folder.input)) == uuid
 
 
@@ -325,14 +328,16 @@ def test_a_machine_that_only_stood_by_takes_no_older_directory_for_the_folder(
     (tmp_path / "older").rename(folder.input)
     closed = health.check()
     assert closed is not None
-    assert closed[0] is FolderState.STANDING_BY
-    assert "is another directory than before" in closed[1]
+    assert closed.watching is FolderState.STANDING_BY
+    assert "is another directory than before" in closed.why
+    assert closed.trouble is FolderTrouble.REPLACED
     assert list(folder.input.iterdir()) == []
     folder.input.rename(tmp_path / "older")
     (tmp_path / "away").rename(folder.input)
     closed = health.check()
     assert closed is not None
-    assert "has been working on this folder" in closed[1]
+    assert "has been working on this folder" in closed.why
+    assert closed.trouble is FolderTrouble.OTHER_MACHINE
 
 
 def test_nothing_is_written_where_input_and_output_have_changed_places(
@@ -348,8 +353,9 @@ def test_nothing_is_written_where_input_and_output_have_changed_places(
     closed = gate_of(folder, unknown).check()
     unknown.close()
     assert closed is not None
-    assert closed[0] is FolderState.STANDING_BY
-    assert f"output {folder.output} has a {marker.NAME}" in closed[1]
+    assert closed.watching is FolderState.STANDING_BY
+    assert f"output {folder.output} has a {marker.NAME}" in closed.why
+    assert closed.trouble is FolderTrouble.OTHER_FOLDER
     assert list(folder.input.iterdir()) == []
     assert not (folder.output / STAGING_NAME).exists()
     assert marker.read(os.fspath(folder.output)) == uuid
@@ -365,7 +371,8 @@ def test_a_missing_marker_is_left_for_a_while_to_the_machine_that_has_a_claim(
     health = gate_of(folder, journal, clock=clock)
     closed = health.check()
     assert closed is not None
-    assert "another machine works on this folder" in closed[1]
+    assert "another machine works on this folder" in closed.why
+    assert closed.trouble is FolderTrouble.OTHER_MACHINE
     assert marker.read(os.fspath(folder.input)) is None
     clock.advance(SILENCE_S)
     health.check()
@@ -420,10 +427,9 @@ def test_another_directory_does_not_take_its_place_while_pictures_wait(
     for one in (health, gate_of(folder, journal)):  # while the daemon runs, and between two runs
         closed = one.check()
         assert closed is not None
-        watching, why = closed
-        assert watching is FolderState.STANDING_BY
-        assert "1 accepted picture is not finished" in why
-        assert f"cutoutd adopt {NAME}" in why
+        assert closed.watching is FolderState.STANDING_BY
+        assert "1 accepted picture is not finished" in closed.why
+        assert f"cutoutd adopt {NAME}" in closed.why
         assert list(folder.input.iterdir()) == []
     folder.input.rmdir()
     folder.input.with_name("old").rename(folder.input)
@@ -450,7 +456,8 @@ def test_the_owner_can_adopt_another_directory_as_the_new_place(tmp_path: Path, 
     folder.input.with_name("old").rename(folder.input)
     closed = health.check()
     assert closed is not None
-    assert "an earlier directory of this folder is here" in closed[1]
+    assert "an earlier directory of this folder is here" in closed.why
+    assert closed.trouble is FolderTrouble.REPLACED
     status = folder.input.stat()
     journal.folders.adopt(NewPlace(folder=NAME, device=status.st_dev, inode=status.st_ino))
     assert health.check() is None
@@ -530,10 +537,10 @@ def test_another_folder_in_its_place_is_not_touched(tmp_path: Path, journal: Jou
     shutil.rmtree(folder.output)
     closed = gate_of(folder, journal).check()
     assert closed is not None
-    watching, why = closed
-    assert watching is FolderState.STANDING_BY
-    assert OTHER in why
-    assert uuid in why
+    assert closed.watching is FolderState.STANDING_BY
+    assert OTHER in closed.why
+    assert closed.trouble is FolderTrouble.OTHER_FOLDER
+    assert uuid in closed.why
     assert not folder.output.exists()
 
 
@@ -546,10 +553,10 @@ def test_a_folder_on_another_disk_without_a_marker_is_not_there(tmp_path: Path, 
     journal.folders.remember(NAME, memory)
     closed = gate_of(folder, journal).check()
     assert closed is not None
-    watching, why = closed
-    assert watching is FolderState.STANDING_BY
-    assert "not mounted" in why
-    assert f"cutoutd adopt {NAME}" in why
+    assert closed.watching is FolderState.STANDING_BY
+    assert "not mounted" in closed.why
+    assert closed.trouble is FolderTrouble.AWAY
+    assert f"cutoutd adopt {NAME}" in closed.why
     assert list(folder.input.iterdir()) == []
     assert not folder.output.exists()
 
@@ -594,10 +601,10 @@ def test_too_little_space_pauses_a_folder_and_more_of_it_resumes_it(tmp_path: Pa
     folder = folder_in(tmp_path)
     closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
     assert closed is not None
-    watching, why = closed
-    assert watching is FolderState.PAUSED
-    assert str(folder.output) in why
-    assert f"min_free_disk_mb = {1 << 40}" in why
+    assert closed.watching is FolderState.PAUSED
+    assert str(folder.output) in closed.why
+    assert f"min_free_disk_mb = {1 << 40}" in closed.why
+    assert closed.trouble is FolderTrouble.DISK_FULL
     assert gate_of(folder, journal, min_free_mb=0).check() is None
 
 

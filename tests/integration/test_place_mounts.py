@@ -12,6 +12,7 @@ import pytest
 from cutoutd.folder import place_mounts
 from cutoutd.folder.place_mounts import PlaceAwayError
 from cutoutd.folder.status import FolderState
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.intake import filesystems
 from cutoutd.intake.filesystems import Mount
 from cutoutd.intake.mounts import MountedPlace
@@ -94,10 +95,10 @@ def test_a_place_whose_disk_is_gone_has_the_folder_stand_by(
     for one in (health, gate_of(folder, journal)):
         closed = one.check()
         assert closed is not None
-        state, why = closed
-        assert state is FolderState.STANDING_BY
-        assert f"{key} {tmp_path / key} was on a disk or share" in why
-        assert f"cutoutd adopt {NAME}" in why
+        assert closed.watching is FolderState.STANDING_BY
+        assert f"{key} {tmp_path / key} was on a disk or share" in closed.why
+        assert closed.trouble is FolderTrouble.UNMOUNTED
+        assert f"cutoutd adopt {NAME}" in closed.why
         assert one.recheck() == closed
         with pytest.raises(PlaceAwayError, match="Mount it again"):
             one.prove_places()
@@ -181,7 +182,7 @@ def test_a_person_says_that_a_place_is_to_be_without_its_disk(
     journal.folders.adopt(named)
     closed = health.check()
     assert closed is not None
-    assert "sidecar_dir" in closed[1]
+    assert "sidecar_dir" in closed.why
     journal.folders.adopt(NewPlace(folder=NAME, device=1, inode=2, places=(str(tmp_path / "sidecar_dir"),)))
     assert health.check() is None
     mounts.unmount(tmp_path / "originals_dir")
@@ -263,6 +264,9 @@ def test_displaced_results_stay_as_they_are_while_a_place_is_away(delivery_run: 
     delivery_run.poke()
     delivery_run.settle()
     assert delivery_run.delivery.breaker.is_open
+    failure = delivery_run.delivery.breaker.last_failure
+    assert failure is not None
+    assert failure.trouble is FolderTrouble.UNMOUNTED
 
 
 @pytest.mark.parametrize("how", ["delete", "move"])

@@ -22,6 +22,7 @@ from cutoutd.errors import FailureCode, JournalError, LimitError, PictureError, 
 from cutoutd.failure import failure_of
 from cutoutd.folder.hot_folder import HANGS_AFTER_S, HotFolder
 from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import Cut, Exported, Failure, JobState, NeedsRoom, Quality, SourceFacts, Unchanged
 from cutoutd.journal.commands import Verb
@@ -188,7 +189,14 @@ def test_the_same_bytes_are_not_published_again(supervisor_run: SupervisorRun) -
 def test_workers_are_replaced_once_when_an_output_begins_to_refuse(supervisor_run: SupervisorRun) -> None:
     """One of them may have filled the disk with files that it keeps open, so that there would never be room again."""
     supervisor_run.accept("a.jpg", "b.jpg")
-    full = Failure(code=FailureCode.OUTPUT, title="", cause="full", advice="", permanent=False)
+    full = Failure(
+        code=FailureCode.OUTPUT,
+        title="",
+        cause="full",
+        advice="",
+        permanent=False,
+        trouble=FolderTrouble.DISK_FULL,
+    )
 
     def answer(_: Task) -> Report:
         supervisor_run.clock.advance(2.0)  # longer than between two looks at the folders
@@ -197,6 +205,8 @@ def test_workers_are_replaced_once_when_an_output_begins_to_refuse(supervisor_ru
     supervisor_run.workers.answer = answer
     supervisor_run.supervisor.run()
     assert supervisor_run.workers.recycled == 1
+    status = supervisor_run.hot.effective_status
+    assert (status.watching, status.trouble) == (FolderState.PAUSED, FolderTrouble.DISK_FULL)
 
 
 def test_a_huge_picture_is_dispatched_again_while_no_other_is_in_work(supervisor_run: SupervisorRun) -> None:

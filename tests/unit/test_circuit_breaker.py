@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutoutd.errors import OutputError
 from cutoutd.faults.circuit_breaker import FIRST_S, LONGEST_S, CircuitBreaker
+from cutoutd.folder_trouble import FolderTrouble
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -39,6 +42,21 @@ def test_pauses_grow_with_each_failure_and_are_bounded(clock: FakeClock) -> None
         assert not is_open(breaker)
     assert pauses[:3] == pytest.approx([FIRST_S, 2 * FIRST_S, 4 * FIRST_S])
     assert max(pauses) == pytest.approx(LONGEST_S)
+
+
+def test_the_last_failure_is_kept_until_there_is_a_success(clock: FakeClock) -> None:
+    """With its reason, and the code of what it means for a folder."""
+    breaker = CircuitBreaker(clock)
+    breaker.record_error(
+        OutputError("the disk is full", path=Path("/out/a.png"), trouble=FolderTrouble.DISK_FULL)
+    )
+    failure = breaker.last_failure
+    assert failure is not None
+    assert (failure.cause, failure.trouble) == ("the disk is full", FolderTrouble.DISK_FULL)
+    assert failure.why == breaker.why
+    assert failure.why.startswith("/out/a.png: the disk is full.")
+    assert breaker.record_success()
+    assert (breaker.last_failure, breaker.why) == (None, "")
 
 
 def test_one_trial_blocks_further_trials(clock: FakeClock) -> None:

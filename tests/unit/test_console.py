@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cutoutd.cli.console import Live
 from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts
-from cutoutd.folder.status import FolderState, describe, describe_refusal
+from cutoutd.folder.status import FolderState, closed_by_system, describe
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     live: Live, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its path is named with advice; once the folder exists, the warning is gone."""
-    gone = describe_refusal(
+    gone = closed_by_system(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
-    live(FolderChanged(folder="in", message=describe(FolderState.STANDING_BY, gone)))
+    live(FolderChanged(folder="in", message=describe(gone.watching, gone.why)))
     assert bar(live) == "waiting for in (Ctrl-C ends)"
     live(FolderChanged(folder="in", message=describe(FolderState.NATIVE, "")))
     assert bar(live) == "watching in (Ctrl-C ends)"
@@ -70,9 +70,9 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.ENOTDIR])
 def test_a_file_where_a_folder_belongs_is_named(code: int) -> None:
     """Mostly in the output."""
-    message = describe_refusal(OSError(code, os.strerror(code), "/out"), "/in")
-    assert message == "/out is a file, or lies below one; a folder belongs there"
-    assert describe_refusal(OSError(errno.EIO, "Input/output error"), "/in") == "/in: Input/output error"
+    closed = closed_by_system(OSError(code, os.strerror(code), "/out"), "/in")
+    assert closed.why == "/out is a file, or lies below one; a folder belongs there"
+    assert closed_by_system(OSError(errno.EIO, "Input/output error"), "/in").why == "/in: Input/output error"
 
 
 def progress(waiting: int = 0, in_work: int = 0, resting: int = 0, *, is_paused: bool = False) -> QueueCounts:

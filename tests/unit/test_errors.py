@@ -13,8 +13,22 @@ from pathlib import Path
 import pytest
 
 from cutoutd import errors
-from cutoutd.errors import CutoutdError, FailureCode, SourceGoneError, StorageError, from_os_error
+from cutoutd.errors import (
+    CutoutdError,
+    FailureCode,
+    JournalBusyError,
+    JournalError,
+    OutputError,
+    SandboxError,
+    SourceGoneError,
+    StorageError,
+    background_refused,
+    from_os_error,
+    from_output_error,
+)
 from cutoutd.failure import failure_of
+from cutoutd.folder.status import closed_by
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.intake.watch import UnwatchableError
 from cutoutd.journal.store import JournalDamagedError
 from cutoutd.pool.start_policy import WorkersFailError
@@ -191,3 +205,52 @@ def test_a_question_is_not_followed_by_a_full_stop() -> None:
         == "did you mean [[folder]]? Correct it."
     )
     assert str(CutoutdError("two things:\n  a\n  b", advice="Correct them.")).endswith("  b.\nCorrect them.")
+
+
+@pytest.mark.parametrize(
+    ("number", "trouble"),
+    [
+        (errno.ENOSPC, FolderTrouble.DISK_FULL),
+        (errno.EDQUOT, FolderTrouble.DISK_FULL),
+        (errno.EROFS, FolderTrouble.READ_ONLY),
+        (errno.EACCES, FolderTrouble.READ_ONLY),
+        (errno.ENOENT, None),
+        (errno.EIO, None),
+    ],
+)
+def test_an_output_that_refuses_has_the_code_of_its_trouble(
+    number: int, trouble: FolderTrouble | None
+) -> None:
+    """So has the failure of each job that it befell, and one that is raised again."""
+    error = from_output_error(OSError(number, os.strerror(number)), Path("/out/a.png"))
+    assert (error.trouble, error.again().trouble, failure_of(error).trouble) == (trouble, trouble, trouble)
+
+
+def test_a_folder_is_closed_by_an_error_with_its_code() -> None:
+    """Paused where a disk refuses what is written, else standing by."""
+    full = from_output_error(OSError(errno.ENOSPC, "full"), Path("/out/a.png"))
+    found = [
+        closed_by(error)
+        for error in (
+            full,
+            OutputError("refused"),
+            JournalError("full"),
+            JournalBusyError("held"),
+            StorageError("gone"),
+        )
+    ]
+    assert [(closed.watching.value, closed.trouble.value) for closed in found] == [
+        ("paused", "disk_full"),
+        ("paused", "paused"),
+        ("paused", "journal_full"),
+        ("paused", "journal_busy"),
+        ("standing by", "standing_by"),
+    ]
+    with pytest.raises(SandboxError):
+        closed_by(SandboxError("a layer is missing"))
+
+
+def test_a_background_that_a_folder_needs_is_the_folders_trouble() -> None:
+    """That of one request is not."""
+    assert background_refused(Path("/b.png"), "is gone").trouble is FolderTrouble.BACKGROUND
+    assert background_refused(Path("/b.png"), "is gone", is_asked=True).trouble is None

@@ -256,6 +256,7 @@ def test_the_document_keeps_its_fields_and_has_more(overview_setup: OverviewSetu
     }
     assert before | {"input", "output"} <= set(folder)
     assert (folder["states"], folder["queue"], folder["median_s"]) == ({"done": 1}, 0, 1.5)
+    assert folder["trouble"] is None
     assert folder["free_bytes"] == 5 << 30
     assert folder["last"]["outputs"] == ["/out/a.png"]
 

@@ -18,6 +18,7 @@ import pytest
 import cutoutd
 from cutoutd.errors import _ADVICE_BY_ERRNO, _NO_PLACE_ADVICE
 from cutoutd.file_signatures import _BY_EXTENSION, _OTHERS
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.jobs import Reason
 from cutoutd.page.backend.folder_condition import _ADVICE
 from cutoutd.page.backend.plain_words import _SENTENCES
@@ -348,7 +349,8 @@ def test_each_code_of_a_refusal_has_a_sentence(language: str) -> None:
     texts, found = catalogue(language), codes()
     assert len(found) > 60
     assert [code for code in sorted(found) if f"error.{code}" not in texts] == []
-    assert {f"advice.{code}" for code in _ADVICE} - texts.keys() == set()
+    assert {f"advice.{code}" for code in (*_ADVICE, *FolderTrouble)} - texts.keys() == set()
+    assert {f"trouble.{code}" for code in FolderTrouble} - texts.keys() == set()
     assert {key: text for key, text in catalogue("en").items() if key.startswith("advice.")} == {
         f"advice.{code}": text for code, text in _ADVICE.items()
     }

@@ -10,7 +10,8 @@ import pytest
 
 from cutoutd.daemon import status_file
 from cutoutd.daemon.status_file import StatusFile
-from cutoutd.folder.status import FolderState, FolderStatus, PendingFile
+from cutoutd.folder.status import FolderState, FolderStatus, PendingFile, standing_by
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.protocols import WorkerFacts
 
 if TYPE_CHECKING:
@@ -34,6 +35,23 @@ def test_a_written_status_is_read_back(tmp_path: Path) -> None:
     assert found["worker"]["layers"] == ["seccomp"]
     assert found["folders"]["f"]["watching"] == "poll"
     assert found["folders"]["f"]["held_up"] == [{"path": "a.jpg", "why": "still being written"}]
+
+
+def test_a_closed_folder_has_the_code_of_its_trouble(tmp_path: Path) -> None:
+    """Beside the words; an open one has none."""
+    closed = FolderStatus().closed(standing_by("another one works on it", FolderTrouble.OTHER_MACHINE))
+    file = StatusFile(tmp_path, "run-1")
+    file.show(
+        {"a": closed, "b": closed.opened(FolderState.POLL, "as configured")},
+        workers=2,
+        facts=FACTS,
+        paused=False,
+    )
+    folders = status_file.read(tmp_path)["folders"]
+    assert {name: (one["watching"], one["trouble"]) for name, one in folders.items()} == {
+        "a": ("standing by", "other_machine"),
+        "b": ("poll", None),
+    }
 
 
 def test_before_the_first_worker_is_ready_the_file_has_no_facts_of_workers(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cutoutd.corrections import Corrected, Correction
 from cutoutd.errors import FailureCode
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.jobs import Cut, Failure, NeedsRoom, Quality, SourceFacts, Staged, Task, Unchanged
 from cutoutd.pool import wire
 from cutoutd.protocols import Files, ModelSpec, Step, WorkerFacts
@@ -44,7 +45,15 @@ CORRECTION = Correction(
     ),
     suggestion=1,
 )
-FAILURE = Failure(code=FailureCode.PICTURE, title="t", cause="c", advice="a", permanent=True, delay_s=2.5)
+FAILURE = Failure(
+    code=FailureCode.PICTURE,
+    title="t",
+    cause="c",
+    advice="a",
+    permanent=True,
+    delay_s=2.5,
+    trouble=FolderTrouble.DISK_FULL,
+)
 
 # Any name a file can have: bytes that are not UTF-8 are surrogates.
 file_names = st.binary(max_size=80).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
@@ -340,6 +349,7 @@ def test_a_report_without_one_of_its_parts_is_refused(report: Report) -> None:
             wire.decode_message(line({name: value for name, value in whole.items() if name != key}))
     for key in whole["report"].keys() - {
         "delay_s",
+        "trouble",
         "image_sha256",
         "dropped",
         "doubts",

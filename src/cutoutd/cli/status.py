@@ -293,6 +293,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "name": folder.name,
         "watching": folder.watching,
         "why": folder.why,
+        "trouble": folder.trouble,
         "note": folder.note,
         "links_skipped": folder.links,
         "unreadable": folder.unreadable,

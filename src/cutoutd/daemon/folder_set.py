@@ -14,7 +14,7 @@ from cutoutd.clock import Clock
 from cutoutd.daemon.reload import Refusal, change_between
 from cutoutd.errors import UsageError
 from cutoutd.faults.isolation import Guard
-from cutoutd.folder.status import FolderState, FolderStatus
+from cutoutd.folder.status import FolderStatus, standing_by
 from cutoutd.logs import get
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 
 _LEAVING: Final = FolderStatus(why="pictures in work under the earlier settings are finished first")
-_FAILED: Final = FolderStatus(
-    watching=FolderState.STANDING_BY,
-    why="it cannot be started, for the reason that the log gives. It is tried again",
+_FAILED: Final = FolderStatus().closed(
+    standing_by("it cannot be started, for the reason that the log gives. It is tried again")
 )
 
 

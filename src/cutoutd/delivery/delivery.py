@@ -306,7 +306,7 @@ class Delivery:
         if isinstance(error, JournalError):
             self._log.error("delivery.refused", why=str(error))
         else:
-            self.breaker.record_failure(str(error), error.cause)
+            self.breaker.record_error(error)
 
 
 def _steps(context: Context) -> PublicationSteps:

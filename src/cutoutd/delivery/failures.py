@@ -61,7 +61,7 @@ class PendingRetries:
         """
         job, why = step.job, str(error)
         if isinstance(error, StorageError) and job.id not in self._logged:
-            self._context.breaker.record_failure(why, error.cause)
+            self._context.breaker.record_error(error)
         if self._logged.get(job.id) != why:
             self._context.log.warning("job.half-published", job=job.id, path=job.path, why=why)
         self._logged[job.id] = why
@@ -103,7 +103,7 @@ class FailedJobs:
         delay_s = decision.delay_s if isinstance(decision, Again) else error.delay_s
         self.context.journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
         if isinstance(error, StorageError):
-            self.context.breaker.record_failure(str(error), error.cause)
+            self.context.breaker.record_error(error)
         self.context.log.warning("job.put-off", job=job.id, path=job.path, why=str(error), delay_s=delay_s)
         self._discard(job)
         self.context.job_ended(job, JobState.RETRY, error.cause)

@@ -8,6 +8,7 @@ touch files or jobs.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
+    from cutoutd.errors import StorageError
+    from cutoutd.folder_trouble import FolderTrouble
 
 FIRST_S: Final = 2.0
 """First pause: a fault that passes at once, such as a lost connection, costs no more."""
 
 LONGEST_S: Final = 30.0
 """Longest pause: nobody waits longer after a repair, and an attempt now and then costs next to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedAttempt:
+    """A failed attempt.
+
+    Attributes:
+        why: reason, for people; may name a file.
+        cause: the same for all files.
+        trouble: what it means for a folder; None: it has no code of its own.
+    """
+
+    why: str
+    cause: str
+    trouble: FolderTrouble | None = None
 
 
 class CircuitBreaker:
@@ -50,14 +68,19 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._failures = 0
         self._pause_until_s = self._trial_until_s = 0.0
-        self._why = ""
-        self._cause = ""
+        self._last: FailedAttempt | None = None
         self._has_opened = False
 
     @property
+    def last_failure(self) -> FailedAttempt | None:
+        """The last failure, until there is a success; None when all is well."""
+        return self._last
+
+    @property
     def why(self) -> str:
-        """The last failure, until there is a success; empty when all is well."""
-        return self._why
+        """The reason of the last failure, until there is a success; empty when all is well."""
+        last = self._last
+        return "" if last is None else last.why
 
     @property
     def is_open(self) -> bool:
@@ -74,18 +97,30 @@ class CircuitBreaker:
         """Whether a trial is under way."""
         return self._clock.monotonic_s() < self._trial_until_s
 
-    def record_failure(self, why: str, cause: str = "", *, pause_s: float | None = None) -> None:
+    def record_error(self, error: StorageError) -> None:
+        """Record an attempt that failed with an error."""
+        self.record_failure(str(error), error.cause, trouble=error.trouble)
+
+    def record_failure(
+        self,
+        why: str,
+        cause: str = "",
+        *,
+        trouble: FolderTrouble | None = None,
+        pause_s: float | None = None,
+    ) -> None:
         """Record a failed attempt.
 
         Args:
             why: reason, for people; may name a file.
             cause: the same for all files; only a new one is reported. Empty: as ``why``.
+            trouble: what it means for a folder.
             pause_s: pause, which never shortens a longer one; None: longer after each failure.
         """
         with self._lock:
-            is_news = not self._why or (cause or why) != self._cause
-            self._has_opened |= not self._why
-            self._why, self._cause = why, cause or why
+            before, self._last = self._last, FailedAttempt(why=why, cause=cause or why, trouble=trouble)
+            is_news = before is None or before.cause != self._last.cause
+            self._has_opened |= before is None
             self._failures += 1
             now_s, self._trial_until_s = self._clock.monotonic_s(), 0.0
             if pause_s is not None:
@@ -120,7 +155,7 @@ class CircuitBreaker:
     def record_success(self) -> bool:
         """Record a successful attempt. Returns whether that closes the circuit breaker."""
         with self._lock:
-            ended, self._failures, self._why = self._failures > 0, 0, ""
+            ended, self._failures, self._last = self._failures > 0, 0, None
         if ended:
             self._on_close()
         return ended

@@ -26,8 +26,9 @@ from cutoutd.folder.place_mounts import PlaceMounts
 from cutoutd.folder.prerequisites import missing_background, missing_room
 from cutoutd.folder.recognition import identify_folder, recorded_marker, why_marked
 from cutoutd.folder.root_access import ADVICE, refused
-from cutoutd.folder.status import FolderState
+from cutoutd.folder.status import standing_by
 from cutoutd.folder.unmarked import decide_unmarked
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.fs.durable import make_directory
 from cutoutd.intake import filesystems
 from cutoutd.journal.folders import FolderHistory, FolderMemory
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.folder.overlaps import Overlaps
+    from cutoutd.folder.status import Closed
     from cutoutd.intake.filesystems import Mode
     from cutoutd.intake.scan import FolderBoundary
     from cutoutd.journal.folders import Folders
@@ -137,8 +139,8 @@ class HealthCheck:
         """Whether another machine or another journal had the folder before, so that its results have to be adopted."""
         return self._lease.inherited or self._memory.misses_results(self._folder.name)
 
-    def check(self, *, thoroughly: bool = False) -> tuple[FolderState, str] | None:
-        """Check the folder; returns None if it is open, else its state and the reason.
+    def check(self, *, thoroughly: bool = False) -> Closed | None:
+        """Check the folder; returns None if it is open, else why it is closed.
 
         Args:
             thoroughly: whether to test writing, because a write has failed.
@@ -178,19 +180,20 @@ class HealthCheck:
             (self._folder.output, self._state_dir), self._min_free_mb
         )
 
-    def check_places(self) -> tuple[FolderState, str] | None:
-        """Check the folder's places against those of all others; returns None if it may be worked on, else state and reason."""
-        why = self._overlaps.check(self._folder, uuid=None if self._seen is None else self._seen.marker)
-        if not why and (why := refused(self._folder, allow_root=self._allow_root)):
-            why = f"{why}. {ADVICE}"
-        if not why:
+    def check_places(self) -> Closed | None:
+        """Check the folder's places against those of all others; returns None if it may be worked on, else why it is closed."""
+        if why := self._overlaps.check(self._folder, uuid=None if self._seen is None else self._seen.marker):
+            closed = standing_by(why, FolderTrouble.OVERLAP)
+        elif why := refused(self._folder, allow_root=self._allow_root):
+            closed = standing_by(f"{why}. {ADVICE}")
+        else:
             return None
         with suppress(OSError, CutoutdError):  # the owner of the other folder must not wait for us
             self._lease.release()
-        return FolderState.STANDING_BY, why
+        return closed
 
-    def recheck(self) -> tuple[FolderState, str] | None:
-        """Check, between two checks, what may change at any moment; returns None if it may be worked on, else state and reason.
+    def recheck(self) -> Closed | None:
+        """Check, between two checks, what may change at any moment; returns None if it may be worked on, else why it is closed.
 
         Raises:
             OSError: a place cannot be reached.
@@ -210,50 +213,51 @@ class HealthCheck:
         """
         self._mounts.prove()
 
-    def _check_output(self) -> tuple[FolderState, str] | None:
+    def _check_output(self) -> Closed | None:
         why = why_marked(self._folder)
-        return (FolderState.STANDING_BY, why) if why else None
+        return standing_by(why, FolderTrouble.OTHER_FOLDER) if why else None
 
-    def _check_mounts(self) -> tuple[FolderState, str] | None:
+    def _check_mounts(self) -> Closed | None:
         why = self._mounts.why_away()
-        return (FolderState.STANDING_BY, why) if why else None
+        return standing_by(why, FolderTrouble.UNMOUNTED) if why else None
 
     @property
     def boundary(self) -> FolderBoundary:
         """What inside the input does not belong to the folder, as it was last found."""
         return self._overlaps.boundary(self._folder.name)
 
-    def _find(self, root: str, *, network: bool) -> tuple[FolderState, str] | None:
+    def _find(self, root: str, *, network: bool) -> Closed | None:
         found = marker.find(root, network=network)
         if not self.is_identified:
             known = identify_folder(self._folder, found, self._memory, self._configured())
             before = found.uuid
             if isinstance(known, NewFolder) and known.copied_from is not None:
-                if why := self._renew(root, found, known.copied_from):
-                    return FolderState.STANDING_BY, why
+                if closed := self._renew(root, found, known.copied_from):
+                    return closed
                 found = marker.find(root, network=network)
             self._take_up(known)
             if before is not None and found.uuid != before:
                 self._memory.note_copy(self._folder.name, before)
         return self._compare(root, found)
 
-    def _renew(self, root: str, found: marker.RootState, other: str) -> str:
-        """Give a copy of another folder a marker of its own; returns why it cannot get one, or an empty string."""
+    def _renew(self, root: str, found: marker.RootState, other: str) -> Closed | None:
+        """Give a copy of another folder a marker of its own; returns why it cannot get one, or None."""
         name, before, original = self._folder.name, found.uuid, self._memory.recall(other)
         if before is None or original is None:
-            return ""
+            return None
         if not is_copy(found, original) and not is_adopted(found, self._memory.history(name)):
-            return copy_text(name, other, original.input)
+            return standing_by(copy_text(name, other, original.input))
         after = str(uuid.uuid4())
         try:
             if not marker.renew(root, before, after, is_free=self._lease.is_free_from):
-                return f"it has the same {marker.NAME} as {other}, and another machine works on it"
+                why = f"it has the same {marker.NAME} as {other}, and another machine works on it"
+                return standing_by(why, FolderTrouble.OTHER_MACHINE)
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
-            return ""  # it keeps the marker; its path tells it from the other
+            return None  # it keeps the marker; its path tells it from the other
         self._log.warning("folder.copied", copy_of=other, before=before, now=after)
-        return ""
+        return None
 
     def _take_up(self, known: KnownFolder | NewFolder) -> None:
         """Go on with what the journal knows of the folder under its name of now."""
@@ -268,7 +272,7 @@ class HealthCheck:
         self.first_run_us = self._memory.first_run_us(self._folder.name) if self.is_first_start else None
         self.is_identified = True
 
-    def _compare(self, root: str, found: marker.RootState) -> tuple[FolderState, str] | None:
+    def _compare(self, root: str, found: marker.RootState) -> Closed | None:
         recalled, name = self._recalled, self._folder.name
         is_as_before = recalled is None or recalled.marker == found.uuid
         if is_as_before:
@@ -281,7 +285,7 @@ class HealthCheck:
             decision = decide_unmarked(root, recalled or self._seen, found, history, self._lease)
         if decision.action in (MarkerAction.STAND_BY, MarkerAction.REFUSE):
             self._is_another = True
-            return FolderState.STANDING_BY, decision.reason
+            return standing_by(decision.reason, decision.trouble)
         if self._is_another and is_as_before:
             self._memory.forget_adoption(name)
         self._is_another = False
@@ -347,8 +351,8 @@ class HealthCheck:
         self._memory.mark_caught_up(self._folder.name)
         self._lease.mark_caught_up()
 
-    def _hold(self, root: str) -> tuple[FolderState, str] | None:
-        """Acquire the lease, once the journal can be written; returns state and reason if another machine has it."""
+    def _hold(self, root: str) -> Closed | None:
+        """Acquire the lease, once the journal can be written; returns why the folder is closed if another machine has it."""
         self._memory.check_journal_writable()
         seen = self._seen
         if seen is None or seen.read_only:
@@ -360,7 +364,7 @@ class HealthCheck:
         if not held.ours and self._lease.saw_another:
             # The marker may not say so any more when our turn comes, as one that was put back from a backup.
             self._memory.note_other_owner(self._folder.name)
-        return None if held.ours else (FolderState.STANDING_BY, held.note)
+        return None if held.ours else standing_by(held.note, FolderTrouble.OTHER_MACHINE)
 
     def note_journal_refused(self, now_s: float) -> None:
         """Record that the journal refuses writes; after `LET_GO_S`, release the lease for other machines.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cutoutd.clock import Countdown
 from cutoutd.errors import FailureCode
 from cutoutd.faults.supervised_thread import Restartable, SupervisedThread, ThreadSupervisor
-from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus
+from cutoutd.folder.status import FolderSnapshot, FolderState, FolderStatus, paused, standing_by
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.jobs import Cut, Exported, Failure
 from cutoutd.protocols import Step
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cutoutd.delivery.delivery import Delivery
     from cutoutd.folder.file_opener import Opener
     from cutoutd.folder.overlaps import Overlaps
+    from cutoutd.folder.status import Closed
     from cutoutd.folder.tasks import TaskFactory
     from cutoutd.jobs import Job, Report, Task
     from cutoutd.lease.heartbeat import LeaseHeartbeat
@@ -130,7 +132,7 @@ class HotFolder:
         self._awaited = 0
         self._left_behind: set[int] = set()
         self._blocked_on_io: frozenset[int] = frozenset()
-        self._trouble = ""
+        self._hangs: Closed | None = None
         self._recoveries = 0
         self._tidy_s = 0.0
         self.staging = tasks.staging
@@ -194,10 +196,8 @@ class HotFolder:
     def snapshot(self) -> FolderSnapshot:
         """The folder now: as its monitor sees it, unless that hangs or has died."""
         seen = self._monitor.snapshot
-        why = self._failed(seen) or self._why_closed or self._trouble
-        if not why:
-            return seen
-        return replace(seen, status=replace(seen.status, watching=FolderState.STANDING_BY, why=why))
+        closed = self._failed(seen) or self._overlap or self._hangs
+        return seen if closed is None else replace(seen, status=seen.status.closed(closed))
 
     @property
     def status(self) -> FolderStatus:
@@ -205,8 +205,9 @@ class HotFolder:
         return self.snapshot.status
 
     @property
-    def _why_closed(self) -> str:
-        return self._overlaps.why_closed(self.folder.name) if self._overlaps is not None else ""
+    def _overlap(self) -> Closed | None:
+        why = self._overlaps.why_closed(self.folder.name) if self._overlaps is not None else ""
+        return standing_by(why, FolderTrouble.OVERLAP) if why else None
 
     @property
     def is_there(self) -> bool:
@@ -217,16 +218,18 @@ class HotFolder:
     @property
     def effective_status(self) -> FolderStatus:
         """The state of the folder for people: also paused while its output refuses."""
-        status, why = self.status, self.delivery.breaker.why
-        if not status.is_open or not why:
+        status, failure = self.status, self.delivery.breaker.last_failure
+        if not status.is_open or failure is None:
             return status
-        return replace(status, watching=FolderState.PAUSED, why=why)
+        return status.closed(paused(failure.why, failure.trouble))
 
     def note_report(self, report: Report) -> None:
         """Record what a worker's report says of the folder's output: it refused, or the trial of another job is free again."""
         match report:
             case Failure(code=FailureCode.OUTPUT):
-                self.delivery.breaker.record_failure(f"{self.folder.output}: {report.cause}. {report.advice}")
+                self.delivery.breaker.record_failure(
+                    f"{self.folder.output}: {report.cause}. {report.advice}", trouble=report.trouble
+                )
             case Cut():  # its delivery reports the output's state
                 worked_s = report.timings_ms.get("total", 0.0) / 1000
                 self.seconds_each += _WEIGHT_OF_LAST * (worked_s - self.seconds_each)
@@ -264,7 +267,7 @@ class HotFolder:
         """Stand by because disk or share did not respond to a worker, until the folder is healthy and no worker is stuck in it."""
         if lost.stuck:
             self._left_behind.add(job.id)
-        self._trouble = f"{_HANGS}: {_STUCK_OVER[lost.stalled]} {job.path}"
+        self._hangs = standing_by(f"{_HANGS}: {_STUCK_OVER[lost.stalled]} {job.path}")
         self.examine(job.path)
 
     def watch_over(
@@ -288,10 +291,10 @@ class HotFolder:
             (self.opener.busy_since_s, "opening or removing a file"),
         ):
             if since_s is not None and now_s - since_s > HANGS_AFTER_S:
-                self._trouble = f"{_HANGS}: {whose} has not finished"
+                self._hangs = standing_by(f"{_HANGS}: {whose} has not finished")
                 return
-        if self._trouble and not self.is_examined and not self._left_behind:
-            self._trouble = ""
+        if self._hangs is not None and not self.is_examined and not self._left_behind:
+            self._hangs = None
             self._recoveries = -1  # so that `has_recovered` reports it
 
     def has_recovered(self) -> bool:
@@ -329,7 +332,7 @@ class HotFolder:
     def has_settled(self) -> bool:
         """Whether all that can be taken now has been taken; or nothing will be, because a thread keeps dying."""
         seen = self._monitor.snapshot
-        if self._failed(seen):
+        if self._failed(seen) is not None:
             return self._threads.has_given_up
         return seen.has_settled and seen.checks >= self._awaited
 
@@ -338,11 +341,13 @@ class HotFolder:
         """Whether all files that came while no daemon ran are known."""
         return self.status.is_open and self.has_settled
 
-    def _failed(self, seen: FolderSnapshot) -> str:
-        """Return why the folder stands by after one of its threads has died; empty once it was looked at again."""
-        if self._threads.why or seen.looks >= self._looks_awaited:
-            return self._threads.why
-        return "one of its threads failed with an internal error, and was started again"
+    def _failed(self, seen: FolderSnapshot) -> Closed | None:
+        """Return that the folder stands by after one of its threads has died; None once it was looked at again."""
+        if why := self._threads.why:
+            return standing_by(why)
+        if seen.looks >= self._looks_awaited:
+            return None
+        return standing_by("one of its threads failed with an internal error, and was started again")
 
     def task(self, job: Job) -> Task:
         """Return a job's task for a worker."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.lease import marker
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class MarkerDecision:
 
     action: MarkerAction
     reason: str = ""
+    trouble: FolderTrouble | None = None
 
 
 def decide(
@@ -158,12 +160,14 @@ def decide(
     is_former = found.uuid in history.former
     if known.marker == found.uuid or is_adopted(found, history) or (is_former and not history.outstanding):
         return MarkerDecision(action=MarkerAction.CARRY_ON)
-    reason = (
-        "an earlier directory of this folder is here"
-        if is_former
-        else f"another folder is here: its {marker.NAME} has {found.uuid}, but {known.marker} was expected"
-    )
-    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason + _advice(history))
+    if is_former:
+        reason, trouble = "an earlier directory of this folder is here", FolderTrouble.REPLACED
+    else:
+        reason = (
+            f"another folder is here: its {marker.NAME} has {found.uuid}, but {known.marker} was expected"
+        )
+        trouble = FolderTrouble.OTHER_FOLDER
+    return MarkerDecision(action=MarkerAction.REFUSE, reason=reason + _advice(history), trouble=trouble)
 
 
 def _without_marker(known: FolderMemory, found: RootState, history: FolderHistory) -> MarkerDecision:
@@ -177,12 +181,11 @@ def _without_marker(known: FolderMemory, found: RootState, history: FolderHistor
     if is_same_disk and not history.outstanding and _is_younger(found, history):
         return MarkerDecision(action=MarkerAction.CREATE_ANEW)
     reason = "the folder is empty" if found.empty else "the folder has lost its marker"
-    reason += (
-        ", and is another directory than before"
-        if is_same_disk
-        else ", so its share or disk is probably not mounted"
-    )
-    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason + _advice(history))
+    if is_same_disk:
+        reason, trouble = f"{reason}, and is another directory than before", FolderTrouble.REPLACED
+    else:
+        reason, trouble = f"{reason}, so its share or disk is probably not mounted", FolderTrouble.AWAY
+    return MarkerDecision(action=MarkerAction.STAND_BY, reason=reason + _advice(history), trouble=trouble)
 
 
 def is_adopted(found: RootState, history: FolderHistory) -> bool:

@@ -23,12 +23,13 @@ from cutoutd.folder.scan_schedule import Due, ScanSchedule
 from cutoutd.folder.scope import FolderScope
 from cutoutd.folder.skipped_entries import SkippedEntries
 from cutoutd.folder.status import (
+    Closed,
     FolderSnapshot,
     FolderState,
     FolderStatus,
+    closed_by,
+    closed_by_system,
     describe,
-    describe_refusal,
-    state_after,
 )
 from cutoutd.folder.submissions import SubmissionIntake
 from cutoutd.intake.probe import ReadProbes
@@ -105,7 +106,7 @@ class FolderMonitor:
         self._schedule = ScanSchedule(
             poll_interval_s=folder.poll_interval_s, rescan_interval_s=folder.rescan_interval_s
         )
-        self._open_as: tuple[FolderState, str] = (FolderState.STARTING, "")
+        self._open_as = (FolderState.STARTING, "")
         self._woken = threading.Event()
         self._stopping = False
         self._requests: deque[str] = deque()
@@ -228,7 +229,7 @@ class FolderMonitor:
         try:
             closed = self._check() if due is Due.CHECK else self._health.recheck()
             if closed is not None:
-                self._close(*closed)
+                self._close(closed)
                 return
             arrivals = self._arrivals or self._open()
             if self._schedule.is_rearming_due(now_s):
@@ -236,19 +237,19 @@ class FolderMonitor:
             self._recoveries += self._read_probes.retry(now_s)
             # If an adoption was interrupted, nothing may be accepted: the rest would be cut again.
             if self._stopping or self._notice(arrivals):
-                self._show(*self._open_as)
+                self._show(self._status.opened(*self._open_as))
             self._health.note_journal_works()
         except JournalError as error:
             # Not the folder's fault: what was seen of it is kept, and accepted when the journal can be written.
             self._schedule = self._schedule.rested(now_s)
-            self._show(FolderState.PAUSED, str(error))
+            self._show(self._status.closed(closed_by(error)))
             self._health.note_journal_refused(now_s)
         except OSError as error:
-            self._close(FolderState.STANDING_BY, describe_refusal(error, self._root))
+            self._close(closed_by_system(error, self._root))
         except CutoutdError as error:
-            self._close(state_after(error), str(error))
+            self._close(closed_by(error))
 
-    def _check(self) -> tuple[FolderState, str] | None:
+    def _check(self) -> Closed | None:
         self._doubts_output = self._read_probes.take_added() or self._doubts_output
         if (closed := self._health.check(thoroughly=self._doubts_output)) is None:
             self._doubts_output = False
@@ -299,31 +300,30 @@ class FolderMonitor:
             self._clock.monotonic_s(), has_events=has_events, is_refused=is_refused
         )
         self._open_as = (FolderState.NATIVE if has_events else FolderState.POLL, why_not or "")
-        self._show(*self._open_as)
+        self._show(self._status.opened(*self._open_as))
 
     def _disarm(self) -> None:
         if self._events is not None:
             self._events.stop()
             self._events = None
 
-    def _close(self, watching: FolderState, why: str) -> None:
+    def _close(self, closed: Closed) -> None:
         self._disarm()
         self._arrivals = None
         self._read_probes.clear()
         self._schedule = self._schedule.closed(
             self._clock.monotonic_s(), waits_for_owner=self._health.waits_for_owner
         )
-        self._status = replace(self._status, settling=0, held_up=())
-        self._show(watching, why)
+        self._show(replace(self._status.closed(closed), settling=0, held_up=()))
 
-    def _show(self, watching: FolderState, why: str) -> None:
-        before = self._status
-        self._status = replace(before, watching=watching, why=why)
-        if (before.watching, before.why) == (watching, why):
+    def _show(self, status: FolderStatus) -> None:
+        before, self._status = self._status, status
+        if (before.watching, before.why) == (status.watching, status.why):
             return
-        self._log.info("folder.status", watching=watching, why=why)
-        if why or before.watching is not FolderState.STARTING:
-            self._emit(FolderChanged(folder=self._folder.name, message=describe(watching, why)))
+        self._log.info("folder.status", watching=status.watching, why=status.why, trouble=status.trouble)
+        if status.why or before.watching is not FolderState.STARTING:
+            message = describe(status.watching, status.why)
+            self._emit(FolderChanged(folder=self._folder.name, message=message))
 
     def _notice(self, arrivals: Arrivals) -> bool:
         """Take what is there; returns whether the folder may still be worked on."""
@@ -339,7 +339,7 @@ class FolderMonitor:
         if self._schedule.is_scan_due(now_s):
             self._scan(arrivals)
             if (closed := self._health.recheck()) is not None:  # a scan may take minutes
-                self._close(*closed)
+                self._close(closed)
                 return False
         if self._stopping:
             return True  # the configuration may have another folder here by now; the next start takes what is left

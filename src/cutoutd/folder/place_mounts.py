@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import OutputError
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.intake import filesystems
 from cutoutd.intake.mounts import AUTOFS, locate_on_mounts
 
@@ -27,6 +28,7 @@ class PlaceAwayError(OutputError):
     """A place for results or originals is not on the disk or share that it was on."""
 
     title = "The disk or share is not mounted"
+    trouble = FolderTrouble.UNMOUNTED
 
 
 def lost_places(folder: Folder, known: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, Path, str]]:

@@ -6,7 +6,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from cutoutd.folder.status import FolderState
+from cutoutd.folder.status import Closed, paused, standing_by
+from cutoutd.folder_trouble import FolderTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 
 
-def missing_background(folder: Folder) -> tuple[FolderState, str] | None:
-    """Return state and reason if a background picture cannot be read; else None."""
+def missing_background(folder: Folder) -> Closed | None:
+    """Return why the folder is closed if a background picture cannot be read; else None."""
     for path in folder.backgrounds:
         try:
             os.stat(path)  # noqa: PTH116 -- as for the input
         except OSError as error:
             why = f"the background picture {path} cannot be read ({error.strerror}); work goes on by itself"
-            return FolderState.STANDING_BY, why
+            return standing_by(why, FolderTrouble.BACKGROUND)
     return None
 
 
-def missing_room(places: Iterable[Path], min_free_mb: int) -> tuple[FolderState, str] | None:
-    """Return state and reason if too little space is free at one of the places; else None.
+def missing_room(places: Iterable[Path], min_free_mb: int) -> Closed | None:
+    """Return why the folder is closed if too little space is free at one of the places; else None.
 
     Raises:
         OSError: one cannot be reached.
@@ -37,8 +38,9 @@ def missing_room(places: Iterable[Path], min_free_mb: int) -> tuple[FolderState,
     for place in places:
         free_mb = shutil.disk_usage(place).free // _MIB
         if free_mb < min_free_mb:
-            return FolderState.PAUSED, (
+            return paused(
                 f"less than min_free_disk_mb = {min_free_mb} MiB are free at {place}: "
-                "free some space; work goes on by itself"
+                "free some space; work goes on by itself",
+                FolderTrouble.DISK_FULL,
             )
     return None

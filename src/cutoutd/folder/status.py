@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.errors import OutputError
+from cutoutd.errors import JournalError, OutputError, refused_writing
+from cutoutd.folder_trouble import FolderTrouble
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from cutoutd.errors import CutoutdError
 
 
@@ -37,7 +40,45 @@ def describe(watching: FolderState, why: str) -> str:
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 
-def describe_refusal(error: OSError, root: str) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed:
+    """Why a folder may not be worked on.
+
+    Attributes:
+        watching: whether it stands by or is paused.
+        why: the reason, in words.
+        trouble: its code, for those who show it.
+    """
+
+    watching: FolderState
+    why: str
+    trouble: FolderTrouble
+
+
+def standing_by(why: str, trouble: FolderTrouble | None = None) -> Closed:
+    """Return that a folder stands by, and why."""
+    trouble = trouble or FolderTrouble.STANDING_BY
+    return Closed(watching=FolderState.STANDING_BY, why=why, trouble=trouble)
+
+
+def paused(why: str, trouble: FolderTrouble | None = None) -> Closed:
+    """Return that a folder is paused, and why."""
+    return Closed(watching=FolderState.PAUSED, why=why, trouble=trouble or FolderTrouble.PAUSED)
+
+
+def closed_by(error: CutoutdError) -> Closed:
+    """Return that a folder is closed after an error: paused if its output or the journal refuses, else standing by.
+
+    Raises:
+        CutoutdError: the error ends the daemon.
+    """
+    if error.ends_daemon:
+        raise error
+    closed = paused if isinstance(error, OutputError | JournalError) else standing_by
+    return closed(str(error), error.trouble)
+
+
+def closed_by_system(error: OSError, root: str) -> Closed:
     """Return why a folder is not open, in plain words: the path, and what is wrong with it.
 
     Args:
@@ -46,10 +87,10 @@ def describe_refusal(error: OSError, root: str) -> str:
     """
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else root
     if error.errno == errno.ENOENT:
-        return f"{place} is not there; make it, or connect its disk or share"
+        return standing_by(f"{place} is not there; make it, or connect its disk or share", FolderTrouble.AWAY)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{place} is a file, or lies below one; a folder belongs there"
-    return f"{place}: {error.strerror or error}"
+        return standing_by(f"{place} is a file, or lies below one; a folder belongs there")
+    return standing_by(f"{place}: {error.strerror or error}", refused_writing(error))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +113,7 @@ class FolderStatus:
     Attributes:
         watching: how new files are noticed.
         why: why not by events, or why not at all; empty: all is well.
+        trouble: the code of why it may not be worked on; None: it may.
         note: what its owner should know although all is well.
         settling: number of files that are not quiet yet.
         held_up: some of these that have been there for a while; with ``run --once`` all such.
@@ -83,6 +125,7 @@ class FolderStatus:
 
     watching: FolderState = FolderState.STARTING
     why: str = ""
+    trouble: FolderTrouble | None = None
     note: str = ""
     settling: int = 0
     held_up: tuple[PendingFile, ...] = ()
@@ -95,6 +138,14 @@ class FolderStatus:
     def is_open(self) -> bool:
         """Whether the folder's jobs may be worked on."""
         return self.watching in (FolderState.NATIVE, FolderState.POLL)
+
+    def opened(self, watching: FolderState, why: str) -> Self:
+        """Return the status of the folder once it is open; why: why it is not watched by events."""
+        return replace(self, watching=watching, why=why, trouble=None)
+
+    def closed(self, closed: Closed) -> Self:
+        """Return the status of the folder once it is closed."""
+        return replace(self, watching=closed.watching, why=closed.why, trouble=closed.trouble)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,14 +169,3 @@ class FolderSnapshot:
     recoveries: int = 0
     is_identified: bool = False
     has_settled: bool = False
-
-
-def state_after(error: CutoutdError) -> FolderState:
-    """Return a folder's state after an error: paused if its output refuses, else standing by.
-
-    Raises:
-        CutoutdError: the error ends the daemon.
-    """
-    if error.ends_daemon:
-        raise error
-    return FolderState.PAUSED if isinstance(error, OutputError) else FolderState.STANDING_BY

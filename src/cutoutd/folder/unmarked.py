@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.folder.identity import MarkerAction, MarkerDecision, decide
+from cutoutd.folder_trouble import FolderTrouble
 from cutoutd.lease import epochs, marker
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def decide_unmarked(
         with marker.opened(root) as directory:
             claims = epochs.all_claims(directory)
     if known is None and found.damage is None and lease.leaves_marker_to_others(claims):
-        return MarkerDecision(action=MarkerAction.STAND_BY, reason=_LEFT_TO_OTHERS)
+        return MarkerDecision(
+            action=MarkerAction.STAND_BY, reason=_LEFT_TO_OTHERS, trouble=FolderTrouble.OTHER_MACHINE
+        )
     decision = decide(known, found, history, is_recognised=lease.recognises(claims))
     if found.damage is not None and (known is None or decision.action is not MarkerAction.CREATE):
         raise found.damage

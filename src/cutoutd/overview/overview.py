@@ -51,7 +51,7 @@ class FolderView:
 
     Attributes:
         name, input, output: as configured.
-        watching, why, note, links, unreadable, settling, held_up: from the running daemon's status; empty without a daemon.
+        watching, why, trouble, note, links, unreadable, settling, held_up: from the running daemon's status; empty without a daemon.
         states: number of sources in each state.
         doubtful: number of published cutouts that may be wrong.
         done_today: number published since midnight.
@@ -70,6 +70,7 @@ class FolderView:
     output: str
     watching: str | None
     why: str
+    trouble: str | None
     note: str
     links: int
     unreadable: int
@@ -231,6 +232,7 @@ def _view(
         output=os.fspath(folder.output),
         watching=said.get("watching"),
         why=said.get("why", ""),
+        trouble=said.get("trouble"),
         note=said.get("note", ""),
         links=said.get("links", 0),
         unreadable=said.get("unreadable", 0),
