@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.daemon import status_file
+from cutoutd.folder_trouble import FolderTrouble
 from tests.acceptance.conftest import Bench, Daemon, picture
 from tests.acceptance.disks import Disks, cpu_s, empty, fill
 
@@ -67,7 +68,7 @@ class SmallDisks:
     def folder_state(self) -> dict[str, Any]:
         """Return the folder's state from the file that `cutoutd status` reads."""
         found: dict[str, Any] = status_file.read(self.view["state"]).get("folders", {}).get("x", {})
-        return {"watching": "", "why": ""} | found
+        return {"watching": "", "why": "", "trouble": None} | found
 
     def status(self) -> str:
         """Return the output of `cutoutd status`."""
@@ -79,12 +80,14 @@ class SmallDisks:
         command = self.bench.command(*arguments, "--config", self._config)
         return self.bench.call_any(self.disks.inside(*command))
 
-    def wait_for_pause(self, why: str) -> None:
-        """Wait until the folder is paused for a reason that contains this word."""
-        self.bench.wait_for(
-            lambda: self.folder_state()["watching"] == "paused" and why in self.folder_state()["why"],
-            f"a pause because of {why!r}; there is {self.folder_state()}",
-        )
+    def wait_for_pause(self, trouble: FolderTrouble, word: str) -> None:
+        """Wait until the folder is paused for a reason that has this code and contains this word."""
+
+        def is_paused() -> bool:
+            found = self.folder_state()
+            return found["watching"] == "paused" and found["trouble"] == trouble and word in found["why"]
+
+        self.bench.wait_for(is_paused, f"a pause because of {word!r}; there is {self.folder_state()}")
 
     def done(self) -> set[str]:
         """Return the stems of the published pictures."""
@@ -150,13 +153,15 @@ def load(small_disks: SmallDisks) -> float:
     return (cpu_s(small_disks.daemon.process.pid) - before) / (time.monotonic() - begun)
 
 
-def pauses_and_resumes(small_disks: SmallDisks, place: str, word: str, names: list[str]) -> None:
+def pauses_and_resumes(
+    small_disks: SmallDisks, place: str, trouble: FolderTrouble, word: str, names: list[str]
+) -> None:
     """Check that pictures that arrive while a disk is full are cut once it is not, and not before."""
     before = small_disks.done()
     fill(small_disks.view[place])
     for name in names:
         small_disks.drop(f"{name}.jpg")
-    small_disks.wait_for_pause(word)
+    small_disks.wait_for_pause(trouble, word)
     assert str(small_disks.at[place]) in small_disks.folder_state()["why"]
     assert "PAUSED" in small_disks.status()
     assert load(small_disks) < BUSY
@@ -175,10 +180,10 @@ def test_an_output_that_is_full_or_read_only_pauses_with_a_reason_and_resumes_by
     daemon = small_disks.start()
     small_disks.drop("first.jpg")
     small_disks.wait_for("first")
-    pauses_and_resumes(small_disks, "output", "No space", ["a", "b", "c"])
+    pauses_and_resumes(small_disks, "output", FolderTrouble.DISK_FULL, "No space", ["a", "b", "c"])
     small_disks.disks.remount(small_disks.at["output"], "ro")
     small_disks.drop("d.jpg", 1)
-    small_disks.wait_for_pause("Read-only")
+    small_disks.wait_for_pause(FolderTrouble.READ_ONLY, "Read-only")
     assert small_disks.untouched()
     small_disks.disks.remount(small_disks.at["output"], "rw")
     small_disks.wait_for("d")
@@ -210,14 +215,14 @@ def test_accepts_and_renames_wait_for_free_space_and_report_it(build: Callable[.
     assert answer.returncode == 1, answer.stdout
     assert answer.stdout.count("not yet: ") == 2, answer.stdout
     assert "No space" in answer.stdout
-    small_disks.wait_for_pause("No space")
+    small_disks.wait_for_pause(FolderTrouble.DISK_FULL, "No space")
     empty(small_disks.view["output"])
     small_disks.wait_for("a", "b")
     small_disks.bench.wait_for(lambda: small_disks.folder_state()["watching"] == "native", "the pause to end")
     fill(small_disks.view["output"])
     for before, after in (("a", "c"), ("b", "d")):
         (small_disks.view["input"] / f"{before}.jpg").rename(small_disks.view["input"] / f"{after}.jpg")
-    small_disks.wait_for_pause("No space")
+    small_disks.wait_for_pause(FolderTrouble.DISK_FULL, "No space")
     empty(small_disks.view["output"])
     small_disks.bench.wait_for(
         lambda: small_disks.done() == {"c", "d"}, "the two under their new names alone"
@@ -237,7 +242,7 @@ def test_a_full_state_disk_is_waited_for_at_the_start_and_later(build: Callable[
     small_disks.bench.wait_for(lambda: "daemon.waits" in small_disks.log(), "the reason")
     empty(small_disks.view["state"])
     small_disks.wait_for("first")
-    pauses_and_resumes(small_disks, "state", "full", ["a", "b"])
+    pauses_and_resumes(small_disks, "state", FolderTrouble.JOURNAL_FULL, "full", ["a", "b"])
     assert daemon.process.poll() is None
     small_disks.end()
     assert small_disks.untouched()
@@ -298,7 +303,7 @@ def test_the_floor_pauses_before_a_disk_is_full(build: Callable[..., SmallDisks]
     fill(small_disks.view["output"], leave=512 << 10)
     small_disks.drop("a.jpg")
     small_disks.start()
-    small_disks.wait_for_pause("min_free_disk_mb")
+    small_disks.wait_for_pause(FolderTrouble.DISK_FULL, "min_free_disk_mb")
     assert small_disks.done() == set()
     empty(small_disks.view["output"])
     small_disks.wait_for("a")
@@ -311,7 +316,7 @@ def test_no_original_is_touched_before_its_cutout_is_published(build: Callable[.
     daemon = small_disks.start()
     fill(small_disks.view["output"])
     small_disks.drop("a.jpg")
-    small_disks.wait_for_pause("No space")
+    small_disks.wait_for_pause(FolderTrouble.DISK_FULL, "No space")
     assert small_disks.untouched()
     fill(small_disks.view["kept"])
     empty(small_disks.view["output"])
