@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cutoutd import sha256
 from cutoutd.recipe import Channels, Format, Margin, Recipe, RegionOfInterest, Rendition
+from cutoutd.sha256 import is_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +34,7 @@ PREVIEW_PIXELS: Final = 250_000
 TRANSPARENT: Final = "transparent"
 ORIGINAL: Final = "original"
 
-_BACKGROUND: Final = r"^(transparent|#[0-9a-f]{6}|[0-9a-f]{64})$"
-_SHA256_DIGITS: Final = 64
+_BACKGROUND: Final = rf"^(transparent|#[0-9a-f]{{6}}|{sha256.PATTERN})$"
 _WHITE: Final = (255, 255, 255)
 
 _TAKES: Final = {
@@ -146,11 +147,7 @@ class JobOptions(BaseModel):
     @property
     def background_picture(self) -> str | None:
         """SHA-256 (hex) of the background picture; None: there is none."""
-        return (
-            self.background
-            if self.background is not None and len(self.background) == _SHA256_DIGITS
-            else None
-        )
+        return self.background if is_sha256(self.background) else None
 
     @property
     def is_of_form(self) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cutoutd import strokes
 from cutoutd.corrections import MAX_SUGGESTIONS
+from cutoutd.sha256 import is_sha256
 from cutoutd.strokes import StrokesError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ MAX_CHARACTERS: Final = 1 << 20
 """The most characters of an argument; more than the longest valid list of strokes takes."""
 
 _MAX_JOB: Final = 10**18
-_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class FixAction(StrEnum):
@@ -101,6 +100,8 @@ class FixRequest:
 
 
 def _parse_seen(said: object) -> str:
-    if said in (None, "") or (isinstance(said, str) and _SHA256.fullmatch(said)):
-        return str(said or "")
+    if said in (None, ""):
+        return ""
+    if is_sha256(said):
+        return said
     raise FixRequestError("the result that was seen is not given as a SHA-256")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Staged, Unchanged
 from cutoutd.recipe import largest_result_bytes
+from cutoutd.sha256 import is_sha256
 from cutoutd.task_route import Returned
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ MAX_WORD: Final = 200
 """Characters of a machine's address or of a version."""
 
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]{8,15}Z")
 _STEP: Final = re.compile(r"[a-z][a-z_-]{0,39}")
 
@@ -264,7 +264,7 @@ def _faults_of_bytes(size: int, most: int) -> Iterator[str]:
 
 
 def _faults_of_hash(*sums: str | None) -> Iterator[str]:
-    if not all(one is None or _SHA256.fullmatch(one) for one in sums):
+    if not all(one is None or is_sha256(one) for one in sums):
         yield "it reports a SHA-256 that is none"
 
 

@@ -32,6 +32,7 @@ from cutoutd.recipe import (
     RegionOfInterest,
     Rendition,
 )
+from cutoutd.sha256 import is_sha256
 from cutoutd.strokes import Stroke, StrokeKind
 from cutoutd.task_route import ClusterTask, Export, Received, Returned
 
@@ -60,7 +61,6 @@ _REPORTS: Final[dict[str, type[Report]]] = {
 }
 # Compiled once: patterns that are built for each job would pile up in the cache.
 _RESULT: Final = re.compile(r"([0-9]+)-[0-9a-z]+\.[0-9a-z]+", re.ASCII)
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {}
 _KINDS: Final = {kind: name for name, kind in _REPORTS.items()}
 
@@ -293,7 +293,7 @@ def _check_names(job: int, report: Cut) -> None:
     for staged in report.staged:
         sums = (staged.sha256, staged.background_sha256 or staged.sha256)
         named = _RESULT.fullmatch(staged.name)
-        if named is None or named[1] != str(job) or not all(map(_SHA256.fullmatch, sums)):
+        if named is None or named[1] != str(job) or not all(map(is_sha256, sums)):
             raise WireError(f"job {job} reports a result of another name")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +36,7 @@ from cutoutd.publish.sidecar import read_sidecar
 from cutoutd.publish.staging import STAGING_NAME
 from cutoutd.publish.targets import claim_on
 from cutoutd.recipe import Format, Rendition
+from cutoutd.sha256 import is_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +55,6 @@ _TAKEN_OVER: Final = "taken over from an earlier run, by its sidecar"
 
 _OVERLAY: Final = Rendition(format=Format.PNG, suffix=OVERLAY_SUFFIX)
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_TO_BE_READ: Final = NO_WAY | DENIED | IMPOSSIBLE_NAME
 
 
@@ -215,7 +214,7 @@ class Records:
             size=said.bytes,
             mtime_ns=said.mtime_ns,
             at_us=said.at_us,
-            sha256=said.sha256 if _SHA256.fullmatch(said.sha256) else None,
+            sha256=said.sha256 if is_sha256(said.sha256) else None,
             failure={key: text[:MAX_WORDS] for key, text in said.failure.items()},
             marker=said.marker,
         )
@@ -224,7 +223,7 @@ class Records:
         if (
             not self._identity.owns(said.folder, said.marker)
             or not _is_path(said.path)
-            or not _SHA256.fullmatch(said.sha256)
+            or not is_sha256(said.sha256)
         ):
             return None
         if not 0 < len(said.outputs) <= MAX_OUTPUTS:
@@ -244,7 +243,7 @@ class Records:
             mtime_ns=said.mtime_ns,
             at_us=said.published_us,
             sha256=said.sha256,
-            image_sha256=said.image_sha256 if _SHA256.fullmatch(said.image_sha256) else None,
+            image_sha256=said.image_sha256 if is_sha256(said.image_sha256) else None,
             published=published,
             claims=tuple(claim_on(root / path) for root, path in names),
             outputs=tuple(str(self._output / one.path) for one in published),
@@ -261,7 +260,7 @@ class Records:
 
 def _result(source: str, path: str, sha256: str, renditions: Sequence[Rendition]) -> Published | None:
     """Return the result that this source could have got under this name by its renditions; None: it could not."""
-    if not _SHA256.fullmatch(sha256):
+    if not is_sha256(sha256):
         return None
     for review in (False, True):
         forms = list(enumerate(renditions))

@@ -21,6 +21,7 @@ from cutoutd.errnos import OUT_OF_RESOURCES
 from cutoutd.errors import StorageError, UsageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import OpenedNames, open_private, read_small
+from cutoutd.sha256 import is_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,6 @@ NAMES: Final = OpenedNames(
     files=("lock", "address", "address.new", _FILE, _LOCK, "keys.new"), directories=("uploads",)
 )
 _MAX_BYTES: Final = 1 << 20
-_DIGEST_DIGITS: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,7 +202,7 @@ def _parsed(text: bytes) -> Iterator[ApiKey]:
 
 def _of(one: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 -- one of two
     value = one[name]
-    if type(value) is not kind or (name == "sha256" and len(str(value)) != _DIGEST_DIGITS):
+    if type(value) is not kind or (name == "sha256" and not is_sha256(value)):
         raise ValueError(f"{name} has the wrong type or length")
     return value
 

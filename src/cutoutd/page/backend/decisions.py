@@ -14,6 +14,7 @@ from cutoutd.journal.decisions import BatchItem, Decision, UnknownBatchError
 from cutoutd.page.backend import requests
 from cutoutd.page.backend.jobs import MOST_NUMBERS
 from cutoutd.page.backend.method import change
+from cutoutd.sha256 import is_sha256
 from cutoutd.webserver.backend.journal import required
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text, truth, whole
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from cutoutd.page.backend.method import Backend, Endpoint
     from cutoutd.webserver.backend.method import Parameters
 
-_SEEN: Final = re.compile(r"[0-9a-f]{64}|", re.ASCII)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}|", re.ASCII)
 _LARGEST: Final = 2**53
 _PARTS: Final = (2, 3)
@@ -107,12 +107,7 @@ def _items(given: Any) -> list[BatchItem]:  # noqa: ANN401 -- JSON of a stranger
             raise _wrong_items("have a number and a SHA-256 for each picture")
         job, seen, over = one if len(one) == max(_PARTS) else (*one, "")
         is_number = isinstance(job, int) and not isinstance(job, bool) and 0 < job <= _LARGEST
-        if (
-            not is_number
-            or not isinstance(seen, str)
-            or not _SEEN.fullmatch(seen)
-            or over not in ("", *Decision)
-        ):
+        if not is_number or not (seen == "" or is_sha256(seen)) or over not in ("", *Decision):
             raise _wrong_items("have a number and a SHA-256 for each picture")
         items[job] = BatchItem(job=job, seen=seen, over=over)
     return list(items.values())

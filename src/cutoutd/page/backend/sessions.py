@@ -15,6 +15,7 @@ from cutoutd import logs
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.fs.private_directory import read_small
 from cutoutd.page import pairing
+from cutoutd.sha256 import is_sha256
 from cutoutd.webserver.backend.method import RefusedError, Reply
 from cutoutd.webserver.backend.parameters import text
 
@@ -30,7 +31,6 @@ _MOST: Final = 64
 """Browsers; the one that was paired first is forgotten."""
 
 _MAX_BYTES: Final = 1 << 16
-_DIGEST: Final = 64
 _TRIES: Final = 10
 _TRIES_S: Final = 60.0
 """Ten wrong codes or passwords a minute, of all browsers together; then no password, be it right, for the rest of it. A code has
@@ -109,7 +109,7 @@ class BrowserSessions:
             return [
                 (cookie, token, uid)
                 for cookie, token, uid in kept
-                if isinstance(cookie, str) and isinstance(token, str) and len(cookie) == len(token) == _DIGEST
+                if is_sha256(cookie) and is_sha256(token)
                 if uid is None or type(uid) is int
             ]
         except (OSError, ValueError, TypeError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cutoutd import sha256
+
 _TEXT: Final = {"type": "string"}
 _TROUBLE: Final = {
     "type": "string",
@@ -39,7 +41,7 @@ SCHEMAS: Final[dict[str, Any]] = {
             "url": _TEXT,
             "name": _TEXT,
             "media_type": _TEXT,
-            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "sha256": {"type": "string", "pattern": f"^{sha256.PATTERN}$"},
         },
     },
     "Job": {
