@@ -15,6 +15,8 @@ from cutoutd.jobs import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cutoutd.jobs import Job
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started:
@@ -60,6 +62,11 @@ class JobEnded:
     seconds: float = 0.0
     doubtful: bool = False
     note: str = ""
+
+    @classmethod
+    def of(cls, job: Job, state: JobState, why: str = "", advice: str = "") -> JobEnded:
+        """Return the end of a job from its row, in a state that the row may not have yet."""
+        return cls(job=job.id, folder=job.folder, path=job.path, state=state, why=why, advice=advice)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

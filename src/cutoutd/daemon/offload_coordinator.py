@@ -343,9 +343,7 @@ class Coordinator:
         detail = {"failure": asdict(failure), "egress": egress_of(reply, plan.why)}
         self._journal.queue.finish(job.id, JobState.UNKNOWN, detail=detail)
         self._log.warning("job.unknown", job=job.id, folder=job.folder, path=job.path, why=reply.cause)
-        self._results.append(
-            JobEnded(job=job.id, folder=job.folder, path=job.path, state=JobState.UNKNOWN, why=reply.cause)
-        )
+        self._results.append(JobEnded.of(job, JobState.UNKNOWN, reply.cause))
 
     def _settle(self, job: Job, plan: RoutePlan, why: str, egress: dict[str, object] | None) -> None:
         """Decide for the local result."""

@@ -134,7 +134,7 @@ class Outcomes:
             self._journal.gone(job, failure.cause)
             self._log.info("job.gone", job=job.id, folder=job.folder, path=job.path, why=failure.cause)
             folder.look_at(job.path)
-            self._announce(job, JobState.GONE, failure.cause)
+            self._results.append(JobEnded.of(job, JobState.GONE, failure.cause))
             return
         if failure.code in (FailureCode.STORAGE, FailureCode.OUTPUT):
             folder.examine(job.path)
@@ -153,7 +153,9 @@ class Outcomes:
                 why=failure.cause,
                 delay_s=decision.delay_s,
             )
-            self._announce(job, JobState.RETRY, failure.cause, failure.advice if failure.permanent else "")
+            self._results.append(
+                JobEnded.of(job, JobState.RETRY, failure.cause, failure.advice if failure.permanent else "")
+            )
         else:
             folder.delivery.fail(job, failure)
 
@@ -173,7 +175,7 @@ class Outcomes:
         )
         self._log.warning("job.not-cut-again", job=job.id, folder=job.folder, path=job.path, why=why)
         folder.look_at(job.path)
-        self._announce(job, state, why)
+        self._results.append(JobEnded.of(job, state, why))
         return True
 
     def take_lost(self, held: Held, lost: Lost) -> None:
@@ -196,7 +198,7 @@ class Outcomes:
         detail = {"failure": asdict(failure)}
         self._journal.queue.finish(job.id, JobState.FAILED, detail=detail, cleanup_pending=True)
         folder.delivery.clean_up(replace(job, state=JobState.FAILED, detail=detail))  # its record
-        self._announce(job, JobState.FAILED, failure.cause)
+        self._results.append(JobEnded.of(job, JobState.FAILED, failure.cause))
 
     def requeue_lost(self) -> None:
         """Queue the jobs again over which workers died, once a new worker has started."""
@@ -209,9 +211,4 @@ class Outcomes:
         decision = retry.after_failure(failure, tries=job.tries, age_s=0.0, patient=True)
         delay_s = decision.delay_s if isinstance(decision, retry.Again) else error.delay_s
         self._journal.queue.delay(job.id, delay_s, detail={"failure": asdict(failure)})
-        self._announce(job, JobState.RETRY, failure.cause)
-
-    def _announce(self, job: Job, state: JobState, why: str = "", advice: str = "") -> None:
-        self._results.append(
-            JobEnded(job=job.id, folder=job.folder, path=job.path, state=state, why=why, advice=advice)
-        )
+        self._results.append(JobEnded.of(job, JobState.RETRY, failure.cause))

@@ -175,15 +175,4 @@ class Context:
         record: str = "",
     ) -> None:
         """Report the end of a job."""
-        self.tell(
-            JobEnded(
-                job=job.id,
-                folder=job.folder,
-                path=job.path,
-                state=state,
-                outputs=outputs,
-                why=why,
-                advice=advice,
-                record=record,
-            )
-        )
+        self.tell(replace(JobEnded.of(job, state, why, advice), outputs=outputs, record=record))

@@ -294,13 +294,9 @@ class PublicationSteps:
         if goes:
             self.originals.add(replace(job, detail=detail), facts.sha256)
         context.tell(
-            JobEnded(
-                job=job.id,
-                folder=job.folder,
-                path=job.path,
-                state=state,
+            replace(
+                JobEnded.of(job, state, why),
                 outputs=outputs,
-                why=why,
                 seconds=facts.seconds,
                 doubtful=bool(facts.doubtful),
                 note="" if is_skipped else "; ".join(plan.warnings),
