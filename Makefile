@@ -102,7 +102,7 @@ test-code: env $(FIRST)
 	$(call pytest,-n 3 $(TESTS_OF_CODE))
 
 test-commands: env $(FIRST)
-	$(call pytest,-n 4 -p no:schemathesis $(TESTS_OF_COMMANDS))
+	$(call pytest,-n 5 -p no:schemathesis $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group coverage

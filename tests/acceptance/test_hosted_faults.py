@@ -99,7 +99,7 @@ def test_an_edit_without_a_reload_and_then_a_storm_of_reloads_fails_nothing(
         hosted_setup.drop("shop", f"{number}.jpg", picture(number))
     outbox = hosted_setup.bench.root / "own-state/hosted/outbox"
     hosted_setup.bench.wait_for(lambda: len(list(outbox.glob("*.json"))) == 6, "six requests")
-    for number in range(6):
+    for number in range(4):
         hosted_setup.config.write_text(text if number % 2 else both, encoding="utf-8")
         daemon.process.send_signal(signal.SIGHUP)
         hosted_setup.bench.wait_for(

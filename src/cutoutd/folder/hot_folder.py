@@ -327,6 +327,7 @@ class HotFolder:
         """
         if self._threads.check(now_s):
             self._looks_awaited = self._monitor.snapshot.looks + 1
+            self.check_again()  # the next look by schedule may be a minute away
 
     @property
     def has_settled(self) -> bool:
