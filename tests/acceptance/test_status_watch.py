@@ -45,7 +45,7 @@ def on_terminal(bench: Bench, *, columns: int, seconds: float, **environment: st
     )
     os.close(theirs)
     received = b""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     shown_s: float | None = None
     while time.monotonic() < end and (shown_s is None or time.monotonic() < shown_s + seconds):
         if select.select([ours], [], [], 0.1)[0]:

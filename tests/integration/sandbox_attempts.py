@@ -125,7 +125,7 @@ class EarlyThread:
     def attempt(self, work: Callable[[], object]) -> str:
         """Make an attempt in that thread, and return its outcome."""
         self._work.put(work)
-        return self._outcomes.get(timeout=20)
+        return self._outcomes.get(timeout=60)
 
 
 def network_attempts() -> dict[str, Callable[[], object]]:

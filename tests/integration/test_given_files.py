@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cutoutd.jobs import Report
 
 KEEPING = (sys.executable, "-P", str(Path(__file__).with_name("keeping_worker.py")))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 RECIPE = Recipe(
     renditions=(Rendition(format=Format.PNG, suffix=""),),
     refine=False,

@@ -288,7 +288,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(browser: Browser,
     )
     assert raw(page, f"{head}Content-Length: 99999999999\r\n\r\n").startswith(b"HTTP/1.1 413")
     chunk = "10000\r\n" + "x" * 65_536 + "\r\n"
-    with socket.create_connection(("127.0.0.1", page.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         try:
             for _ in range(400):
@@ -308,7 +308,7 @@ def test_many_connections_do_not_shut_a_browser_out(browser: Browser, page: Serv
     """Any program on this machine can open them, and send nothing; the oldest of those are closed."""
     with ExitStack() as idle:
         for _ in range(400):
-            idle.enter_context(socket.create_connection(("127.0.0.1", page.port), timeout=10))
+            idle.enter_context(socket.create_connection(("127.0.0.1", page.port), timeout=60))
         for _ in range(3):
             assert browser.ask("/api/session")[0] == 200
     assert page.process.poll() is None

@@ -262,7 +262,7 @@ def test_an_upload_that_is_too_large_is_refused_by_its_length_or_while_read(api:
     )
     assert raw(api, f"{head}Content-Length: 99999999999\r\n\r\n".encode()).startswith(b"HTTP/1.1 413")
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         try:
             for _ in range(100):
@@ -277,7 +277,7 @@ def test_an_upload_that_is_too_large_is_refused_by_its_length_or_while_read(api:
 def test_an_upload_that_ends_early_leaves_nothing(api: Serving) -> None:
     """Also if its web process dies."""
     head = f"POST {PICTURES} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nContent-Type: image/jpeg\r\nContent-Length: 5000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(head.encode() + b"\xff" * 100)
         until(lambda: spooled(api), "its file")
     until(lambda: not spooled(api), "nothing is left")
@@ -377,7 +377,7 @@ def test_a_thousand_connections_shut_no_client_out(api: Serving) -> None:
     """Any client can open them and send nothing; the oldest idle ones are closed."""
     with ExitStack() as idle:
         for _ in range(800):
-            idle.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=20))
+            idle.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=60))
         for _ in range(3):
             assert api.ask("GET", "/v1/key")[0] == 200
     assert api.serve.poll() is None

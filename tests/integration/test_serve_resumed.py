@@ -77,7 +77,7 @@ def test_an_upload_is_resumed_whatever_ended_meanwhile(api: Serving) -> None:
         f"PATCH {place} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {api.key}\r\nTus-Resumable: 1.0.0\r\n"
         f"Upload-Offset: 1000\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 300000\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=60) as connection:
         connection.sendall(head.encode() + body[1000:201_000])
         until(lambda: max(spooled(api).values()) > 1000, "a part of it")
     # What has come is kept when the rest does not, also what was not handed on yet.

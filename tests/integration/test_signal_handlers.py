@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 10.0
 
 
 def hangs_at(make: Callable[[], tuple[Callable[[], object], Callable[[], object]]]) -> int | None:

@@ -253,7 +253,7 @@ if child == 0:
 os.waitpid(child, 0)
 
 def wait(condition):
-    deadline, paths, scan = time.monotonic() + 10, set(), False
+    deadline, paths, scan = time.monotonic() + 60, set(), False
     while not condition(paths, scan) and time.monotonic() < deadline:
         time.sleep(0.01)
         hints = watch.take()
@@ -293,7 +293,7 @@ except UnwatchableError as error:
     sys.exit()
 before = watch.trouble()
 os.mkdir(f"{root}/one-more")
-deadline = time.monotonic() + 10
+deadline = time.monotonic() + 60
 while watch.trouble() is None and time.monotonic() < deadline:
     time.sleep(0.01)
 print(json.dumps(["armed", before, watch.trouble()]))
