@@ -5,9 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from bench.strokes import Sample, bound, report
+from bench.strokes import RECIPE, Sample, bound, report
 
+from cutoutd.engine.matting import quality
 from cutoutd.engine.matting.features import GRID, Features
+from cutoutd.engine.matting.refine import Refined
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.pipeline.matte import CoarseMatte
+from cutoutd.pipeline.refinement import View
+from cutoutd.previews.brush_picture import BrushPicture
 
 
 def _sample(*found: int) -> Sample:
@@ -19,8 +25,18 @@ def _sample(*found: int) -> Sample:
         cv2.circle(truth, (x, 60), 25, 1, cv2.FILLED)
         if x in found:
             cv2.circle(matte, (x, 60), 25, 1, cv2.FILLED)
-    features = Features(planes=np.zeros((GRID, GRID, 52), np.float32))
-    return Sample(name="discs", rgb=rgb, truth=truth, matte=matte, features=features)
+    picture = BrushPicture(
+        view=View.full(rgb),
+        followed=rgb,
+        found=CoarseMatte(region=Region.whole(*matte.shape), coarse=matte, quality=quality.assess(matte)),
+        matte=matte,
+        plain=Refined(alpha=np.uint8(255) * matte.astype(np.uint8)),
+        features=Features(planes=np.zeros((GRID, GRID, 52), np.float32)),
+        opacity=None,
+        is_given=False,
+        recipe=RECIPE,
+    )
+    return Sample(name="discs", picture=picture, truth=truth)
 
 
 def test_pictures_that_are_all_right_give_a_report(capsys: pytest.CaptureFixture[str]) -> None:
