@@ -16,10 +16,13 @@ from cutoutd.engine.colour import icc_build
 from cutoutd.engine.formats.decode import decode
 from cutoutd.engine.matting.correct import correct
 from cutoutd.engine.matting.features import FeatureModel
-from cutoutd.jobs import Task
+from cutoutd.engine.matting.subject_search import Region
+from cutoutd.jobs import Quality, Task
 from cutoutd.models import catalog
 from cutoutd.pipeline import correction, matte, refinement
 from cutoutd.pipeline.engine import Engine
+from cutoutd.pipeline.matte import CoarseMatte
+from cutoutd.pipeline.refinement import View
 from cutoutd.previews.brush_picture import BrushPicture
 from cutoutd.recipe import Metadata, Recipe, RegionOfInterest
 from cutoutd.strokes import Stroke, StrokeKind
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cutoutd.engine.picture import Picture
-    from cutoutd.pipeline.matte import CoarseMatte
     from cutoutd.protocols import Files
 
 MAX_PIXELS = 10_000_000
@@ -145,6 +147,22 @@ def test_a_preview_shows_what_is_published(
         difference = np.abs(published - preview)
         assert difference.mean() < 0.1
         assert (difference > 40).mean() < 5e-4  # the frame of a region may lie half a pixel beside
+
+
+def test_a_small_subject_in_a_large_picture_is_shown_as_it_is_published() -> None:
+    """Such a region is refined on more pixels than are shown of it; no preview of it could be made."""
+    rgb = np.random.default_rng(1).integers(0, 256, (2600, 4640, 3), dtype=np.uint8)
+    region = Region(top=1216, bottom=2128, left=1664, right=2352)
+    ramp = np.linspace(0, 1, 288, dtype=np.float32)
+    coarse = np.broadcast_to(ramp, (288, 288)).copy()
+    found = CoarseMatte(region=region, coarse=coarse, quality=Quality(score=1.0, reasons=()))
+    view = View.small(rgb, np.asarray(cv2.resize(rgb, (1024, 574), interpolation=cv2.INTER_AREA)), (region,))
+    small = refinement.refined(view, found, RECIPE)
+    assert small.alpha.shape == (574, 1024)
+    full = refinement.refined(View.full(rgb), found, RECIPE)
+    assert small.overall is not None
+    assert full.overall is not None
+    assert np.array_equal(small.overall, full.overall)
 
 
 def test_the_cutout_of_another_model_is_shown_as_it_is(model: FeatureModel) -> None:

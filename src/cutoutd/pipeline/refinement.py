@@ -15,6 +15,7 @@ from cutoutd.engine.matting.refine import MatteChange, Refined
 from cutoutd.engine.matting.stroke_masks import paint
 from cutoutd.engine.matting.subject_search import Region
 from cutoutd.engine.matting.tiles import ImagePyramid
+from cutoutd.engine.matting.working_copy import working_size
 from cutoutd.engine.render import compose
 from cutoutd.pipeline import corrected_colours
 from cutoutd.pipeline.corrected_colours import Estimate
@@ -61,7 +62,10 @@ class View:
         for region in regions:
             pyramid = view._pyramids[region] = ImagePyramid(rgb[region.slices])
             rows, columns = view.slices(region)
-            pyramid.drop_larger((columns.stop - columns.start, rows.stop - rows.start))
+            width, height = working_size(pyramid.shape)  # of a small region larger than what is shown of it
+            pyramid.drop_larger(
+                (max(width, columns.stop - columns.start), max(height, rows.stop - rows.start))
+            )
         return view
 
     def slices(self, region: Region) -> tuple[slice, slice]:

@@ -70,6 +70,13 @@ class WorkingCopy:
     finer: bool
 
 
+def working_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return width and height of the working copy of a picture of this height and width."""
+    height, width = shape
+    factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
+    return max(1, round(width / factor)), max(1, round(height / factor))
+
+
 def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane, share: Plane | None = None) -> WorkingCopy:
     """Reduce a picture and its matte to working size and cut out the part that has open pixels.
 
@@ -81,9 +88,7 @@ def working_copy(rgb: ImagePyramid[np.uint8], matte: Plane, share: Plane | None 
     Returns:
         The part with open pixels whose alpha is wanted, and what they depend on; without pixels where there are none.
     """
-    height, width = rgb.shape
-    factor = max(1, round(math.sqrt(height * width / _WORK_PIXELS)))
-    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    size = working_size(rgb.shape)
     finer = matte.shape[0] > size[1] and matte.shape[1] > size[0]
     method = cv2.INTER_AREA if finer else cv2.INTER_CUBIC
     coarse = np.clip(np.asarray(cv2.resize(matte, size, interpolation=method), np.float32), 0, 1)
