@@ -28,6 +28,7 @@ from tests.acceptance.conftest import picture
 from cutoutd.clock import Clock
 from cutoutd.intake import incoming
 from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.journal.submissions import Submission
 from cutoutd.submitting import submit
 
 if TYPE_CHECKING:
@@ -175,16 +176,8 @@ class Site:
         try:
             with incoming.new_file(self.input) as file:
                 os.write(file.descriptor, content)
-                submit(
-                    store,
-                    Clock(),
-                    self.input,
-                    file,
-                    key=name,
-                    folder=FOLDER,
-                    name=name,
-                    options=options,
-                )
+                wanted = Submission(key=name, folder=FOLDER, spool=file.name, name=name, options=options)
+                submit(store, Clock(), self.input, file, wanted)
         finally:
             store.close()
 

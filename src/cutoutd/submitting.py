@@ -2,7 +2,8 @@
 
     with incoming.new_file(root) as file:
         ...                                      # write to file.descriptor
-        submission = submit(store, clock, root, file, key=..., folder=..., name=..., options=...)
+        wanted = Submission(key=..., folder=..., spool=file.name, name=..., options=...)
+        submission = submit(store, clock, root, file, wanted)
 
 After it returns, the picture cannot be lost: the daemon takes it now, or when it starts. `Submissions.find(key)` returns the
 state of the request, and its job is then an ordinary one. For other processes than the daemon; it must not wait.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from cutoutd.errors import StorageError
 from cutoutd.intake import incoming
 from cutoutd.journal.folders import Folders
-from cutoutd.journal.submissions import Submission, Submissions
+from cutoutd.journal.submissions import Submissions
 from cutoutd.journal.wake import wake
 from cutoutd.lease import marker
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from cutoutd.clock import Clock
     from cutoutd.intake.incoming import SpoolFile
-    from cutoutd.job_options import JobOptions
     from cutoutd.journal.store import Store
+    from cutoutd.journal.submissions import Submission
 
 
 class FolderReplacedError(StorageError):
@@ -91,17 +92,12 @@ class SubmissionGroup:
         return own.held
 
 
-def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
+def submit(
     store: Store,
     clock: Clock,
     root: Path,
     file: SpoolFile,
-    *,
-    key: str,
-    folder: str,
-    name: str,
-    options: JobOptions,
-    digest: str = "",
+    wanted: Submission,
     group: SubmissionGroup | None = None,
 ) -> Submission:
     """Sync a file to the disk and submit it.
@@ -111,11 +107,8 @@ def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
         clock: clock for the time that is written.
         root: path of the folder's input.
         file: the complete picture.
-        key: key of the caller's choice; a second request with the same key is the first one, and its file is removed.
-        folder: name of the folder.
-        name: name that the picture is to get, if that is free; any text.
-        options: what is asked of the picture.
-        digest: digest of the request; the caller compares it with that of the returned request.
+        wanted: the submission, of this file. A second one with the same key is the first one, and its file is removed: the caller
+            compares the digests.
         group: shares transactions with other threads; None: it gets one of its own.
 
     Returns:
@@ -128,8 +121,7 @@ def submit(  # noqa: PLR0913 -- the fields of a request, each by its name
         ValueError: the key is empty or too long.
     """
     incoming.settle(root, file)
-    check_place(store, clock, root, folder, file)
-    wanted = Submission(key=key, folder=folder, spool=file.name, name=name, options=options, digest=digest)
+    check_place(store, clock, root, wanted.folder, file)
     submissions = Submissions(store, clock)
     holds = submissions.post(wanted) if group is None else group.post(submissions, wanted)
     if store.path is not None:

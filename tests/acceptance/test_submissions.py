@@ -18,7 +18,7 @@ from cutoutd.clock import Clock
 from cutoutd.intake import incoming
 from cutoutd.job_options import JobOptions
 from cutoutd.journal.store import FILE_NAME, Store
-from cutoutd.journal.submissions import Submissions
+from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.recipe import Format
 from cutoutd.submitting import FolderReplacedError, submit
 from tests.acceptance.conftest import picture
@@ -26,7 +26,6 @@ from tests.acceptance.conftest import picture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cutoutd.journal.submissions import Submission
     from tests.acceptance.conftest import Bench, Daemon
 
 pytestmark = pytest.mark.small_model
@@ -44,16 +43,8 @@ def hand_in(bench: Bench, key: str, options: JobOptions) -> None:
         with os.fdopen(file.descriptor, "wb", closefd=False) as whole:
             picture(1).save(whole, format="JPEG")
         (name,) = folder_names(store)
-        submit(
-            store,
-            Clock(),
-            bench.input,
-            file,
-            key=key,
-            folder=name,
-            name="b.jpg",
-            options=options,
-        )
+        wanted = Submission(key=key, folder=name, spool=file.name, name="b.jpg", options=options)
+        submit(store, Clock(), bench.input, file, wanted)
 
 
 def folder_names(store: Store) -> list[str]:

@@ -19,6 +19,7 @@ from cutoutd.intake.rules import Rules
 from cutoutd.job_options import JobOptions
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
+from cutoutd.journal.submissions import Submission
 from cutoutd.submitted_names import plain_name
 from cutoutd.submitting import submit
 from tests.integration.parts import JPEG, NAME, states, until
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cutoutd.jobs import Job
-    from cutoutd.journal.submissions import Submission
 
 OPTIONS = JobOptions(background="#ffffff")
 
@@ -56,16 +56,8 @@ def submit_picture(
     """Submit a picture as a program beside the daemon does."""
     with incoming.new_file(watched.root) as file:
         os.write(file.descriptor, content)
-        return submit(
-            watched.journal.store,
-            Clock(),
-            watched.root,
-            file,
-            key=key,
-            folder=NAME,
-            name=name,
-            options=OPTIONS,
-        )
+        wanted = Submission(key=key, folder=NAME, spool=file.name, name=name, options=OPTIONS)
+        return submit(watched.journal.store, Clock(), watched.root, file, wanted)
 
 
 def ended(watched: MonitoredFolder, key: str = "k") -> Submission:

@@ -26,7 +26,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.jobs import HAS_RESULT, OPEN, JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import running
-from cutoutd.journal.submissions import Submissions
+from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.publish.naming import sidecar_name
 from cutoutd.submission_refusals import why_no_picture
 from cutoutd.submitted_names import fitting_name, no_name
@@ -156,16 +156,10 @@ def _hand_in(file: Path, folder: Folder, store: Store, refused: str) -> Submitte
             while piece := memoryview(source.read(_PIECE)):
                 while piece:
                     piece = piece[os.write(spool.descriptor, piece) :]
-            hand_in(
-                store,
-                Clock(),
-                folder.input,
-                spool,
-                key=key,
-                folder=folder.name,
-                name=file.name,
-                options=JobOptions(),
+            wanted = Submission(
+                key=key, folder=folder.name, spool=spool.name, name=file.name, options=JobOptions()
             )
+            hand_in(store, Clock(), folder.input, spool, wanted)
     except OSError as error:
         raise StorageError(
             f"{file} cannot be handed in: {error.strerror}",

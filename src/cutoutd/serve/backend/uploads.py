@@ -20,7 +20,7 @@ from cutoutd.errnos import FULL
 from cutoutd.fs.tree import Tree
 from cutoutd.intake import incoming
 from cutoutd.journal.state import running
-from cutoutd.journal.submissions import Submissions
+from cutoutd.journal.submissions import Submission, Submissions
 from cutoutd.serve.backend import resumable
 from cutoutd.serve.backend.disk_refusals import check_room, disk_full
 from cutoutd.serve.backend.jobs import submission_key
@@ -206,19 +206,15 @@ class Uploads:
             _check_open(upload)
             request = f"{upload.digest()} {options.text()} {name}"
             digest = hashlib.sha256(request.encode("utf-8", "surrogatepass"))
-            key = submission_key(upload.key, upload.id)
-            holds = submit(
-                store,
-                backend.clock,
-                upload.root,
-                upload.file,
-                key=key,
+            wanted = Submission(
+                key=submission_key(upload.key, upload.id),
                 folder=upload.folder,
+                spool=upload.file.name,
                 name=name,
                 options=options,
                 digest=digest.hexdigest(),
-                group=self._group,
             )
+            holds = submit(store, backend.clock, upload.root, upload.file, wanted, self._group)
             upload.is_submitted = True
             self._close(upload)
             if upload.record is not None:
