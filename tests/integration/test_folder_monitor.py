@@ -21,7 +21,6 @@ from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.overlaps import Overlaps
 from cutoutd.folder.status import Closed, FolderState, PendingFile, describe
 from cutoutd.intake import filesystems
-from cutoutd.intake.rules import rules_of
 from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
@@ -59,7 +58,6 @@ class MonitoredFolder:
         )
         self.monitor = FolderMonitor(
             self.folder,
-            rules=rules_of(self.folder),
             sources=self.journal.sources,
             health=self.health,
             clock=Clock(),

@@ -20,7 +20,6 @@ from cutoutd.folder.hot_folder import HotFolder
 from cutoutd.folder.monitor import FolderMonitor
 from cutoutd.folder.retention import Retention
 from cutoutd.folder.tasks import TaskFactory
-from cutoutd.intake.rules import rules_of
 from cutoutd.lease.heartbeat import LeaseHeartbeat
 from cutoutd.lease.lease import Lease
 from cutoutd.settings.digest import settings_sha256
@@ -114,7 +113,6 @@ class FolderFactory:
         )
         monitor = FolderMonitor(
             folder,
-            rules=rules_of(folder),
             sources=self.journal.sources,
             health=health,
             clock=self.clock,

@@ -33,6 +33,7 @@ from cutoutd.folder.status import (
 )
 from cutoutd.folder.submissions import SubmissionIntake
 from cutoutd.intake.probe import ReadProbes
+from cutoutd.intake.rules import rules_of
 from cutoutd.intake.watch import EventWatch, UnwatchableError, why_no_events
 from cutoutd.logs import get
 from cutoutd.settings.types import Existing
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from cutoutd.events import EventSink
     from cutoutd.folder.health import HealthCheck
     from cutoutd.folder.retention import Retention
-    from cutoutd.intake.rules import Rules
     from cutoutd.journal.sources import Sources
     from cutoutd.journal.submissions import Submissions
     from cutoutd.settings.schema import Folder
@@ -58,7 +58,6 @@ class FolderMonitor:
 
     Args:
         folder: settings of the folder.
-        rules: rules for which names it takes.
         sources: the versions in the journal.
         health: the health check of the folder.
         clock: clock for quiet times and intervals.
@@ -72,11 +71,10 @@ class FolderMonitor:
         thread: the thread in which it looks.
     """
 
-    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
+    def __init__(
         self,
         folder: Folder,
         *,
-        rules: Rules,
         sources: Sources,
         health: HealthCheck,
         clock: Clock,
@@ -88,7 +86,7 @@ class FolderMonitor:
     ) -> None:
         self._folder = folder
         self._root = os.fspath(folder.input)
-        self._rules = rules
+        self._rules = rules_of(folder)
         self._sources = sources
         self._health = health
         self._clock = clock
@@ -99,7 +97,7 @@ class FolderMonitor:
         self._submissions = submissions
         self._intake: SubmissionIntake | None = None
         self._has_submissions = submissions is not None  # earlier runs may have left some
-        self._adoption = Adoption(folder, rules=rules, sources=sources, identity=health.identity)
+        self._adoption = Adoption(folder, rules=self._rules, sources=sources, identity=health.identity)
         self._log = get(folder=folder.name)
         self._arrivals: Arrivals | None = None
         self._skipped = SkippedEntries(folder.name)
