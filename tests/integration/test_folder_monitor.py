@@ -25,6 +25,7 @@ from cutoutd.jobs import JobState
 from cutoutd.journal.journal import Journal
 from cutoutd.lease import marker
 from cutoutd.lease.lease import Lease
+from cutoutd.settings.schema import Service
 from tests.integration.namespaces import in_namespace
 from tests.integration.parts import JPEG, NAME, Heard, folder_in, states, until
 from tests.integration.share import Share
@@ -51,8 +52,7 @@ class MonitoredFolder:
             self.folder,
             memory=self.journal.folders,
             publisher=publisher_of(self.folder, name=NAME, run="run-1"),
-            min_free_mb=min_free_mb,
-            state_dir=root,
+            service=Service(state_dir=root, min_free_disk_mb=min_free_mb),
             lease=Lease(run="run-1", is_dead=self.journal.sessions.is_dead, clock=Clock()),
             overlaps=Overlaps(Path("/no-state"), "run-1"),
         )
@@ -246,7 +246,7 @@ def test_files_from_before_the_first_start_can_be_skipped(
 
 def test_too_little_space_pauses_the_folder_with_the_reason(make: Callable[..., MonitoredFolder]) -> None:
     """No picture is accepted meanwhile."""
-    watched = make(min_free_mb=1 << 40)
+    watched = make(min_free_mb=10**9)
     watched.put("a.jpg")
     watched.begin()
     assert watched.watching is FolderState.PAUSED

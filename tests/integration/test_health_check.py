@@ -29,6 +29,7 @@ from cutoutd.lease import marker
 from cutoutd.lease.lease import Lease
 from cutoutd.lease.policy import SILENCE_S
 from cutoutd.publish.staging import STAGING_NAME
+from cutoutd.settings.schema import Service
 from tests.integration.parts import NAME, folder_in
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def gate_of(
         folder,
         memory=journal.folders,
         publisher=publisher_of(folder, name=folder.name, run="run-1"),
-        min_free_mb=min_free_mb,
-        state_dir=state_dir or folder.input,
+        service=Service(state_dir=state_dir or folder.input, min_free_disk_mb=min_free_mb),
         lease=Lease(run="run-1", is_dead=journal.sessions.is_dead, clock=clock or Clock()),
         overlaps=Overlaps(Path("/no-state"), "run-1"),
         configured=lambda: {one.name: os.fspath(one.input) for one in configured},
@@ -599,11 +599,11 @@ def test_a_disk_that_fails_at_the_marker_is_reported(
 def test_too_little_space_pauses_a_folder_and_more_of_it_resumes_it(tmp_path: Path, journal: Journal) -> None:
     """The message says how much there is, where, and how much is required."""
     folder = folder_in(tmp_path)
-    closed = gate_of(folder, journal, min_free_mb=1 << 40).check()
+    closed = gate_of(folder, journal, min_free_mb=10**9).check()
     assert closed is not None
     assert closed.watching is FolderState.PAUSED
     assert str(folder.output) in closed.why
-    assert f"min_free_disk_mb = {1 << 40}" in closed.why
+    assert f"min_free_disk_mb = {10**9}" in closed.why
     assert closed.trouble is FolderTrouble.DISK_FULL
     assert gate_of(folder, journal, min_free_mb=0).check() is None
 

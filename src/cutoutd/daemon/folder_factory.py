@@ -103,12 +103,10 @@ class FolderFactory:
             folder,
             memory=self.journal.folders,
             publisher=publisher,
-            min_free_mb=self.settings().service.min_free_disk_mb,
-            state_dir=self.state.path,
+            service=self.settings().service,
             lease=lease,
             overlaps=self.overlaps,
             configured=self._configured,
-            allow_root=self.settings().service.allow_root,
             predecessor=pair_state_dir(folder.input, folder.output),
         )
         monitor = FolderMonitor(

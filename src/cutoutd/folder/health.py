@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from cutoutd.lease.lease import Lease
     from cutoutd.publish.places import FolderIdentity
     from cutoutd.publish.publisher import Publisher
-    from cutoutd.settings.schema import Folder
+    from cutoutd.settings.schema import Folder, Service
 
 LET_GO_S: Final = 30.0
 """A machine whose journal refuses writes for longer releases its leases; a lock on the journal is held for less."""
@@ -61,12 +61,12 @@ class HealthCheck:
         folder: settings of the folder.
         memory: the folders in the journal.
         publisher: creates the staging directories.
-        min_free_mb: free space in MiB below which nothing new is taken.
-        state_dir: the state directory, whose disk must have room as well.
+        service: settings of the daemon as a whole: how much space must be free, also at the state directory, and whether root may
+            work on a folder that others can change.
         lease: this machine's lease on the folder.
         overlaps: the places of all folders.
         configured: returns the inputs of all folders of the configuration, by name.
-        allow_root: whether root may work on the folder even if others can change it.
+        predecessor: state directory of `cutoutd run --input --output` with its places; None: it is not looked at.
 
     Attributes:
         is_identified: whether it is known which of the journal's folders this is.
@@ -77,29 +77,25 @@ class HealthCheck:
         waits_for_owner: whether another machine works on it, so that it is checked often enough to notice the end of that.
     """
 
-    def __init__(  # noqa: PLR0913 -- what a folder is made of, put together in one place
+    def __init__(
         self,
         folder: Folder,
         *,
         memory: Folders,
         publisher: Publisher,
-        min_free_mb: int,
-        state_dir: Path,
+        service: Service,
         lease: Lease,
         overlaps: Overlaps,
         configured: Callable[[], Mapping[str, str]] = dict,
-        allow_root: bool = False,
         predecessor: Path | None = None,
     ) -> None:
         self._folder = folder
         self._memory = memory
         self._publisher = publisher
-        self._min_free_mb = min_free_mb
-        self._state_dir = state_dir
+        self._service = service
         self._lease = lease
         self._overlaps = overlaps
         self._configured = configured
-        self._allow_root = allow_root
         self._predecessor = predecessor
         self._mounts = PlaceMounts(folder, memory)
         self._recalled = memory.recall(folder.name)
@@ -176,15 +172,14 @@ class HealthCheck:
         if thoroughly:
             self._publisher.try_writing()
         self.mode = mode
-        return missing_background(self._folder) or missing_room(
-            (self._folder.output, self._state_dir), self._min_free_mb
-        )
+        places = (self._folder.output, self._service.state_dir)
+        return missing_background(self._folder) or missing_room(places, self._service.min_free_disk_mb)
 
     def check_places(self) -> Closed | None:
         """Check the folder's places against those of all others; returns None if it may be worked on, else why it is closed."""
         if why := self._overlaps.check(self._folder, uuid=None if self._seen is None else self._seen.marker):
             closed = standing_by(why, FolderTrouble.OVERLAP)
-        elif why := refused(self._folder, allow_root=self._allow_root):
+        elif why := refused(self._folder, allow_root=self._service.allow_root):
             closed = standing_by(f"{why}. {ADVICE}")
         else:
             return None
