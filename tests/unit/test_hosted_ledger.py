@@ -9,8 +9,10 @@ import json
 import os
 import pickle
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +78,20 @@ def test_an_upload_is_there_before_it_ends(ledger: Ledger, tmp_path: Path) -> No
         1.0,
         None,
     )
+
+
+def test_the_first_rows_of_several_threads_are_recorded(tmp_path: Path) -> None:
+    """Each receiver of webhooks has a thread: none is told that the disk refuses, and nothing waits for that."""
+    for number in range(20):
+        (directory := tmp_path / str(number)).mkdir()
+        with Ledger(directory / "ledger.sqlite", create=True) as ledger, ThreadPoolExecutor(8) as threads:
+            together = Barrier(8)
+
+            def begin(one: int, ledger: Ledger = ledger, together: Barrier = together) -> int:
+                together.wait()
+                return ledger.begin(entry(request(f"{one:032x}")))
+
+            assert sorted(threads.map(begin, range(8))) == list(range(1, 9))
 
 
 def test_every_commit_is_synced_with_its_directory(ledger: Ledger) -> None:

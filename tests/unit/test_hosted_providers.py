@@ -207,7 +207,7 @@ def test_a_body_is_quoted_only_if_it_is_short_text(content: bytes, expected: str
 )
 def test_retry_after_in_both_forms(written: str, seconds: float | None) -> None:
     """Seconds or a date, bounded; an invalid value counts as absent."""
-    assert response.retry_after_s(http_response(429, retry_after=written), NOW_US) == seconds
+    assert response.retry_after_s(http_response(429, retry_after=written).headers, NOW_US) == seconds
 
 
 @pytest.mark.parametrize(

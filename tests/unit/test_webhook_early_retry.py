@@ -80,7 +80,7 @@ class SteppedSender(WebhookSender):
         status = self.answers.get(message.number, self.usual)
         if status != AWAY:
             asked = {"retry-after": str(self.retry_after_s)} if self.retry_after_s else {}
-            return judge(status, asked)
+            return judge(status, asked, self.time.now_us())
         cause = str(UnsentError("x.example cannot be reached", is_offline=True))
         return WebhookAttemptResult(
             outcome=WebhookOutcome.FAILED, cause=cause, meets_all=True, is_unreachable=True
@@ -235,6 +235,27 @@ def test_giving_up_depends_on_the_pauses_alone(sender: SteppedSender) -> None:
     sender.time.advance(waited_us / 1e6)
     sender.live(2)
     assert sender.read(message).waited_us == waited_us + 86_400_000_000
+
+
+@pytest.mark.parametrize("answer", [200, 500])
+def test_a_clock_that_was_set_back_makes_no_message_wait_longer(sender: SteppedSender, answer: int) -> None:
+    """It was years ahead at the first attempt, as on a machine without a battery; what follows is the usual schedule."""
+    ahead_us = 10 * 365 * 86_400_000_000
+    sender.usual = 500
+    message = sender.put(1)
+    sender.live(2)
+    refused = sender.read(message)
+    write_webhook(sender.paths, replace(refused, not_before_us=refused.not_before_us + ahead_us))
+    sender.usual = answer
+    sender.live(2)
+    assert sender.asked == [1, 1]
+    if answer == 200:
+        assert not sender.paths.ids()
+        return
+    again = sender.read(message)
+    assert again.attempts == 2
+    assert 0 < again.not_before_us - sender.time.now_us() <= PAUSES_S[1] * 1.2e6
+    assert again.waited_us == pytest.approx((PAUSES_S[0] + PAUSES_S[1]) * 1e6, rel=0.21)
 
 
 class WatchedQueue(WebhookQueue):

@@ -156,7 +156,7 @@ def test_pauses_grow_and_end_after_three_days() -> None:
 @given(status=st.integers(100, 599), asked=st.sampled_from(["", "7", "99999999", "x", "-1", "1e9", "Wed"]))
 def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> None:
     """No answer makes a pause longer than a day."""
-    result = judge(status, {"retry-after": asked, "location": "https://elsewhere/"})
+    result = judge(status, {"retry-after": asked, "location": "https://elsewhere/"}, 0)
     wanted = (
         WebhookOutcome.OK
         if 200 <= status < 300
@@ -167,6 +167,18 @@ def test_an_answer_is_success_gone_or_another_try(status: int, asked: str) -> No
     assert result.outcome is wanted
     assert 0 <= result.wait_s <= 86_400
     assert (result.cause == "") == (wanted is WebhookOutcome.OK)
+
+
+def test_a_receiver_may_name_the_time_of_the_next_attempt() -> None:
+    """RFC 9110 has both forms: seconds, and a date."""
+    now_us = int(datetime(2026, 12, 1, 10, tzinfo=UTC).timestamp()) * 1_000_000
+    for asked, wait_s in (
+        ("7", 7),
+        ("Tue, 01 Dec 2026 12:00:00 GMT", 7200),
+        ("Tue, 01 Dec 2026 09:00:00 GMT", 0),
+        ("Fri, 01 Dec 2028 12:00:00 GMT", 86_400),
+    ):
+        assert judge(503, {"retry-after": asked}, now_us).wait_s == wait_s
 
 
 def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> FolderWebhook:
@@ -188,6 +200,7 @@ def webhook(url: str = "https://x.example/", *, allow_private: bool = False) -> 
         "::1",
         "fe80::1%eth0",
         "fd00::1",
+        "fec0::1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
         "64:ff9b::10.0.0.1",
@@ -204,7 +217,19 @@ def test_private_addresses_are_reached_only_if_configured(number: str) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["0.0.0.1", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "ff02::1"],
+    [
+        *(
+            "0.0.0.1",
+            "100.64.0.1",
+            "192.0.2.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "ff02::1",
+        ),
+        *("::127.0.0.1", "::10.0.0.1", "::ffff:0:10.0.0.1", "64:ff9b:1::10.0.0.1", "5f00::1"),
+    ],
 )
 def test_reserved_addresses_are_never_reached(number: str) -> None:
     """Not even if private ones are allowed."""

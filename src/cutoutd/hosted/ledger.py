@@ -233,7 +233,7 @@ class Ledger:
     def _begin(self, now_us: int) -> None:
         """Before a new row: check the file, and record beside it that there is a ledger."""
         self.check()
-        with self._refusals():
+        with self._database.lock, self._refusals():  # one thread: its draft has one name
             if not self._is_begun:
                 write_begun(self._path.parent, LedgerStart(id=self._id, at=rfc3339(now_us)))
                 self._is_begun = True

@@ -147,15 +147,17 @@ def _judge(http_response: HttpResponse, provider: Provider, now_us: int) -> Inte
         return Interpretation(
             meaning=Meaning.LATER,
             cause=cause,
-            retry_after_s=retry_after_s(http_response, now_us),
+            retry_after_s=retry_after_s(http_response.headers, now_us),
             is_fault=status >= _FIRST_FAULT,
         )
     return Interpretation(meaning=Meaning.REFUSED, cause=cause, advice=_REFUSED)
 
 
-def retry_after_s(http_response: HttpResponse, now_us: int) -> float | None:
-    """Return the seconds in ``Retry-After`` (RFC 9110, 10.2.3); None if there are none."""
-    written = http_response.headers.get("retry-after", "")
+def retry_after_s(
+    headers: Mapping[str, str], now_us: int, *, most_s: float = MAX_RETRY_AFTER_S
+) -> float | None:
+    """Return the seconds in ``Retry-After`` (RFC 9110, 10.2.3), which may name a time; None if there are none."""
+    written = headers.get("retry-after", "")
     try:
         seconds = float(written)
     except ValueError:
@@ -165,7 +167,7 @@ def retry_after_s(http_response: HttpResponse, now_us: int) -> float | None:
             return None
     if math.isnan(seconds):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    return min(max(seconds, 0.0), most_s)
 
 
 def credits_of(http_response: HttpResponse) -> float | None:

@@ -105,7 +105,7 @@ class WebhookAttempt:
             )
         except UnansweredError as error:
             return WebhookAttemptResult(outcome=WebhookOutcome.UNKNOWN, cause=str(error), meets_all=True)
-        return judge(answer.status, answer.headers)
+        return judge(answer.status, answer.headers, self.clock.now_us())
 
     def _begin(self) -> None:
         self.row = self.ledger.begin_webhook(

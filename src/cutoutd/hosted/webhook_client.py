@@ -43,6 +43,8 @@ _SLOWEST_LINE: Final = 16 << 10
 """Bytes a second at which a body must be sent at least: a line of 128 kbit/s."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_ASSIGNED: Final = ipaddress.ip_network("2000::/3")
+"""What is assigned for the internet, of all addresses of version 6 (RFC 4291)."""
 
 _PLAIN: Final = HttpRequest(path="", headers={}, options="", body=Body.CUTOUT)
 """A body that is a file and nothing else."""
@@ -192,7 +194,9 @@ def _reach(number: str) -> tuple[bool, bool]:
         ip = ip.sixtofour or teredo or nat64 or ip
     if scope_of(ip) is not AddressScope.PUBLIC:
         return True, False
-    return False, ip.is_global and not ip.is_multicast
+    # Of the other kind all else is for special purposes, such as translation into a network of one's own (RFC 8215).
+    is_assigned = ip.version == 4 or ip in _ASSIGNED  # noqa: PLR2004 -- as above
+    return False, is_assigned and ip.is_global and not ip.is_multicast
 
 
 @contextmanager

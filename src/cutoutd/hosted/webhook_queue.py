@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.webhooks import read_webhook, remove_leftovers, remove_webhook, write_webhook
+from cutoutd.hosted.webhook_schedule import is_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ class WebhookQueue:
             earlier: set[str] = set()
             for message in waiting:
                 known = self._known[message.id]
-                is_due = known.early_retry is EarlyRetry.DUE or message.not_before_us <= now_us
+                is_due = known.early_retry is EarlyRetry.DUE or not is_ahead(message.not_before_us, now_us)
                 is_wanted = message.by_hand or not by_hand
                 if message.about not in earlier and is_due and is_wanted and not known.is_under_way:
                     known.is_under_way = True

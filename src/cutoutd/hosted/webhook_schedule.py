@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cutoutd.hosted.response import SUCCESS
+from cutoutd.hosted.response import SUCCESS, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,9 @@ JITTER: Final = 0.2
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""
 
 _LONGEST_ASKED_S: Final = 24 * _HOUR
+_LONGEST_US: Final = int(max(_LONGEST_ASKED_S, PAUSES_S[-1] * (1 + JITTER)) * 1e6)
+"""No pause is longer."""
+
 _GONE: Final = 410
 _REDIRECTS: Final = frozenset(range(300, 400))
 _OF_THE_RECEIVER: Final = frozenset({401, 403, 404, 408, 429, *range(500, 600)})
@@ -74,12 +77,13 @@ class WebhookAttemptResult:
     is_unreachable: bool = False
 
 
-def judge(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
+def judge(status: int, headers: Mapping[str, str], now_us: int) -> WebhookAttemptResult:
     """Return the result of a response; only its status and Retry-After count.
 
     Args:
         status: HTTP status.
         headers: header values by lower-case name.
+        now_us: UTC microseconds.
     """
     if status in SUCCESS:
         return WebhookAttemptResult(outcome=WebhookOutcome.OK, status=status)
@@ -87,12 +91,10 @@ def judge(status: int, headers: Mapping[str, str]) -> WebhookAttemptResult:
         cause = "the receiver answers 410: it wants no more messages"
         return WebhookAttemptResult(outcome=WebhookOutcome.GONE, cause=cause, status=status)
     words = " (redirects are not followed)" if status in _REDIRECTS else ""
-    asked = headers.get("retry-after", "")
-    wait_s = min(float(asked), _LONGEST_ASKED_S) if asked.isascii() and asked.isdecimal() else 0.0
     return WebhookAttemptResult(
         outcome=WebhookOutcome.FAILED,
         cause=f"the receiver answers {status}{words}",
-        wait_s=wait_s,
+        wait_s=retry_after_s(headers, now_us, most_s=_LONGEST_ASKED_S) or 0.0,
         status=status,
         meets_all=status in _OF_THE_RECEIVER or status in _REDIRECTS,
     )
@@ -108,3 +110,15 @@ def pause_after(id_: str, attempts: int) -> float:
     digest = hashlib.sha256(f"{id_} {attempts}".encode("ascii")).digest()
     share = int.from_bytes(digest[:4], "big") / 0xFFFFFFFF
     return PAUSES_S[min(attempts, len(PAUSES_S)) - 1] * (1 - JITTER + 2 * JITTER * share)
+
+
+def is_ahead(not_before_us: int, now_us: int) -> bool:
+    """Whether the time of the next attempt is still to come.
+
+    A time that is further away than any pause was set before the clock was set back: the message must not wait for it.
+
+    Args:
+        not_before_us: time of the next attempt, UTC microseconds.
+        now_us: UTC microseconds.
+    """
+    return now_us < not_before_us <= now_us + _LONGEST_US

@@ -22,7 +22,7 @@ from cutoutd.hosted.ledger import LedgerDamagedError, LedgerError
 from cutoutd.hosted.webhook_attempt import WebhookAttempt
 from cutoutd.hosted.webhook_client import WebhookClient
 from cutoutd.hosted.webhook_queue import EarlyRetry, WebhookQueue
-from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, pause_after
+from cutoutd.hosted.webhook_schedule import GIVEN_UP_S, WebhookOutcome, is_ahead, pause_after
 from cutoutd.hosted.webhook_signature import read_secrets
 from cutoutd.settings.webhooks import WebhookContent, webhook_id
 
@@ -234,7 +234,7 @@ class WebhookSender:
         elif not message.by_hand and self._ledger.has_unsubscribed(receiver.id):
             self._give_up(message, "the receiver has answered 410; `cutoutd webhook retry` asks it again")
         else:
-            is_early = message.not_before_us > self._clock.now_us()
+            is_early = is_ahead(message.not_before_us, self._clock.now_us())
             try:
                 self._judge(state, message, self._attempt(state, message), is_early=is_early)
             except (OSError, LedgerError, LedgerDamagedError):
@@ -298,7 +298,8 @@ class WebhookSender:
         """Delay a message until a time, or as long as the receiver requested, whichever is later."""
         now_us = self._clock.now_us()
         later_us = max(until_us, now_us + int(result.wait_s * 1e6))
-        waited_us = message.waited_us + later_us - max(now_us, message.not_before_us)
+        due_us = message.not_before_us if is_ahead(message.not_before_us, now_us) else now_us
+        waited_us = message.waited_us + later_us - due_us
         self._keep(
             replace(message, not_before_us=later_us, waited_us=waited_us, cause=result.cause), early_retry
         )

@@ -35,10 +35,13 @@ _URL: Final = re.compile(
 _PRIVATE: Final = tuple(
     map(
         ipaddress.ip_network,
-        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+        (
+            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+            *("fc00::/7", "fe80::/10", "fec0::/10"),
+        ),
     )
 )
-"""Networks of one's own: RFC 1918, RFC 4193, and link-local ones (RFC 3927, RFC 4291). Python's ``is_private`` counts
+"""Networks of one's own: RFC 1918, RFC 4193, link-local ones (RFC 3927, RFC 4291), and the earlier site-local ones (RFC 3879). Python's ``is_private`` counts
 whatever is not to be routed: tunnels that lead out (Teredo), and ranges for documentation and benchmarks."""
 
 _PORTS: Final = {"http": 80, "https": 443}
