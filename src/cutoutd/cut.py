@@ -267,7 +267,6 @@ class _Call:
             publisher=publisher,
             sidecar_factory=self._provenance,
             clock=self._clock,
-            run=self._run,
             tell=self._results.append,
             wake=self._wake,
             named=self._named,

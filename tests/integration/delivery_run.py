@@ -96,7 +96,6 @@ class DeliveryRun:
             publisher=self.publisher,
             sidecar_factory=sidecar_factory(clock),
             clock=clock,
-            run=run,
             tell=self.results.append,
             wake=self.woken.set,
             prove=self._prove,

@@ -217,7 +217,6 @@ class SupervisorRun:
             publisher=publisher,
             sidecar_factory=sidecar_factory(clock),
             clock=clock,
-            run="run-1",
             tell=self._results.append,
             wake=self.workers.wake,
         )

@@ -51,7 +51,6 @@ def delivery_run(tmp_path: Path, clock: FakeClock, ownership: Ownership) -> Iter
         publisher=created.publisher,
         sidecar_factory=sidecar_factory(clock),
         clock=clock,
-        run="run-1",
         tell=created.results.append,
         wake=created.woken.set,
         prove=ownership,

@@ -103,7 +103,6 @@ class ReconfiguredRun(SupervisorRun):
             publisher=publisher,
             sidecar_factory=sidecar_factory(self.clock, folder.name),
             clock=self.clock,
-            run="run-1",
             tell=self._results.append,
             wake=self.workers.wake,
         )

@@ -159,7 +159,6 @@ class FolderFactory:
             publisher=publisher,
             sidecar_factory=self._sidecar_factory(folder, publisher),
             clock=self.clock,
-            run=self.state.session,
             tell=self.tell,
             wake=self.wake,
             prove=lease.prove,

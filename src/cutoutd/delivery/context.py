@@ -47,7 +47,6 @@ class Context:
         publisher: publishes the files.
         sidecar_factory: provides model, settings and runtime for sidecars.
         clock: clock for the times that are written.
-        run: id of this session of the daemon.
         breaker: the folder's circuit breaker.
         tasks: the tasks of the delivery's thread.
         tell: receives each ended job, in the delivery's thread.
@@ -64,7 +63,6 @@ class Context:
     publisher: Publisher
     sidecar_factory: SidecarFactory
     clock: Clock
-    run: str
     breaker: CircuitBreaker
     tasks: SerialTaskQueue
     tell: Callable[[JobEnded], None]

@@ -62,7 +62,6 @@ class Delivery:
         publisher: publishes the files.
         sidecar_factory: provides model, settings and runtime for sidecars.
         clock: clock for the times that are written.
-        run: id of this session of the daemon.
         tell: receives each ended job, in the delivery's thread.
         wake: called when the supervisor has something new to look at.
         prove: raises NotOwnerError if another machine has the folder now.
@@ -84,7 +83,6 @@ class Delivery:
         publisher: Publisher,
         sidecar_factory: SidecarFactory,
         clock: Clock,
-        run: str,
         tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
         prove: Callable[[], None] = lambda: None,
@@ -95,7 +93,6 @@ class Delivery:
     ) -> None:
         self._log = get(folder=folder.name)
         self._publisher = publisher
-        self._run_id = run
         self.breaker = CircuitBreaker(
             clock,
             trial_s=LONGEST_S,
@@ -116,7 +113,6 @@ class Delivery:
                 publisher=publisher,
                 sidecar_factory=sidecar_factory,
                 clock=clock,
-                run=run,
                 breaker=self.breaker,
                 tasks=self._tasks,
                 tell=tell,
@@ -170,7 +166,7 @@ class Delivery:
         """
         if for_good:
             self._tasks.submit(self.steps.displaced.restore_all)
-        self._tasks.stop((first, partial(self._sweep, frozenset({self._run_id}))) if sweep else ())
+        self._tasks.stop((first, partial(self._sweep, frozenset({self._publisher.run}))) if sweep else ())
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread's end, but not for long; returns whether it has ended."""

@@ -69,7 +69,7 @@ class OriginalsCleanup:
         self._folder = context.folder
         self._journal = context.journal
         self._log = context.log
-        self._kept = OriginalsFolder(directory, context.run) if directory is not None else None
+        self._kept = OriginalsFolder(directory, context.publisher.run) if directory is not None else None
         self._companions = CompanionFiles(context.folder, self._kept)
         # Jobs whose originals are gone but whose companions are still there: the outcome, and the original's new path.
         self._gone: dict[int, tuple[CleanupOutcome, str]] = {}

@@ -113,6 +113,7 @@ class Places:
 
     Attributes:
         identity: identity of the folder.
+        run: id of this session of the daemon.
         output: the output folder; it must exist.
         sidecars: the folder for sidecars, which must exist; the output if sidecars are beside the results.
         staging: staging directory of the workers' results.
@@ -126,6 +127,7 @@ class Places:
     """
 
     identity: FolderIdentity
+    run: str
     output: Tree
     sidecars: Tree
     staging: Staging
@@ -165,6 +167,7 @@ class Places:
         refusals = Refusals(output, own)
         return cls(
             identity=FolderIdentity(folder),
+            run=run,
             output=Tree(output),
             sidecars=Tree(sidecar_dir or output),
             staging=Staging(output, run),

@@ -62,12 +62,18 @@ class Publisher:
     Args:
         places: directories of the folder's results.
         on_conflict: what to do about other programs' files.
+
+    Attributes:
+        run: id of this session of the daemon.
+        identity: identity of the folder.
+        staging: staging directory of the workers' results.
     """
 
     def __init__(self, places: Places, *, on_conflict: OnConflict) -> None:
         self._on_conflict = on_conflict
         self._places = places
         self._output = places.output.root
+        self.run = places.run
         self.identity = places.identity
         self.staging = places.staging
         self.failures = Failures(places=places)
