@@ -25,6 +25,7 @@ from cutoutd.settings.types import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.protocols import ModelSpec
     from cutoutd.settings.schema import Folder, Settings
 
@@ -56,13 +57,14 @@ def check_backgrounds(folder: Folder) -> None:
             raise ConfigurationError(f"{where}: {path} is not a picture", advice=_BACKGROUND_ADVICE)
 
 
-def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
+def publisher_of(folder: Folder, *, name: str, run: str, previews: PreviewStore | None = None) -> Publisher:
     """Return the publisher of a folder's results.
 
     Args:
         folder: settings of the folder.
         name: name of the folder in its sidecars.
         run: id of this session of the daemon.
+        previews: store for previews of the results; None: no previews are made.
 
     Raises:
         ConfigurationError: the group of its files does not exist.
@@ -76,7 +78,7 @@ def publisher_of(folder: Folder, *, name: str, run: str) -> Publisher:
         inputs=folder.input,
         portable=folder.has_portable_names,
     )
-    return Publisher(places, on_conflict=folder.on_conflict)
+    return Publisher(places, on_conflict=folder.on_conflict, previews=previews)
 
 
 def setup_of(

@@ -97,7 +97,7 @@ class FolderFactory:
         Raises:
             StorageError: the journal refuses.
         """
-        publisher = publisher_of(folder, name=folder.name, run=self.state.session)
+        publisher = publisher_of(folder, name=folder.name, run=self.state.session, previews=self.previews)
         lease = Lease(run=self.state.session, is_dead=self.journal.sessions.is_dead, clock=self.clock)
         health = HealthCheck(
             folder,
@@ -164,7 +164,6 @@ class FolderFactory:
             prove=lease.prove,
             check_places=health.prove_places,
             boundary=lambda: health.boundary,
-            previews=self.previews,
         )
 
     def _configured(self) -> Mapping[str, str]:

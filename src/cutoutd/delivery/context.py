@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.delivery.task_queue import SerialTaskQueue
-    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.faults.circuit_breaker import CircuitBreaker
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Job, JobState, Origin, Published
@@ -55,7 +54,6 @@ class Context:
         boundary: returns what inside the input does not belong to the folder.
         log: logger bound to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
-        previews: store for previews of the results; None: no previews are made.
     """
 
     folder: Folder
@@ -70,16 +68,7 @@ class Context:
     boundary: Callable[[], Boundary | None]
     log: FilteringBoundLogger
     named: str = ""
-    previews: PreviewStore | None = None
     check_places: Callable[[], None] = lambda: None
-
-    def keep_preview(self, publication: Publication) -> None:
-        """Keep the result of a worker in small, now that it is known to be the one that was reported."""
-        first = next((one for one in publication.staged if one.rendition == 0), None)
-        if self.previews is None or not publication.directory or first is None:
-            return
-        if self.previews.keep(publication.directory, first.sha256):
-            self.publisher.was_file_kept_open = True
 
     def prove_ownership(self) -> None:
         """Check that this machine may publish, and that what it publishes gets where it belongs.

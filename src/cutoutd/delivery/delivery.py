@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from cutoutd.delivery.steps import Step
     from cutoutd.errors import StorageError
     from cutoutd.events import JobEnded
-    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved
     from cutoutd.journal.journal import Journal
@@ -68,7 +67,6 @@ class Delivery:
         check_places: raises PlaceAwayError if a place for results or originals is not mounted any more.
         boundary: returns what inside the input does not belong to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
-        previews: store for previews of the results; None: no previews are made.
 
     Attributes:
         breaker: circuit breaker, open while the folder's output refuses results.
@@ -89,7 +87,6 @@ class Delivery:
         check_places: Callable[[], None] = lambda: None,
         boundary: Callable[[], Boundary | None] = lambda: None,
         named: str = "",
-        previews: PreviewStore | None = None,
     ) -> None:
         self._log = get(folder=folder.name)
         self._publisher = publisher
@@ -121,7 +118,6 @@ class Delivery:
                 boundary=boundary,
                 log=self._log,
                 named=named,
-                previews=previews,
             )
         )
         self._unswept: frozenset[str] | None = None  # sessions whose files could not be removed yet

@@ -197,7 +197,7 @@ class PublicationSteps:
                 return Done()
             # It was cut long ago, and a person waits for it.
             return self.pending.wait(Decide(job=job), error)
-        context.keep_preview(publication)
+        context.publisher.keep_preview(publication)
         facts = self._facts(job, step.cut, publication)
         context.journal.begin_publishing(
             job,

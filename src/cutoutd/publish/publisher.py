@@ -42,6 +42,7 @@ from cutoutd.publish.targets import choose_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cutoutd.exchange.cutout_previews import PreviewStore
     from cutoutd.jobs import Staged
     from cutoutd.publish.places import Places
     from cutoutd.publish.refusals import Refusals
@@ -62,6 +63,7 @@ class Publisher:
     Args:
         places: directories of the folder's results.
         on_conflict: what to do about other programs' files.
+        previews: store for previews of the results; None: no previews are made.
 
     Attributes:
         run: id of this session of the daemon.
@@ -69,8 +71,11 @@ class Publisher:
         staging: staging directory of the workers' results.
     """
 
-    def __init__(self, places: Places, *, on_conflict: OnConflict) -> None:
+    def __init__(
+        self, places: Places, *, on_conflict: OnConflict, previews: PreviewStore | None = None
+    ) -> None:
         self._on_conflict = on_conflict
+        self._previews = previews
         self._places = places
         self._output = places.output.root
         self.run = places.run
@@ -193,6 +198,14 @@ class Publisher:
             claims=tuple(key for choice, _ in chosen for key in choice.claims),
             warnings=tuple(warnings),
         )
+
+    def keep_preview(self, publication: Publication) -> None:
+        """Keep the result of a worker in small, now that `plan` has found it to be the one that was reported."""
+        first = next((one for one in publication.staged if one.rendition == 0), None)
+        if self._previews is None or not publication.directory or first is None:
+            return
+        if self._previews.keep(publication.directory, first.sha256):
+            self.was_file_kept_open = True
 
     def carry_out(self, plan: Plan) -> None:
         """Carry out a plan, which must be recorded already.
