@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.assembly import publisher_of
+from cutoutd.delivery.context import FolderChecks
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import FailureCode, PictureError
 from cutoutd.jobs import Failure, Version
@@ -98,8 +99,7 @@ class DeliveryRun:
             clock=clock,
             tell=self.results.append,
             wake=self.woken.set,
-            prove=self._prove,
-            check_places=self._check_places,
+            checks=FolderChecks(owner=self._prove, places=self._check_places),
         )
 
     def _prove(self) -> None:

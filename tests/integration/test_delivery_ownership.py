@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from cutoutd.delivery.context import FolderChecks
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.errors import StorageError
 from cutoutd.jobs import JobState
@@ -53,7 +54,7 @@ def delivery_run(tmp_path: Path, clock: FakeClock, ownership: Ownership) -> Iter
         clock=clock,
         tell=created.results.append,
         wake=created.woken.set,
-        prove=ownership,
+        checks=FolderChecks(owner=ownership),
     )
     created.delivery.start()
     yield created

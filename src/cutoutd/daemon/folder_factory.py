@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cutoutd import backgrounds
 from cutoutd.daemon.assembly import publisher_of
+from cutoutd.delivery.context import FolderChecks
 from cutoutd.delivery.delivery import Delivery
 from cutoutd.delivery.sidecar_factory import SidecarFactory
 from cutoutd.exchange import cutout_previews
@@ -161,9 +162,9 @@ class FolderFactory:
             clock=self.clock,
             tell=self.tell,
             wake=self.wake,
-            prove=lease.prove,
-            check_places=health.prove_places,
-            boundary=lambda: health.boundary,
+            checks=FolderChecks(
+                owner=lease.prove, places=health.prove_places, boundary=lambda: health.boundary
+            ),
         )
 
     def _configured(self) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd import job_options
 from cutoutd.events import JobEnded
@@ -35,6 +35,25 @@ if TYPE_CHECKING:
     from cutoutd.settings.schema import Folder
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderChecks:
+    """What a folder's watching side knows, asked immediately before something in the folder changes.
+
+    Attributes:
+        owner: raises NotOwnerError if another machine has the folder now.
+        places: raises PlaceAwayError if a place for results or originals is not mounted any more.
+        boundary: returns what inside the input does not belong to the folder.
+    """
+
+    owner: Callable[[], None] = lambda: None
+    places: Callable[[], None] = lambda: None
+    boundary: Callable[[], Boundary | None] = lambda: None
+
+
+UNCHECKED: Final = FolderChecks()
+"""Of a folder that nobody else has, as of named files."""
+
+
 # Without a repr: it would fill every traceback with a whole folder and journal.
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Context:
@@ -49,9 +68,7 @@ class Context:
         breaker: the folder's circuit breaker.
         tasks: the tasks of the delivery's thread.
         tell: receives each ended job, in the delivery's thread.
-        check_owner: raises NotOwnerError if another machine has the folder now.
-        check_places: raises PlaceAwayError if a place for results or originals is not mounted any more.
-        boundary: returns what inside the input does not belong to the folder.
+        checks: what the folder's watching side knows.
         log: logger bound to the folder.
         named: name that a person gave to the only result; empty: results are named after their sources.
     """
@@ -64,11 +81,9 @@ class Context:
     breaker: CircuitBreaker
     tasks: SerialTaskQueue
     tell: Callable[[JobEnded], None]
-    check_owner: Callable[[], None]
-    boundary: Callable[[], Boundary | None]
+    checks: FolderChecks
     log: FilteringBoundLogger
     named: str = ""
-    check_places: Callable[[], None] = lambda: None
 
     def prove_ownership(self) -> None:
         """Check that this machine may publish, and that what it publishes gets where it belongs.
@@ -78,7 +93,7 @@ class Context:
             StorageError: a place for results or originals is not mounted, or it cannot be found out.
         """
         with storage_faults(self.folder.input):
-            self.check_owner()
+            self.checks.owner()
         self.prove_places()
 
     def prove_places(self) -> None:
@@ -88,7 +103,7 @@ class Context:
             StorageError: one is not, or it cannot be found out.
         """
         with storage_faults(self.folder.output):
-            self.check_places()
+            self.checks.places()
 
     def has_bytes(self, job: Job, sha256: str) -> bool:
         """Whether a job's picture has these bytes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cutoutd.delivery.context import Context
+from cutoutd.delivery.context import UNCHECKED, Context
 from cutoutd.delivery.displaced import DisplacedResults
 from cutoutd.delivery.failure_records import FailureRecords
 from cutoutd.delivery.failures import INVENTED, FailedJobs, JobGuard, PendingRetries
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cutoutd.clock import Clock
+    from cutoutd.delivery.context import FolderChecks
     from cutoutd.delivery.sidecar_factory import SidecarFactory
     from cutoutd.delivery.steps import Step
     from cutoutd.errors import StorageError
     from cutoutd.events import JobEnded
-    from cutoutd.fs.tree import Boundary
     from cutoutd.jobs import Cut, Failure, Job, Moved
     from cutoutd.journal.journal import Journal
     from cutoutd.publish.publisher import Publisher
@@ -63,9 +63,7 @@ class Delivery:
         clock: clock for the times that are written.
         tell: receives each ended job, in the delivery's thread.
         wake: called when the supervisor has something new to look at.
-        prove: raises NotOwnerError if another machine has the folder now.
-        check_places: raises PlaceAwayError if a place for results or originals is not mounted any more.
-        boundary: returns what inside the input does not belong to the folder.
+        checks: what the folder's watching side knows, asked immediately before something in the folder changes.
         named: name that a person gave to the only result; empty: results are named after their sources.
 
     Attributes:
@@ -73,7 +71,7 @@ class Delivery:
         steps: the steps of publication, without the thread.
     """
 
-    def __init__(  # noqa: PLR0913 -- its parts, each by its name, put together in one place
+    def __init__(
         self,
         folder: Folder,
         *,
@@ -83,9 +81,7 @@ class Delivery:
         clock: Clock,
         tell: Callable[[JobEnded], None],
         wake: Callable[[], None],
-        prove: Callable[[], None] = lambda: None,
-        check_places: Callable[[], None] = lambda: None,
-        boundary: Callable[[], Boundary | None] = lambda: None,
+        checks: FolderChecks = UNCHECKED,
         named: str = "",
     ) -> None:
         self._log = get(folder=folder.name)
@@ -113,9 +109,7 @@ class Delivery:
                 breaker=self.breaker,
                 tasks=self._tasks,
                 tell=tell,
-                check_owner=prove,
-                check_places=check_places,
-                boundary=boundary,
+                checks=checks,
                 log=self._log,
                 named=named,
             )

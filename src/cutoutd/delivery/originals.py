@@ -199,7 +199,7 @@ class OriginalsCleanup:
         if job.id in self._gone:
             return False
         with storage_faults(self._folder.input):
-            inputs = Tree(self._folder.input, self._context.boundary())
+            inputs = Tree(self._folder.input, self._context.checks.boundary())
             return self._journal.reservations.is_result(sha256) or sha256 in named_beside(inputs, job.path)
 
     def _drop_first(self) -> None:
@@ -295,7 +295,7 @@ class OriginalsCleanup:
         """
         self._context.prove_ownership()
         job = waiting.job
-        inputs = Tree(self._folder.input, self._context.boundary())
+        inputs = Tree(self._folder.input, self._context.checks.boundary())
         if job.id not in self._gone:
             self._journal.folders.check_journal_writable()  # the removal has to be recorded
             outcome, to = self._dispose_of_original(inputs, waiting)
