@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,14 @@ import pytest
 from cutoutd.clock import Clock
 from cutoutd.errors import JournalError
 from cutoutd.exchange.webhooks import (
+    MessageState,
     WebhookMessage,
     WebhookPaths,
     picture_key,
     remove_webhook,
     webhooks_waiting,
     write_body,
+    write_webhook,
 )
 from cutoutd.jobs import JobState, Version
 from cutoutd.journal.journal import Journal
@@ -68,10 +71,12 @@ class HandoverSetup:
         document = {"webhooks": {"enabled": True, **bounds}, "folder": [folder]}
         return assemble(document, {}, origin="", base=None)
 
-    def end(self, name: str, state: JobState = JobState.DONE, *, content: bytes = b"a cutout") -> None:
+    def end(
+        self, name: str, state: JobState = JobState.DONE, *, content: bytes = b"a cutout", folder: str = "f"
+    ) -> None:
         """End a job as the delivery records it, with a result and its sidecar."""
         (accepted, *_) = self.journal.sources.accept(
-            "f", [Version(path=name, size=1, mtime_ns=time.time_ns())]
+            folder, [Version(path=name, size=1, mtime_ns=time.time_ns())]
         )
         result = self.output / f"{name}.png"
         detail: dict[str, Any] = {"failure": {"title": "no", "cause": "it is not a picture"}}
@@ -247,6 +252,33 @@ def test_waiting_messages_stay_within_their_disk_limit(
         remove_webhook(handover_setup.paths, message.id)
     handover_setup.until_handed_over()
     assert [one.number for one in handover_setup.messages()] == [3, 4]
+    handover_setup.close()
+
+
+def test_a_receiver_that_takes_nothing_holds_up_no_other_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder has a share of its own, and what was given up long ago takes nothing of it."""
+    monkeypatch.setattr(webhook_handover, "MAX_MESSAGES", 6)
+    handover_setup = HandoverSetup(tmp_path)
+    (folder,) = handover_setup.settings.folder
+    others = [folder.model_copy(update={"name": name}) for name in ("g", "h")]
+    handover_setup.settings = handover_setup.settings.model_copy(update={"folder": (folder, *others)})
+    handover_setup.handover.follow()
+    for number in range(9):
+        handover_setup.end(f"{number}.jpg")
+    handover_setup.until(lambda: handover_setup.handover.is_idle, "the others to rest")
+    assert len(handover_setup.messages()) == 2
+    for name in ("a.jpg", "b.jpg"):
+        handover_setup.end(name, folder="g")
+    handover_setup.until(lambda: len(handover_setup.messages()) == 4, "those of another folder")
+    given_up, *_ = handover_setup.messages()
+    write_webhook(handover_setup.paths, replace(given_up, state=MessageState.DEAD))
+    handover_setup.end("c.jpg", folder="h")
+    handover_setup.until(
+        lambda: [one.folder for one in handover_setup.messages() if not one.is_dead].count("h") == 1,
+        "that of a third folder",
+    )
     handover_setup.close()
 
 

@@ -161,19 +161,6 @@ class WebhookPaths:
             return sorted(found[1] for entry in entries if (found := _MESSAGE.fullmatch(entry.name)))
         return []
 
-    def used_bytes(self) -> int:
-        """Return how many bytes of the disk all messages take.
-
-        Raises:
-            OSError: the directory cannot be read.
-        """
-        used = 0
-        with suppress(FileNotFoundError), os.scandir(self.events) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    used += entry.stat(follow_symlinks=False).st_size
-        return used
-
 
 def write_body(paths: WebhookPaths, id_: str, content: Iterable[bytes]) -> tuple[int, str]:
     """Write a body. It is synced when this returns.

@@ -27,6 +27,7 @@ from cutoutd.faults.backoff import Backoff
 from cutoutd.faults.isolation import report
 from cutoutd.logs import get
 from cutoutd.offload.webhook_body import EventBody, event_of, type_of
+from cutoutd.offload.webhook_room import WebhookRoom
 from cutoutd.settings.webhooks import webhook_id
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ LAST_S: Final = 45.0
 """How long a run that ends by itself waits for the first attempts: the uploader may still be starting."""
 
 MAX_MESSAGES: Final = 2000
-"""That lie there at most; what ends beyond them waits in the journal."""
+"""That lie there at most, in equal shares of the folders; what ends beyond them waits in the journal."""
 
 _MIB: Final = 1 << 20
 
@@ -90,6 +91,7 @@ class FolderHandover:
         self._in_force = in_force
         self._log = get(folder=folder.name)
         self._over = threading.Event()
+        self._room = WebhookRoom(paths, folder.name)
         self._backoff = Backoff()
         self._logged = ""
         self._thread = threading.Thread(target=self._run, name=f"webhooks {folder.name}", daemon=True)
@@ -147,8 +149,9 @@ class FolderHandover:
         self._ended.handed_over(ended, number)
 
     def _write(self, ended: EndedJob, webhook: FolderWebhook, number: int) -> None:
-        limits = self._settings().webhooks
-        if len(self._paths.ids()) >= MAX_MESSAGES or self._paths.used_bytes() >= limits.max_waiting_mb * _MIB:
+        settings = self._settings()
+        limits, sharers = settings.webhooks, len(settings.with_webhooks)
+        if not self._room.is_left(most=MAX_MESSAGES, max_bytes=limits.max_waiting_mb * _MIB, sharers=sharers):
             raise SpoolFullError("too much waits for receivers, or was given up", path=self._paths.events)
         whom = webhook_id(self.folder.name, webhook)
         # The same after a crash, so that nothing is told under two names.
