@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.assembly import confine, handling_signals, publisher_of, setup_of
 from cutoutd.daemon.folder_set import FolderSet
+from cutoutd.daemon.heartbeat import Heartbeat
+from cutoutd.daemon.status_outputs import StatusSinks
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
@@ -32,6 +34,7 @@ from cutoutd.models import catalog
 from cutoutd.pool import capacity
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.pool.local import LocalPool
+from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import settings_sha256
 from cutoutd.settings.schema import Folder
 from cutoutd.settings.types import OnConflict
@@ -232,9 +235,11 @@ class _Call:
             pool=FileOpeningPool(self._pool, self._clock),
             folders=FolderSet.of(self._journal, folders),
             results=self._results,
-            emit=self._emit,
-            shows_queue=self._shows_queue,
-            status=None,
+            sinks=StatusSinks(
+                emit=self._emit,
+                heartbeat=Heartbeat(ServiceManager(), self._clock),
+                shows_queue=self._shows_queue,
+            ),
             clock=self._clock,
             once=Once(),
         )

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from cutoutd.daemon.assembly import publisher_of
 from cutoutd.daemon.folder_set import FolderSet
+from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.status_file import StatusFile
+from cutoutd.daemon.status_outputs import StatusSinks
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once
 from cutoutd.delivery.delivery import Delivery
@@ -24,6 +26,7 @@ from cutoutd.journal.commands import Commands
 from cutoutd.journal.journal import Journal
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.store import FILE_NAME, Store
+from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.protocols import Finished, Lost, Withdrawn, WorkerFacts
 from tests.integration.parts import JPEG, NAME, Heard, cut_of, folder_in, sidecar_factory
 
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.heartbeat import Heartbeat
     from cutoutd.events import JobEnded
     from cutoutd.jobs import Job, JobState, Report, Task
     from cutoutd.journal.commands import Verb
@@ -247,10 +249,12 @@ class SupervisorRun:
             pool=pool,
             folders=self.folder_set,
             results=self._results,
-            emit=self.heard,
-            status=StatusFile(self.root, "run-1") if status else None,
+            sinks=StatusSinks(
+                emit=self.heard,
+                heartbeat=self.heartbeat or Heartbeat(ServiceManager(), clock or self.clock),
+                status=StatusFile(self.root, "run-1") if status else None,
+            ),
             clock=clock or self.clock,
-            heartbeat=self.heartbeat,
             once=Once(timeout_s=timeout_s) if once else None,
         )
         return self.supervisor

@@ -23,6 +23,7 @@ from cutoutd.daemon.reload import Reloader
 from cutoutd.daemon.routes_away import RoutesAway
 from cutoutd.daemon.start_attempts import Made, StartAbandonedError, at_once, retry_until_writable
 from cutoutd.daemon.status_file import StatusFile
+from cutoutd.daemon.status_outputs import StatusSinks
 from cutoutd.daemon.supervisor import Supervisor
 from cutoutd.daemon.tally import Once, Outcome, Tally
 from cutoutd.daemon.worker_pools import WorkerPools
@@ -282,17 +283,8 @@ class Daemon:
             pool=FileOpeningPool(self._pool, self._clock),
             folders=self._folders,
             results=self._results,
-            emit=self._emit,
-            shows_queue=self._options.shows_queue,
-            status=StatusFile(self._state.path, self._state.session, self._options.companions),
+            sinks=self._status_sinks(),
             clock=self._clock,
-            heartbeat=Heartbeat(self._options.manager, self._clock),
-            alarm=AlarmWatch(
-                self._emit,
-                count_waiting=Reader(self._journal.store).count_waiting,
-                state_dir=self._state.path,
-                clock=self._clock,
-            ),
             once=Once(timeout_s=self._options.timeout_s) if self._options.once else None,
             routes=self._routes,
             webhooks=self._webhooks,
@@ -302,6 +294,20 @@ class Daemon:
         wake.listen(self._state.path, supervisor.look_at_commands)
         self._emit(Started(folders=len(self._folders.active), workers=self._pool.workers))
         return supervisor
+
+    def _status_sinks(self) -> StatusSinks:
+        return StatusSinks(
+            emit=self._emit,
+            heartbeat=Heartbeat(self._options.manager, self._clock),
+            alarm=AlarmWatch(
+                self._emit,
+                count_waiting=Reader(self._journal.store).count_waiting,
+                state_dir=self._state.path,
+                clock=self._clock,
+            ),
+            status=StatusFile(self._state.path, self._state.session, self._options.companions),
+            shows_queue=self._options.shows_queue,
+        )
 
     def _begin_notifications(self) -> None:
         """Record ended jobs for webhooks from now on; without webhooks, nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutoutd.events import QueueCounts
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
     from cutoutd.pool.file_opening import TaskPool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusSinks:
+    """Where a run reports to.
+
+    Attributes:
+        emit: receives each event.
+        heartbeat: reports to the service manager.
+        alarm: raises alarms for the owner; None: there are none.
+        status: the file for `cutoutd status`; None: none is written.
+        shows_queue: whether the queue's counts are emitted, which costs a look into the journal at each tick.
+    """
+
+    emit: EventSink
+    heartbeat: Heartbeat
+    alarm: AlarmWatch | None = None
+    status: StatusFile | None = None
+    shows_queue: bool = False
+
+
 class StatusOutputs:
     """Reports the daemon's state.
 
@@ -27,10 +47,7 @@ class StatusOutputs:
         queue: the jobs in the journal.
         pool: the workers.
         folders: the hot folders.
-        heartbeat: reports to the service manager.
-        alarm: raises alarms for the owner; None: there are none.
-        status: the file for `cutoutd status`; None: none is written.
-        emit: receives the queue's counts, which cost a look into the journal; None: they are not needed.
+        sinks: where it is reported to.
         cluster: returns since when the cluster is away; None: it is not, or nothing is sent to one.
     """
 
@@ -39,20 +56,13 @@ class StatusOutputs:
         queue: Queue,
         pool: TaskPool,
         folders: FolderSet,
-        *,
-        heartbeat: Heartbeat,
-        alarm: AlarmWatch | None,
-        status: StatusFile | None,
-        emit: EventSink | None,
+        sinks: StatusSinks,
         cluster: Callable[[], ClusterAway | None],
     ) -> None:
         self._queue = queue
         self._pool = pool
         self._folders = folders
-        self._heartbeat = heartbeat
-        self._alarm = alarm
-        self._status = status
-        self._emit = emit
+        self._sinks = sinks
         self._cluster = cluster
 
     def show(self, *, paused: bool) -> None:
@@ -61,22 +71,23 @@ class StatusOutputs:
         Args:
             paused: whether a person has paused new work.
         """
-        if self._emit is not None:
+        sinks = self._sinks
+        if sinks.shows_queue:
             counts = self._queue.open_by_state()
-            self._emit(QueueCounts.of(counts, is_paused=paused))
+            sinks.emit(QueueCounts.of(counts, is_paused=paused))
         statuses = self._folders.statuses()
-        if self._alarm is not None:
-            self._alarm.check(statuses)
-        if self._heartbeat.wants_status:
-            self._heartbeat.status(
+        if sinks.alarm is not None:
+            sinks.alarm.check(statuses)
+        if sinks.heartbeat.wants_status:
+            sinks.heartbeat.status(
                 statuses.values(),
                 queue=self._queue.count_open(),
                 paused=paused,
             )
-        if self._status is None:
+        if sinks.status is None:
             return
         try:
-            self._status.show(
+            sinks.status.show(
                 statuses,
                 workers=self._pool.workers,
                 facts=self._pool.facts,

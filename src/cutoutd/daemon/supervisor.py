@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.clock import WallClockGuard
 from cutoutd.daemon.commands import CommandHandler
 from cutoutd.daemon.dispatcher import Dispatcher
-from cutoutd.daemon.heartbeat import Heartbeat
 from cutoutd.daemon.offload_coordinator import Coordinator
 from cutoutd.daemon.outcomes import Outcomes
 from cutoutd.daemon.reload import ReloadPause
@@ -26,19 +25,17 @@ from cutoutd.daemon.tally import Tally
 from cutoutd.errors import CutoutdError, OutboxError, StorageError
 from cutoutd.faults.isolation import Guard, is_expected, one_by_one, report
 from cutoutd.logs import get
-from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.protocols import Finished, Lost, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cutoutd.clock import Clock
-    from cutoutd.daemon.alarm import AlarmWatch
     from cutoutd.daemon.folder_set import FolderSet
     from cutoutd.daemon.outcomes import Held
-    from cutoutd.daemon.status_file import StatusFile
+    from cutoutd.daemon.status_outputs import StatusSinks
     from cutoutd.daemon.tally import Once
-    from cutoutd.events import EventSink, JobEnded
+    from cutoutd.events import JobEnded
     from cutoutd.journal.journal import Journal
     from cutoutd.offload.webhook_handover import WebhookHandover
     from cutoutd.pool.file_opening import TaskPool
@@ -68,30 +65,22 @@ class Supervisor:
         pool: the workers.
         folders: the hot folders, which may change.
         results: jobs that the deliveries have ended, to be announced.
-        emit: receives each event.
-        status: the file for `cutoutd status`; None: none is written.
+        sinks: where the run reports to.
         clock: clock for ages and deadlines.
-        heartbeat: reports to the service manager.
-        alarm: raises alarms for the owner; None: there are none.
-        shows_queue: whether to emit the queue's counts, which costs a look into the journal at each tick.
         once: end when nothing is runnable; None: run until stopped.
         routes: where pictures may go in this run; None: nowhere.
         webhooks: hands ended jobs over to the uploader; None: there are no webhooks.
     """
 
-    def __init__(  # noqa: PLR0913 -- the daemon is put together here, and each part is a keyword
+    def __init__(
         self,
         *,
         journal: Journal,
         pool: TaskPool,
         folders: FolderSet,
         results: deque[JobEnded],
-        emit: EventSink,
-        shows_queue: bool = False,
-        status: StatusFile | None,
+        sinks: StatusSinks,
         clock: Clock,
-        heartbeat: Heartbeat | None = None,
-        alarm: AlarmWatch | None = None,
         once: Once | None = None,
         routes: RoutesAway | None = None,
         webhooks: WebhookHandover | None = None,
@@ -100,9 +89,9 @@ class Supervisor:
         self._pool = pool
         self._folders = folders
         self._results = results
-        self._heartbeat = heartbeat or Heartbeat(ServiceManager(), clock)
-        self._commands = CommandHandler(journal, folders, emit)
-        self._emit = emit
+        self._heartbeat = sinks.heartbeat
+        self._commands = CommandHandler(journal, folders, sinks.emit)
+        self._emit = sinks.emit
         self._webhooks = webhooks
         self._clock = clock
         self._once = once is not None
@@ -121,14 +110,7 @@ class Supervisor:
             clock=clock,
         )
         self._shown = StatusOutputs(
-            journal.queue,
-            pool,
-            folders,
-            heartbeat=self._heartbeat,
-            alarm=alarm,
-            status=status,
-            emit=emit if shows_queue else None,
-            cluster=lambda: self._coordinator.cluster_away,
+            journal.queue, pool, folders, sinks, cluster=lambda: self._coordinator.cluster_away
         )
         self._reload_pause = ReloadPause()
         self._has_begun = self._is_asked = self._is_stopping = False
