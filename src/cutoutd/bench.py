@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cutoutd.cut import cut
+from cutoutd.cut import CutoutTarget, cut
 from cutoutd.fs.tree import Entry
 from cutoutd.publish import document
 from cutoutd.publish.sidecar import SCHEMA
@@ -76,7 +76,7 @@ def measure(files: Sequence[Path], settings: Settings, *, clock: Clock, emit: Ev
     with tempfile.TemporaryDirectory(prefix="cutoutd-bench-") as directory:
         output = Path(directory)
         cpu_s, started_s = _cpu_s(), clock.monotonic_s()
-        tally = cut(files, output, settings, clock=clock, emit=emit, shows_queue=True)
+        tally = cut(files, CutoutTarget(directory=output), settings, clock=clock, emit=emit, shows_queue=True)
         wall_s, cpu_s = clock.monotonic_s() - started_s, _cpu_s() - cpu_s
         sidecars = [
             sidecar

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections import deque
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd.daemon.assembly import confine, handling_signals, publisher_of, setup_of
@@ -100,32 +101,50 @@ def refuse_hot_folder(output: Path) -> None:
             )
 
 
-def cut(  # noqa: PLR0913 -- what one call is about, each a keyword
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CutoutTarget:
+    """Where cutouts go, and in which form.
+
+    Attributes:
+        directory: created if it is missing.
+        name: file name of the only cutout; empty: it is named after its picture.
+        rendition: the form of the cutouts; None: a transparent PNG.
+        overwrite: whether to replace other programs' files.
+    """
+
+    directory: Path
+    name: str = ""
+    rendition: RenditionSettings | None = None
+    overwrite: bool = False
+
+    def folder(self) -> Folder:
+        """Return the settings of a folder that publishes here; its input is to be replaced."""
+        given: dict[str, Any] = {} if self.rendition is None else {"rendition": (self.rendition,)}
+        if self.overwrite:
+            given["on_conflict"] = OnConflict.OVERWRITE
+        return Folder(name="cut", input=self.directory, output=self.directory, **given)
+
+
+def cut(
     files: Sequence[Path],
-    output: Path,
+    target: CutoutTarget,
     settings: Settings,
     *,
     clock: Clock,
     emit: EventSink,
     shows_queue: bool = False,
     folders: Sequence[Path] = (),
-    rendition: RenditionSettings | None = None,
-    named: str = "",
-    overwrite: bool = False,
 ) -> Tally:
     """Cut files, oldest first.
 
     Args:
         files: absolute paths of regular files.
-        output: directory for the cutouts; created if it is missing.
+        target: where the cutouts go, and in which form.
         settings: the configuration: limits and model; its folders are not used.
         clock: the machine's clock.
         emit: receives each event.
         shows_queue: whether a person watches who wants to see the queue.
         folders: absolute paths; cutouts of files below them are placed in the same sub-folders of the output.
-        rendition: the form of the cutouts; None: a transparent PNG.
-        named: file name of the only cutout, in the output; empty: it is named after its picture.
-        overwrite: whether to replace other programs' files.
 
     Raises:
         UsageError: the output is inside a hot folder.
@@ -133,21 +152,17 @@ def cut(  # noqa: PLR0913 -- what one call is about, each a keyword
         SandboxError: a layer of the sandbox is missing, and all are required.
         CutoutdError: the workers do not start.
     """
-    with _usable(output):
-        refuse_hot_folder(output)
-        output.mkdir(parents=True, exist_ok=True)
+    with _usable(target.directory):
+        refuse_hot_folder(target.directory)
+        target.directory.mkdir(parents=True, exist_ok=True)
     model = catalog.find(settings.model.name)
     second = catalog.find(settings.model.second) if settings.model.second else None
     for one in filter(None, (model, second)):
         catalog.verify(one)
     confine(settings)
     with clock.ticking(), closing(Journal(None, session=uuid.uuid4().hex, clock=clock)) as journal:
-        given: dict[str, Any] = {} if rendition is None else {"rendition": (rendition,)}
-        if overwrite:
-            given["on_conflict"] = OnConflict.OVERWRITE
-        template = Folder(name="cut", input=output, output=output, **given)
         call = _Call(
-            template,
+            target,
             settings,
             model,
             second,
@@ -155,7 +170,6 @@ def cut(  # noqa: PLR0913 -- what one call is about, each a keyword
             clock=clock,
             emit=emit,
             shows_queue=shows_queue,
-            named=named,
         )
         return call.cut(files, folders)
 
@@ -165,7 +179,7 @@ class _Call:
 
     def __init__(
         self,
-        template: Folder,
+        target: CutoutTarget,
         settings: Settings,
         model: ModelSpec,
         second: ModelSpec | None,
@@ -174,11 +188,9 @@ class _Call:
         clock: Clock,
         emit: EventSink,
         shows_queue: bool,
-        named: str,
     ) -> None:
-        self._template = template
-        self._output = template.output
-        self._named = named
+        self._target = target
+        self._template = target.folder()
         self._settings = settings
         self._model = model
         self._second = second
@@ -264,7 +276,7 @@ class _Call:
             folder, self._model.name, self._second.name if self._second else ""
         )
         publisher = publisher_of(folder, name=name, run=self._run)
-        with _usable(self._output):
+        with _usable(self._target.directory):
             publisher.open()
         delivery = Delivery(
             folder,
@@ -274,7 +286,7 @@ class _Call:
             clock=self._clock,
             tell=self._results.append,
             wake=self._wake,
-            named=self._named,
+            named=self._target.name,
         )
         opener = Opener(name, root=directory, staging=publisher.staging, clock=self._clock, wake=self._wake)
         return HotFolder(

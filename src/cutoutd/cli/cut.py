@@ -195,7 +195,8 @@ def _cut(
     to_stdout: bool,
 ) -> bool:
     """Cut the pictures and print a summary. Returns whether every picture has its cutout."""
-    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    from cutoutd.cut import CutoutTarget  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- likewise
 
     started_s = time.monotonic()
     ended: list[JobEnded] = []
@@ -206,17 +207,17 @@ def _cut(
                 ended.append(event)
             emit(event)
 
+        place = CutoutTarget(
+            directory=target.directory, name=target.name, rendition=form, overwrite=overwrite
+        )
         tally = cut_files(
             there.files,
-            target.directory,
+            place,
             chosen,
             clock=RunningClock(),
             emit=keep,
             shows_queue=sys.stdout.isatty(),
             folders=there.folders,
-            rendition=form,
-            named=target.name,
-            overwrite=overwrite,
         )
     if to_stdout:
         return _to_stdout(ended)

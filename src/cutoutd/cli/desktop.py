@@ -102,7 +102,8 @@ def cut(files: Annotated[list[str], typer.Argument(help="Pictures, as paths or f
 
 
 def _cut(files: list[Path]) -> tuple[int, int, int]:
-    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    from cutoutd.cut import CutoutTarget  # noqa: PLC0415 -- only this command needs it, and it takes 0.1 s
+    from cutoutd.cut import cut as cut_files  # noqa: PLC0415 -- likewise
 
     found = loader.find(None, os.environ)
     settings = loader.load(found, os.environ) if found is not None else loader.defaults(os.environ)
@@ -115,7 +116,7 @@ def _cut(files: list[Path]) -> tuple[int, int, int]:
         with event_display("finishing", level="info") as emit:
             tally = cut_files(
                 there.files,
-                directory / "cutouts",
+                CutoutTarget(directory=directory / "cutouts"),
                 settings,
                 clock=RunningClock(),
                 emit=emit,
