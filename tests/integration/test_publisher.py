@@ -16,6 +16,8 @@ import pytest
 
 from cutoutd.errors import StorageError
 from cutoutd.fs.tree import Entry, Tree
+from cutoutd.publish import originals as originals_module
+from cutoutd.publish.digest import Found, examine
 from cutoutd.publish.faults import NameRefusedError, ResultLostError, TargetHeldError, TargetTakenError
 from cutoutd.publish.original_file import CleanupOutcome, delete_original
 from cutoutd.publish.originals import OriginalsFolder
@@ -526,6 +528,52 @@ def test_an_original_moved_before_a_crash_is_not_moved_twice(tmp_path: Path, ori
     assert (result.outcome, result.to) == (CleanupOutcome.MOVED, originals / "sub" / "a.tif")
     assert not source.exists()
     assert len(list((originals / "sub").iterdir())) == 1
+
+
+def test_a_file_that_stands_for_an_original_is_on_the_disk_first(
+    tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may have copied it there a moment ago: a power failure must not leave an empty one alone."""
+    source = _original(tmp_path)
+    (originals / "sub").mkdir()
+    (copy := originals / "sub" / "a.tif").write_bytes(NEW)
+    synced: list[tuple[int, bool]] = []
+
+    def watch(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, source.exists()))
+
+    monkeypatch.setattr(originals_module, "sync", watch)
+    OriginalsFolder(originals, "run").move(Tree(tmp_path / "in"), "sub/a.tif", digest(NEW), job=1)
+    assert synced == [(copy.stat().st_ino, True)]
+
+
+def test_an_original_is_not_compared_with_all_others_of_its_name_again(
+    tmp_path: Path, originals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera may give every picture the same name, and raw files the same size; each would cost more than the one before."""
+    read: list[str] = []
+
+    def watch(entry: Entry) -> Found | None:
+        found = examine(entry)
+        if found is not None:
+            read.append(entry.name)
+        return found
+
+    monkeypatch.setattr(originals_module, "examine", watch)
+    put_away = OriginalsFolder(originals, "run")
+    for number in range(10):
+        for content in (b"%d" % number, b"x" * (number + 10)):
+            _original(tmp_path, content)
+            result = put_away.move(Tree(tmp_path / "in"), "sub/a.tif", digest(content), job=number)
+            assert result.outcome is CleanupOutcome.MOVED
+    assert len({path.read_bytes() for path in (originals / "sub").iterdir()}) == 20
+    assert len(read) == len(set(read)) == 9
+    (originals / "sub" / "a.tif").write_bytes(b"7")
+    _original(tmp_path, b"7")
+    assert (
+        put_away.move(Tree(tmp_path / "in"), "sub/a.tif", digest(b"7"), job=1).to
+        == originals / "sub" / "a.tif"
+    )
 
 
 def test_an_original_has_its_new_name_on_the_disk_before_it_loses_the_old(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.durable import sync
 from cutoutd.fs.tree import Tree
-from cutoutd.publish.digest import examine, has_bytes, open_regular
+from cutoutd.publish.digest import examine, has_bytes, open_regular, same_state
 from cutoutd.publish.faults import NameRefusedError, storage_faults
 from cutoutd.publish.naming import NameForm, formed, numbered
 from cutoutd.publish.original_file import CleanupOutcome, CleanupResult, held, inside, remove_original
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cutoutd.fs.tree import Entry
+    from cutoutd.fs.tree import Entry, FileId
     from cutoutd.publish.original_file import Original
 
 MAX_NUMBERED: Final = 100
 """The most originals of one name that are looked at: ``a.jpg``, ``a-2.jpg`` and so on."""
 
+_REMEMBERED: Final = 10_000
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 
 
@@ -57,6 +58,7 @@ class OriginalsFolder:
         self._staging = Staging(directory, run)
         self._refusals = Refusals(directory, self._staging)
         self._directories = Directories()
+        self._known: dict[FileId, tuple[os.stat_result, str]] = {}  # files that are there, and their SHA-256
 
     def move(
         self,
@@ -165,8 +167,11 @@ class OriginalsFolder:
 
     def _place_as(self, original: Original, path: str, job: int) -> str | None:
         self._directories.make(self._tree, path.rpartition("/")[0])
-        with self._free_or_same(path, original.sha256) as (name, target):
-            return name if target.exists() or self._put(original, target, job) else None
+        with self._free_or_same(path, original.sha256, original.seen.st_size) as (name, target):
+            if target.exists():
+                _sync(target)
+                return name
+            return name if self._put(original, target, job) else None
 
     def _put(self, original: Original, target: Entry, job: int) -> bool:
         """Give an original a name here; returns False, and gives it none, if it has changed."""
@@ -187,14 +192,32 @@ class OriginalsFolder:
         return False
 
     @contextmanager
-    def _free_or_same(self, path: str, sha256: str) -> Iterator[tuple[str, Entry]]:
-        """Open the first name that is free, or that a file with the same bytes has."""
+    def _free_or_same(self, path: str, sha256: str, size: int | None = None) -> Iterator[tuple[str, Entry]]:
+        """Open the first name that is free, or that a file with the same bytes has.
+
+        A file of another size is not read, nor twice one that stays as it was: a camera may give all its pictures the same name.
+        """
         for name in numbered(path):
             with self._tree.entry(name) as target:
+                seen = _lstat(target)
+                if seen is not None and (size not in (None, seen.st_size) or self._is_other(seen, sha256)):
+                    continue
                 found = examine(target)
                 if found is None or found.sha256 == sha256:
                     yield name, target
                     return
+                if seen is not None and found.sha256 is not None:
+                    self._remember(seen, found.sha256)
+
+    def _is_other(self, seen: os.stat_result, sha256: str) -> bool:
+        """Whether a file is known to have other bytes."""
+        known = self._known.get((seen.st_dev, seen.st_ino))
+        return known is not None and same_state(known[0], seen) and known[1] != sha256
+
+    def _remember(self, seen: os.stat_result, sha256: str) -> None:
+        self._known[seen.st_dev, seen.st_ino] = seen, sha256
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
 
     def _copy(self, original: Original, target: Entry, job: int) -> bool:
         """Copy the original from its open descriptor; returns False, and leaves no copy, if its bytes have changed."""
@@ -214,6 +237,21 @@ class OriginalsFolder:
             finally:
                 staged.unlink(missing_ok=True)
         return True
+
+
+def _lstat(entry: Entry) -> os.stat_result | None:
+    try:
+        return entry.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _sync(entry: Entry) -> None:
+    """Sync a file that another program may have written, and never synced."""
+    file = open_regular(entry)
+    if file is not None:
+        with file:
+            sync(file.fileno())
 
 
 def open_put_away(directory: Path, path: str, sha256: str) -> int | None:
