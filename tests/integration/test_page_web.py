@@ -30,7 +30,9 @@ def test_a_paired_browser_gets_what_the_backend_answers(browser: Browser) -> Non
 def test_a_browser_that_was_not_paired_gets_the_pages_files_alone(page: Served) -> None:
     """These files are the same for everybody; everything else is refused."""
     stranger = Browser(page=page)
-    assert stranger.ask("/")[0] == 200
+    status, _, headers = stranger.ask("/")
+    assert status == 200
+    assert stranger.ask("/", headers={"If-None-Match": f"W/{headers['etag']}"})[0] == 304
     for path in ("/api/session", "/api/events", "/img/1/cutout/thumb", "/img/1/cutout/0/0/0"):
         assert stranger.ask(path)[0] == 401, path
 

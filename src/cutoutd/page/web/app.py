@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from cutoutd.page.web.guard import HEADERS, Session
 from cutoutd.webserver.web.checked_app import CheckedApp
+from cutoutd.webserver.web.entity_tags import is_named
 from cutoutd.webserver.web.server import PEER
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class Pages:
         if file is None:
             return _refusal(404, "no_page", "There is no such page.")
         headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == file.tag:
+        if is_named(request.headers, file.tag):
             return Response(status_code=304, headers=headers)
         return Response(file.body, headers=headers, media_type=file.media_type)
 

@@ -15,6 +15,7 @@ from cutoutd.serve.web.pictures import dropping
 from cutoutd.serve.web.ranges import span_of
 from cutoutd.serve.web.requests import body_of, declared_size, idempotency_of, key_of, wait_of
 from cutoutd.serve.web.routes import route
+from cutoutd.webserver.web.entity_tags import is_named
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -110,7 +111,7 @@ class OwnApi:
             "Accept-Ranges": "bytes",
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(output.name.encode('utf-8', 'replace'))}",
         }
-        if request.method == "HEAD" or request.headers.get("if-none-match") == etag:
+        if request.method == "HEAD" or is_named(request.headers, etag):
             await output.close()
             return Response(status_code=200 if request.method == "HEAD" else 304, headers=headers)
         try:
