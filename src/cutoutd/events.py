@@ -95,9 +95,16 @@ class QueueCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderChanged:
-    """A folder's state has changed; the message is for a person."""
+    """A folder's state has changed.
+
+    Attributes:
+        folder: name of the folder.
+        is_open: whether it may be worked on now.
+        message: text for a person.
+    """
 
     folder: str
+    is_open: bool
     message: str
 
 

@@ -58,13 +58,26 @@ def test_a_folder_that_is_not_there_is_waited_for_and_not_watched(
     gone = closed_by_system(
         FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/home/me/in"), "/home/me/in"
     )
-    live(FolderChanged(folder="in", message=describe(gone.watching, gone.why)))
+    live(FolderChanged(folder="in", is_open=False, message=describe(gone.watching, gone.why)))
     assert bar(live) == "waiting for in (Ctrl-C ends)"
-    live(FolderChanged(folder="in", message=describe(FolderState.NATIVE, "")))
+    live(FolderChanged(folder="in", is_open=True, message=describe(FolderState.NATIVE, "")))
     assert bar(live) == "watching in (Ctrl-C ends)"
     shown = capsys.readouterr().out
     assert "! in: standing by: /home/me/in is not there; make it" in shown
     assert "+ in: is watched" in shown
+
+
+def test_whether_a_folder_is_open_is_not_told_by_the_words_about_it(
+    live: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before, a message had to begin with certain words."""
+    live(FolderChanged(folder="in", is_open=False, message="is watched by nobody"))
+    assert bar(live) == "waiting for in (Ctrl-C ends)"
+    live(FolderChanged(folder="in", is_open=True, message="works again"))
+    assert bar(live) == "watching in (Ctrl-C ends)"
+    shown = capsys.readouterr().out
+    assert "! in: is watched by nobody" in shown
+    assert "+ in: works again" in shown
 
 
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.ENOTDIR])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import printable, shortest
 from cutoutd.events import Accepted, FolderChanged, JobEnded, QueueCounts, Started
-from cutoutd.folder.status import WATCHED
 from cutoutd.jobs import JobState
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class Live:
             case JobEnded():
                 self._ended_job(event)
             case FolderChanged():
-                self._folder_changed(event.folder, event.message)
+                self._folder_changed(event)
 
     def _started(self, folders: int, workers: int) -> None:
         where = f"{folders} folder{'s' * (folders != 1)}, " if folders else ""
@@ -183,17 +182,17 @@ class Live:
         self._print(line)
         self._draw()
 
-    def _folder_changed(self, folder: str, message: str) -> None:
+    def _folder_changed(self, event: FolderChanged) -> None:
         """Print a folder's new status."""
         from rich.markup import escape  # noqa: PLC0415 -- see above
 
         mark = "[yellow]![/]"
-        if message.startswith(WATCHED):
+        if event.is_open:
             mark = "[green]+[/]"
-            self._resting.pop(folder, None)
+            self._resting.pop(event.folder, None)
         else:
-            self._resting[folder] = message
-        self._print(f"{mark} {escape(folder)}: {escape(printable(message))}")
+            self._resting[event.folder] = event.message
+        self._print(f"{mark} {escape(event.folder)}: {escape(printable(event.message))}")
         self._draw()
 
     def close(self) -> None:

@@ -321,7 +321,8 @@ class FolderMonitor:
         self._log.info("folder.status", watching=status.watching, why=status.why, trouble=status.trouble)
         if status.why or before.watching is not FolderState.STARTING:
             message = describe(status.watching, status.why)
-            self._emit(FolderChanged(folder=self._folder.name, message=message))
+            name, is_open = self._folder.name, status.is_open
+            self._emit(FolderChanged(folder=name, is_open=is_open, message=message))
 
     def _notice(self, arrivals: Arrivals) -> bool:
         """Take what is there; returns whether the folder may still be worked on."""

@@ -9,7 +9,7 @@ import errno
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cutoutd.errors import JournalError, OutputError, refused_writing
 from cutoutd.folder_trouble import FolderTrouble
@@ -30,13 +30,9 @@ class FolderState(StrEnum):
     PAUSED = "paused"  # too little disk space
 
 
-WATCHED: Final = "is watched"
-"""How the text of `describe` begins for an open folder."""
-
-
 def describe(watching: FolderState, why: str) -> str:
     """Return a folder's state as text for a terminal."""
-    words = {FolderState.NATIVE: WATCHED, FolderState.POLL: f"{WATCHED} by polling"}
+    words = {FolderState.NATIVE: "is watched", FolderState.POLL: "is watched by polling"}
     return f"{words.get(watching, watching.value)}{f': {why}' if why else ''}"
 
 
