@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cutoutd.page.backend import folder_settings, folders
+from cutoutd.page.backend.plain_words import in_plain_words
+from cutoutd.settings.problem import ProblemCode
 from cutoutd.webserver.backend.method import RefusedError
 from tests.unit.page_backend import backend_at
 from tests.unit.test_page_sentences import unknown
@@ -113,6 +115,23 @@ def test_a_folder_that_does_not_fit_is_told_in_plain_words(
     assert (said in text, refused.value.named["key"]) == (True, key)
     assert "Choose folders that are apart from each other." in text
     assert OURS.search(text) is None
+
+
+def test_the_field_is_not_told_by_the_words_of_a_path(path: Path) -> None:
+    """Before, a folder for cutouts below "a input: b" was reported at the field of the watched folder."""
+    (path.parent / "shoot/a input: b").mkdir()
+    asked = {"input": "~/fresh", "output": "~/shoot/a input: b", "form": "transparent", "create": True}
+    with pytest.raises(RefusedError) as refused:
+        ENDPOINTS["add_folder"].run(backend_at(path), asked)
+    assert "Choose folders that are apart from each other." in refused.value.text
+    assert refused.value.named["key"] == "output"
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_each_problem_with_a_code_has_a_sentence_of_the_page(code: ProblemCode) -> None:
+    """Without the words of the loader."""
+    assert in_plain_words("what the loader says", code).endswith(".")
+    assert OURS.search(in_plain_words("what the loader says", code)) is None
 
 
 @pytest.mark.parametrize("key", ["input", "output"])

@@ -22,8 +22,8 @@ from cutoutd.errors import ConfigurationError, UsageError
 from cutoutd.settings import document, environment, messages, places, rules
 from cutoutd.settings.cluster import ClusterSettings
 from cutoutd.settings.hosted import HostedSettings
-from cutoutd.settings.messages import Problem
 from cutoutd.settings.page import PageSettings
+from cutoutd.settings.problem import InvalidSettingsError, Problem
 from cutoutd.settings.schema import (
     MAX_NAME,
     CommonHooks,
@@ -213,7 +213,7 @@ def assemble(
         "hooks": hooks,
     }
     if lines or None in tables.values():
-        raise _error(lines)
+        raise _error(lines, tuple(assembly.problems))
     return Settings.model_validate({**tables, "folder": tuple(folders.values())})
 
 
@@ -283,11 +283,12 @@ class _Assembly:
             return None
 
 
-def _error(lines: list[str]) -> ConfigurationError:
+def _error(lines: list[str], problems: tuple[Problem, ...]) -> InvalidSettingsError:
     if len(lines) == 1:
-        return ConfigurationError(lines[0])
-    return ConfigurationError(
+        return InvalidSettingsError(lines[0], problems)
+    return InvalidSettingsError(
         "\n  ".join((f"{len(lines)} things are wrong:", *lines)),
+        problems,
         advice="Correct them and run `cutoutd check`.",
     )
 

@@ -5,7 +5,6 @@ Messages are derived from the schema, so that they stay up to date. This module 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from cutoutd.settings.document import TABLES_WITH_SECRETS
+from cutoutd.settings.problem import Problem, UnfitValueError
 from cutoutd.settings.schema import Settings
 from cutoutd.settings.types import AUTO, format_value
 
@@ -36,21 +36,6 @@ _CONTAINERS: Final = {
     tuple: 'a list of texts such as ["*.jpg", "*.png"]',
     dict: "names with a text, a number, true or false each, such as { a = true, af = 240 }",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """One problem of a configuration.
-
-    Attributes:
-        table: heading of the table, with its name or number if there are several; empty for the whole file.
-        key: key in the table; empty for the whole table.
-        text: the problem and what would be right, to follow the key and a colon.
-    """
-
-    table: str
-    key: str
-    text: str
 
 
 def of_folder(name: object, number: int) -> str:
@@ -96,7 +81,9 @@ def _problem(
     field = model.model_fields[key]
     quoted = from_file is None or key in from_file
     if error["type"] == "value_error":
-        return Problem(table=table, key=key, text=str(error["ctx"]["error"]))
+        cause = error["ctx"]["error"]
+        code = cause.code if isinstance(cause, UnfitValueError) else None
+        return Problem(table=table, key=key, text=str(cause), code=code)
     takes = _takes(field, quoted=quoted)
     if error["type"] == "missing":
         return Problem(table=table, key=key, text=f"is missing; it takes {takes}")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.recipe import Channels, Format, Profile
 from cutoutd.settings.hosted import AddressScope
-from cutoutd.settings.messages import Problem, of_folder
+from cutoutd.settings.messages import of_folder
 from cutoutd.settings.overlap import FolderPlaces, Relation, overlaps
+from cutoutd.settings.problem import Problem, ProblemCode
 from cutoutd.settings.renditions import ORIGINAL, TRANSPARENT
 from cutoutd.settings.types import AUTO, HostedProvider, OnConflict, Originals
 from cutoutd.settings.webhooks import MAX_PER_FOLDER
@@ -166,13 +167,13 @@ def rendition_problems(folder: Folder, max_pixels: int | None) -> Iterator[Probl
     names: dict[tuple[str, str, str], int] = {}
     for number, one in enumerate(folder.rendition, 1):
         table = f'[[folder.rendition]] number {number} of "{folder.name}"'
-        for key, text in (*_background(one), *_layout(one), *_encoding(one), *_canvas(one, max_pixels)):
-            yield Problem(table=table, key=key, text=text)
+        for key, code, text in (*_background(one), *_layout(one), *_encoding(one), *_canvas(one, max_pixels)):
+            yield Problem(table=table, key=key, text=text, code=code)
         # Some file systems do not tell "-A" from "-a", nor an accent from a letter that has it.
         name = one.format.value, _fold(one.directory), _fold(one.suffix)
         if name in names:
             text = f'gives the same file name as number {names[name]}; write another one, such as "-{number}"'
-            yield Problem(table=table, key="suffix", text=text)
+            yield Problem(table=table, key="suffix", text=text, code=ProblemCode.SUFFIX_TAKEN)
         names.setdefault(name, number)
 
 
@@ -244,78 +245,112 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFD", text).casefold()
 
 
-def _background(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+def _background(one: RenditionSettings) -> Iterator[tuple[str, ProblemCode, str]]:
     is_clear = one.background.text == TRANSPARENT
     if one.channels is Channels.ALPHA:
         beside = 'has no place beside channels = "alpha", the matte alone; leave one of them out'
         if not is_clear:
-            yield "background", beside
+            yield "background", ProblemCode.BACKGROUND_OF_MATTE, beside
         if one.shadow:
-            yield "shadow", beside
+            yield "shadow", ProblemCode.SHADOW_OF_MATTE, beside
     elif one.format is Format.JPEG and is_clear:
         text = (
             'is "transparent", which JPEG cannot be; write a colour such as "white", or choose another format'
         )
-        yield "background", text
+        yield "background", ProblemCode.TRANSPARENT_JPEG, text
 
 
-def _layout(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+def _layout(one: RenditionSettings) -> Iterator[tuple[str, ProblemCode, str]]:
     is_scaled, is_placed = one.scale.text != AUTO, one.position.text != AUTO
     if one.margin != type(one).model_fields["margin"].default and not one.crop:
-        yield "margin", "is the room that crop leaves, and crop is false; write crop = true"
+        yield (
+            "margin",
+            ProblemCode.MARGIN_WITHOUT_CROP,
+            "is the room that crop leaves, and crop is false; write crop = true",
+        )
     if one.crop and is_scaled:
         text = (
             "says how large the subject is on a canvas of its own, and crop makes one of the subject's size; "
             "keep one of them"
         )
-        yield "scale", text
+        yield "scale", ProblemCode.SCALE_WITH_CROP, text
     elif is_placed and not (is_scaled or one.canvas.value):
         yield (
             "position",
+            ProblemCode.POSITION_WITHOUT_CANVAS,
             'moves the subject on a canvas, or after scale; write canvas = "2000x2000" or the like',
         )
     elif one.position.text == ORIGINAL and not is_scaled:
-        yield "position", 'is "original", which only a subject with a scale has; write "center" or two shares'
+        yield (
+            "position",
+            ProblemCode.POSITION_WITHOUT_SCALE,
+            'is "original", which only a subject with a scale has; write "center" or two shares',
+        )
 
 
-def _encoding(one: RenditionSettings) -> Iterator[tuple[str, str]]:
+def _encoding(one: RenditionSettings) -> Iterator[tuple[str, ProblemCode, str]]:
     """Check bits per channel and lossy quality."""
     kind = one.format.value
     if one.bits == 16:  # noqa: PLR2004 -- the other is 8
         if one.format not in _LOSSLESS:
-            yield "bits", f"is 16, and {kind} has 8 here; leave it out, or choose png or tiff"
+            yield (
+                "bits",
+                ProblemCode.BITS_OF_FORMAT,
+                f"is 16, and {kind} has 8 here; leave it out, or choose png or tiff",
+            )
         if one.profile is Profile.SRGB:
             text = 'is "srgb", and colours are converted in 8 bits; write "keep", or leave bits = 16 out'
-            yield "profile", text
+            yield "profile", ProblemCode.PROFILE_OF_16_BITS, text
     if one.quality is not None:
         if one.max_kb is not None and one.min_quality > one.quality:
-            yield "min_quality", f"is above quality = {one.quality}; make it smaller, or leave it out"
+            yield (
+                "min_quality",
+                ProblemCode.MIN_ABOVE_QUALITY,
+                f"is above quality = {one.quality}; make it smaller, or leave it out",
+            )
         if one.format in _LOSSLESS:
-            yield "quality", f"is of no use: {kind} loses nothing; leave it out, or choose another format"
+            yield (
+                "quality",
+                ProblemCode.QUALITY_OF_LOSSLESS,
+                f"is of no use: {kind} loses nothing; leave it out, or choose another format",
+            )
 
 
-def _canvas(one: RenditionSettings, max_pixels: int | None) -> Iterator[tuple[str, str]]:
+def _canvas(one: RenditionSettings, max_pixels: int | None) -> Iterator[tuple[str, ProblemCode, str]]:
     if one.min_px is not None and one.max_px is not None and one.min_px > one.max_px:
-        yield "min_px", f"is above max_px = {one.max_px}; make it smaller"
+        yield "min_px", ProblemCode.MIN_ABOVE_MAX_PX, f"is above max_px = {one.max_px}; make it smaller"
     if one.canvas.value is None:
         return
     canvas = one.canvas_px
     if canvas is None:
         text = "is a size on paper, and how many pixels that is, dpi says; write dpi = 300 or the like"
-        yield "canvas", text
+        yield "canvas", ProblemCode.CANVAS_WITHOUT_DPI, text
         return
     side, pixels, kind = max(canvas), canvas[0] * canvas[1], one.format.value
     if one.max_px is not None and side > one.max_px:
-        yield "canvas", f"is larger than max_px = {one.max_px}; make it smaller, or leave one of them out"
+        yield (
+            "canvas",
+            ProblemCode.CANVAS_ABOVE_MAX_PX,
+            f"is larger than max_px = {one.max_px}; make it smaller, or leave one of them out",
+        )
     if one.min_px is not None and side < one.min_px:
-        yield "canvas", f"is smaller than min_px = {one.min_px}; make it larger, or leave one of them out"
+        yield (
+            "canvas",
+            ProblemCode.CANVAS_BELOW_MIN_PX,
+            f"is smaller than min_px = {one.min_px}; make it larger, or leave one of them out",
+        )
     if max_pixels is not None and pixels > max_pixels:
         text = f"has more pixels than [pool] max_pixels = {max_pixels:_} allows; make it smaller, or raise the limit"
-        yield "canvas", text
+        yield "canvas", ProblemCode.CANVAS_ABOVE_LIMIT, text
     elif one.format.max_pixels is not None and pixels > one.format.max_pixels:
         yield (
             "canvas",
+            ProblemCode.CANVAS_OF_FORMAT,
             f"is too large: {kind} is made up to {one.format.max_pixels:_} pixels; make it smaller",
         )
     elif side > one.format.max_side:
-        yield "canvas", f"is too large: {kind} holds {one.format.max_side:_} pixels a side; make it smaller"
+        yield (
+            "canvas",
+            ProblemCode.CANVAS_OF_FORMAT,
+            f"is too large: {kind} holds {one.format.max_side:_} pixels a side; make it smaller",
+        )

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import CoreSchema, core_schema
 
 from cutoutd.settings import places
+from cutoutd.settings.problem import ProblemCode, UnfitValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,7 +308,7 @@ def _pattern(written: object) -> object:
 
 def _patterns(written: object) -> object:
     if written in ([], ()):
-        raise ValueError('is empty, so no file would be taken; ["*"] takes all')
+        raise UnfitValueError('is empty, so no file would be taken; ["*"] takes all', ProblemCode.NO_PATTERN)
     return written
 
 

@@ -18,6 +18,7 @@ from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.fs.durable import sync_directory
 from cutoutd.page.backend.admission import forbidden_changes
 from cutoutd.settings import loader
+from cutoutd.settings.problem import InvalidSettingsError
 from cutoutd.webserver.backend.method import RefusedError
 
 if TYPE_CHECKING:
@@ -31,6 +32,21 @@ MAX_BYTES: Final = 1 << 20
 
 _MODE: Final = 0o600
 """Of a file that we make: it names a person's folders."""
+
+
+class SettingsRefusedError(RefusedError):
+    """The loader refuses the settings.
+
+    Args:
+        error: what it says.
+
+    Attributes:
+        problems: what is wrong in the tables.
+    """
+
+    def __init__(self, error: ConfigurationError) -> None:
+        super().__init__(422, "value_refused", error.cause, why=error.cause)
+        self.problems = error.problems if isinstance(error, InvalidSettingsError) else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,7 +227,7 @@ def _check(
         settings = loader.load_bytes(raw, path, environ)
         earlier = loader.defaults(environ) if before is None else before.settings
     except ConfigurationError as error:
-        raise RefusedError(422, "value_refused", error.cause, why=error.cause) from error
+        raise SettingsRefusedError(error) from error
     if beyond := list(forbidden_changes(earlier, settings)):
         text = "The page may not change {key}. Change it in {path} with an editor."
         raise _refusal("not_for_the_page", text, path, status=403, key=beyond[0])

@@ -152,12 +152,17 @@ def at_its_field(refused: RefusedError, keys: Sequence[str]) -> RefusedError:
         refused: what the loader says.
         keys: keys that it may be about, the likeliest first.
     """
-    if refused.code != "value_refused" or "why" not in refused.named:
+    if not isinstance(refused, configuration.SettingsRefusedError):
         return refused
-    near = [key for key in keys if f" {key.rpartition('.')[2]}:" in refused.text]
-    key = (near or keys)[0]
-    text = in_plain_words(refused.text, key.rpartition(".")[2])
+    by_key = {problem.key: problem for problem in reversed(refused.problems)}  # of several, the first counts
+    key = next((key for key in keys if _last(key) in by_key), keys[0])
+    problem = by_key.get(_last(key))
+    text = in_plain_words(refused.text) if problem is None else in_plain_words(problem.text, problem.code)
     return RefusedError(refused.status, refused.code, text, key=key, why=text)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
