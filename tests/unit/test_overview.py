@@ -174,6 +174,18 @@ def test_a_rate_is_shown_without_an_exponent(per_minute: float, words: str) -> N
     assert rate(per_minute) == words
 
 
+def test_originals_that_are_still_to_be_moved_are_counted(overview_setup: OverviewSetup) -> None:
+    """The disk that they go to may be full, while cutting goes on."""
+    for number in range(3):
+        (job,) = overview_setup.journal.sources.accept(
+            "shop", [Version(path=f"{number}.jpg", size=1, mtime_ns=1)]
+        )
+        overview_setup.journal.queue.finish(job, JobState.DONE, detail={}, cleanup_pending=number > 0)
+    document = as_document(overview_setup.summarise())
+    assert [folder["originals_to_go"] for folder in document["folders"]] == [2, 0]
+    assert "2 originals are still to be moved or deleted" in text(overview_setup.summarise())
+
+
 def test_skipped_pictures_have_their_reason(overview_setup: OverviewSetup) -> None:
     """With a count for each reason, as text and as JSON."""
     overview_setup.job("a.jpg", JobState.SKIPPED, why="it was there before the first start")

@@ -265,6 +265,10 @@ def _to_look_at(folder: FolderView) -> Iterator[Line]:
     if folder.review:
         many = "1 is" if folder.review == 1 else f"{folder.review} are"
         yield ((f"{_INDENT}{many} held back for review (`cutoutd review list`)", _DOUBT),)
+    if folder.originals_to_go:
+        many = "1 original is" if folder.originals_to_go == 1 else f"{folder.originals_to_go} originals are"
+        why = "where one stays, the log says why: original.stays"
+        yield ((f"{_INDENT}{many} still to be moved or deleted ({why})", _DOUBT),)
 
 
 def _pace(folder: FolderView, *, goes_on: bool) -> Line:

@@ -307,6 +307,7 @@ def _folder_document(folder: FolderView) -> dict[str, Any]:
         "to_review": folder.review,
         "failed": folder.failed,
         "rejected": folder.rejected,
+        "originals_to_go": folder.originals_to_go,
         "skipped": {printable(why): count for why, count in folder.skipped.items()},
         "states": {state.value: count for state, count in sorted(folder.states.items())},
         "images_per_minute": round(folder.per_minute, 2),

@@ -57,6 +57,10 @@ class Reader:
         """Return how many of a folder's published cutouts, by their newest version, may be wrong."""
         return self._store.number(SQL.count_doubtful, folder=folder)
 
+    def originals_to_go(self, folder: str) -> int:
+        """Return how many originals of a folder are still to be moved or deleted."""
+        return self._store.number(SQL.count_originals_to_go, folder=folder)
+
     def skipped(self, folder: str) -> dict[str, int]:
         """Return the reasons why pictures of a folder were skipped, with the number for each, the most frequent first."""
         return {str(row["why"]): int(row["n"]) for row in self._store.rows(SQL.skipped, folder=folder)}

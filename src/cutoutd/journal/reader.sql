@@ -30,6 +30,9 @@ SELECT * FROM job WHERE state IN {cut} AND folder = :folder ORDER BY finished_us
 -- name: count_doubtful
 SELECT COUNT(*) AS n FROM job WHERE newest = 1 AND state IN {released} AND folder = :folder AND mark = 1
 
+-- name: count_originals_to_go
+SELECT COUNT(*) AS n FROM job WHERE folder = :folder AND cleanup_pending = 1 AND state IN {released}
+
 -- name: skipped
 SELECT COALESCE(json_extract(detail, '$.why'), '') AS why, COUNT(*) AS n FROM job
 WHERE newest = 1 AND state = 'skipped' AND folder = :folder GROUP BY why ORDER BY n DESC

@@ -63,6 +63,7 @@ class FolderView:
         last_failed: jobs that failed last, without those that a person rejected.
         free_bytes: free space where results go; None: not known.
         skipped: reasons why pictures were skipped, with the number for each.
+        originals_to_go: number of originals that are still to be moved or deleted.
     """
 
     name: str
@@ -87,6 +88,7 @@ class FolderView:
     last_failed: Sequence[Job]
     free_bytes: int | None
     skipped: Mapping[str, int] = field(default_factory=dict)
+    originals_to_go: int = 0
 
     @property
     def at_work(self) -> int:
@@ -249,6 +251,7 @@ def _view(
         last_failed=reader.last_failed(name, FAILED_OF) if reader is not None else (),
         free_bytes=free_bytes,
         skipped=reader.skipped(name) if reader is not None else {},
+        originals_to_go=reader.originals_to_go(name) if reader is not None else 0,
     )
 
 
