@@ -1,7 +1,4 @@
-"""Why a picture that a program hands in is not taken, and what the program can do.
-
-The journal has the reason in words; which kind it is, is told by how it begins. Values only.
-"""
+"""Why a picture that a program hands in is not taken, and what the program can do. Values only."""
 
 from __future__ import annotations
 
@@ -42,28 +39,12 @@ class SubmissionRefusal(StrEnum):
     NAME = "Name"
     INTERNAL = "Internal"
 
-    @classmethod
-    def of(cls, why: str) -> SubmissionRefusal:
-        """Return the kind of a refusal.
-
-        Args:
-            why: the reason in words.
-        """
-        return next((kind for words, kind in _BY_WORDS if why.startswith(words)), cls.INTERNAL)
-
     @property
     def advice(self) -> str:
         """What to do."""
         return _ADVICE[self]
 
 
-_BY_WORDS: Final = (
-    (NO_PICTURE, SubmissionRefusal.NO_PICTURE),
-    (GONE, SubmissionRefusal.GONE),
-    (UNUSABLE, SubmissionRefusal.UNUSABLE),
-    (INVALID, SubmissionRefusal.UNUSABLE),
-    (NAME, SubmissionRefusal.NAME),
-)
 _ADVICE: Final = {
     SubmissionRefusal.NO_PICTURE: "Send a picture: JPEG, PNG, WebP, TIFF, HEIC, AVIF, or a camera's raw file.",
     SubmissionRefusal.GONE: "Somebody removed it from the folder before it was taken. Hand the picture in again.",

@@ -20,6 +20,7 @@ from cutoutd.job_options import JobOptions
 from cutoutd.jobs import JobState
 from cutoutd.journal.reader import Reader
 from cutoutd.journal.submissions import Submission
+from cutoutd.submission_refusals import SubmissionRefusal
 from cutoutd.submitted_names import plain_name
 from cutoutd.submitting import submit
 from tests.integration.parts import JPEG, NAME, states, until
@@ -184,24 +185,28 @@ def test_a_name_that_the_folder_does_not_take_becomes_one_that_it_takes(
 
 
 @pytest.mark.parametrize(
-    ("given", "content", "why"),
+    ("given", "content", "refusal", "why"),
     [
-        ({}, b"<html>" + b"x" * 100, "not a picture"),
-        ({}, b"", "not a picture"),
-        ({"include": ("only-this.png",)}, JPEG, "takes no file with a name"),
+        ({}, b"<html>" + b"x" * 100, SubmissionRefusal.NO_PICTURE, "not a picture"),
+        ({}, b"", SubmissionRefusal.NO_PICTURE, "not a picture"),
+        ({"include": ("only-this.png",)}, JPEG, SubmissionRefusal.NAME, "takes no file with a name"),
     ],
 )
 def test_a_submission_that_cannot_be_accepted_is_refused_with_a_reason(
-    make: Callable[..., MonitoredFolder], given: dict[str, Any], content: bytes, why: str
+    make: Callable[..., MonitoredFolder],
+    given: dict[str, Any],
+    content: bytes,
+    refusal: SubmissionRefusal,
+    why: str,
 ) -> None:
-    """None of its files is left."""
+    """And its code; none of its files is left."""
     watched = make(**given)
     watched.begin()
     submit_picture(watched, "page", content=content)
     watched.monitor.take_submissions()
-    refused = ended(watched).refused
-    assert refused is not None
-    assert why in refused
+    submission = ended(watched)
+    assert submission.refusal is refusal
+    assert why in (submission.refused or "")
     until(lambda: spooled(watched) == [], "the removal of its file")
     assert jobs(watched) == []
 
@@ -215,7 +220,9 @@ def test_a_file_that_was_removed_is_reported(
     submission = submit_picture(watched)
     (watched.root / incoming.path_of(submission.spool)).unlink()
     watched.begin()
-    assert "not there any more" in (ended(watched).refused or "")
+    refused = ended(watched)
+    assert refused.refusal is SubmissionRefusal.GONE
+    assert "not there any more" in (refused.refused or "")
 
 
 @pytest.mark.parametrize("reached", ["named", "renamed", "both names"])
@@ -334,6 +341,19 @@ def test_an_error_over_one_of_several_refuses_that_submission(
     assert ended(watched, "good").path == "good.jpg"
     for key in ("named", "accepted"):
         assert "a fault" in (ended(watched, key).refused or "")
+        assert ended(watched, key).refusal is SubmissionRefusal.INTERNAL
+
+
+@pytest.mark.parametrize("code", [None, "of-later"])
+def test_a_refusal_without_a_known_code_is_shown_as_an_internal_error(
+    make: Callable[..., MonitoredFolder], code: str | None
+) -> None:
+    """Of a journal that was edited, or to which an earlier version wrote no code."""
+    watched = make()
+    submit_picture(watched)
+    with watched.journal.store.transaction():
+        watched.journal.store.write("UPDATE submission SET refused = 'why', refusal = ?", (code,))
+    assert ended(watched).refusal is SubmissionRefusal.INTERNAL
 
 
 @pytest.mark.parametrize("step", ["rename_new", "scan_file"])
@@ -431,7 +451,7 @@ def test_old_ended_requests_are_forgotten_and_waiting_ones_are_not(
     submissions = watched.journal.submissions
     for key in ("over", "waits"):
         submit_picture(watched, key=key)
-    submissions.refuse("over", "why")
+    submissions.refuse("over", SubmissionRefusal.GONE, "why")
     with watched.journal.store.transaction():
         watched.journal.store.write("UPDATE submission SET posted_us = 1")
     assert submissions.forget_old() == 1

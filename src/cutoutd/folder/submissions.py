@@ -31,7 +31,7 @@ from cutoutd.journal.submissions import AT_ONCE
 from cutoutd.logs import get
 from cutoutd.publish.naming import fitted, numbered, split_name
 from cutoutd.publish.rename import rename_new
-from cutoutd.submission_refusals import GONE, INVALID, UNUSABLE, why_no_picture
+from cutoutd.submission_refusals import GONE, INVALID, UNUSABLE, SubmissionRefusal, why_no_picture
 from cutoutd.submitted_names import fitting_name, no_name
 
 if TYPE_CHECKING:
@@ -163,12 +163,12 @@ class SubmissionIntake:
             found = self._submissions.find(submission.key)
             if found is not None and found.path is not None and not self._is_in_spool(found):
                 raise  # it has its name, and is looked at again
-            self._refuse(submission, f"{UNUSABLE}: {error.strerror}")
+            self._refuse(submission, SubmissionRefusal.UNUSABLE, f"{UNUSABLE}: {error.strerror}")
         except Exception as error:
             if is_expected(error):
                 raise
             report(self._log, error, over="a submission", key=submission.key)
-            self._refuse(submission, unforeseen(error).cause)
+            self._refuse(submission, SubmissionRefusal.INTERNAL, unforeseen(error).cause)
         return None
 
     def _missing(self, submission: Submission) -> None:
@@ -176,7 +176,7 @@ class SubmissionIntake:
         if self._scope.clock.now_us() - submission.posted_us < MISSING_S * 1_000_000:
             self._delay(submission, GONE)
         else:
-            self._refuse(submission, GONE)
+            self._refuse(submission, SubmissionRefusal.GONE, GONE)
 
     def _delay(self, submission: Submission, why: str) -> None:
         """Have a submission tried again later: the program was told that its picture is accepted."""
@@ -196,21 +196,21 @@ class SubmissionIntake:
 
     def _choose(self, submission: Submission, occupied: AbstractSet[str]) -> NamedFile | None:
         if not incoming.is_name(submission.spool):
-            self._refuse(submission, INVALID, is_file_ours=False)
+            self._refuse(submission, SubmissionRefusal.UNUSABLE, INVALID, is_file_ours=False)
             return None
         if self._was_renamed(submission):
             return NamedFile(submission=submission, path=submission.path or "", is_renamed=True)
         if self._scan_file(incoming.path_of(submission.spool)) is None:
             self._missing(submission)
             return None
-        if why := self._why_no_picture(submission):
-            self._refuse(submission, why)
+        if refusal := self._refusal(submission):
+            self._refuse(submission, *refusal)
             return None
         path = next(
             (one for one in self._names(submission) if one not in occupied and self._is_free(one)), None
         )
         if path is None:
-            self._refuse(submission, no_name(submission.name))
+            self._refuse(submission, SubmissionRefusal.NAME, no_name(submission.name))
             return None
         return NamedFile(submission=submission, path=path)
 
@@ -300,18 +300,19 @@ class SubmissionIntake:
             source.unlink()  # a rename in two steps has left both names
         return True
 
-    def _why_no_picture(self, submission: Submission) -> str:
-        """Return why a file is not to be taken; empty: it may be a picture."""
+    def _refusal(self, submission: Submission) -> tuple[SubmissionRefusal, str] | None:
+        """Return why a file is not to be taken; None: it may be a picture."""
         spool = incoming.path_of(submission.spool)
         with parent_of(self._scope.root, spool, self._scope.boundary()) as (directory, name):
             descriptor = os.open(name, _READ | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
             try:
                 if seen_as(spool, os.fstat(descriptor)) is None:
-                    return GONE
+                    return SubmissionRefusal.GONE, GONE
                 head = os.read(descriptor, HEAD_BYTES)
             finally:
                 os.close(descriptor)
-        return why_no_picture(head, submission.name)
+        why = why_no_picture(head, submission.name)
+        return (SubmissionRefusal.NO_PICTURE, why) if why else None
 
     def _rename(self, named: NamedFile) -> bool:
         """Give a file its name; returns False if that is taken."""
@@ -339,11 +340,13 @@ class SubmissionIntake:
             and self._scan_file(path) is None
         )
 
-    def _refuse(self, submission: Submission, why: str, *, is_file_ours: bool = True) -> None:
+    def _refuse(
+        self, submission: Submission, refusal: SubmissionRefusal, why: str, *, is_file_ours: bool = True
+    ) -> None:
         """Record the refusal first: a file that is left over is removed later."""
-        self._submissions.refuse(submission.key, why)
+        self._submissions.refuse(submission.key, refusal, why)
         self._delayed.pop(submission.key, None)
-        self._log.warning("submission.refused", name=submission.name, why=why)
+        self._log.warning("submission.refused", name=submission.name, code=refusal, why=why)
         if is_file_ours:
             incoming.discard(Path(self._scope.root), submission.spool, self._scope.boundary())
 

@@ -155,7 +155,8 @@ CREATE TABLE submission (
     posted_us INTEGER NOT NULL,
     path      BLOB,                      -- that it gets; written down before the file is renamed
     job       INTEGER,                   -- once it is accepted
-    refused   TEXT                       -- why it is not
+    refused   TEXT,                      -- why it is not, in words
+    refusal   TEXT                       -- which kind of refusal that is
 ) WITHOUT ROWID;
 CREATE INDEX submission_pending ON submission (folder, posted_us) WHERE job IS NULL AND refused IS NULL;
 CREATE INDEX submission_age ON submission (posted_us);

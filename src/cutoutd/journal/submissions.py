@@ -17,6 +17,7 @@ from cutoutd.job_options import JobOptions, JobOptionsError
 from cutoutd.jobs import JobState
 from cutoutd.journal.commands import Verb
 from cutoutd.journal.store import SQL
+from cutoutd.submission_refusals import SubmissionRefusal
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +50,8 @@ class Submission:
         posted_us: when it was posted, UTC microseconds; 0: not yet.
         path: the path that it gets, relative to the input; None: not decided yet.
         job: id of its job; None: it is not accepted.
-        refused: why it is refused; None: it is not.
+        refused: why it is refused, in words; None: it is not.
+        refusal: which kind of refusal that is; None: it is not refused.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Submission:
     path: str | None = None
     job: int | None = None
     refused: str | None = None
+    refusal: SubmissionRefusal | None = None
 
     @property
     def is_over(self) -> bool:
@@ -168,10 +171,10 @@ class Submissions:
         with self._store.transaction():
             self._store.write(SQL.name_submission, key=key, path=os.fsencode(path))
 
-    def refuse(self, key: str, why: str) -> None:
+    def refuse(self, key: str, refusal: SubmissionRefusal, why: str) -> None:
         """Refuse a request."""
         with self._store.transaction():
-            self._store.write(SQL.refuse_submission, key=key, why=why)
+            self._store.write(SQL.refuse_submission, key=key, refusal=refusal, why=why)
 
     def forget_old(self) -> int:
         """Forget requests that ended and are old enough; returns how many."""
@@ -197,4 +200,10 @@ def _submission(row: sqlite3.Row) -> Submission:
         path=None if row["path"] is None else os.fsdecode(row["path"]),
         job=row["job"],
         refused=row["refused"],
+        refusal=None if row["refused"] is None else _refusal(row["refusal"]),
     )
+
+
+def _refusal(stored: str | None) -> SubmissionRefusal:
+    """Return the kind of a refusal; one that was stored without it, or edited, has no better one."""
+    return SubmissionRefusal(stored) if stored in set(SubmissionRefusal) else SubmissionRefusal.INTERNAL

@@ -39,7 +39,7 @@ UPDATE job SET options = :options WHERE id = :job;
 UPDATE submission SET job = :job WHERE key = :key AND {pending}
 
 -- name: refuse_submission
-UPDATE submission SET refused = :why WHERE key = :key AND {pending}
+UPDATE submission SET refused = :why, refusal = :refusal WHERE key = :key AND {pending}
 
 -- name: forget_submissions
 DELETE FROM submission WHERE posted_us < :before_us AND NOT ({pending})

@@ -106,7 +106,9 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
     is_refused = submission.refused is not None
     state = state_of(None if job is None else job.state, is_refused=is_refused)
     if job is None:
-        told = _refusal(submission.refused) if submission.refused is not None else _NOTHING
+        told = (
+            _refusal(submission.refused, submission.refusal) if submission.refused is not None else _NOTHING
+        )
         return {**common, "state": state, "over": is_refused, **told, "outputs": []}
     result = JobResult.of(job)
     return {
@@ -131,9 +133,9 @@ def of(number: str, submission: Submission, job: Job | None, outputs: list[Liste
 _NOTHING: Final[Mapping[str, Any]] = {"why": "", "advice": "", "code": None}
 
 
-def _refusal(why: str) -> dict[str, Any]:
+def _refusal(why: str, refusal: SubmissionRefusal | None) -> dict[str, Any]:
     """Say why a picture is not taken, and what to do."""
-    refusal = SubmissionRefusal.of(why)
+    refusal = refusal or SubmissionRefusal.INTERNAL
     return {"why": to_valid_utf8(why), "advice": refusal.advice, "code": refusal.value}
 
 
