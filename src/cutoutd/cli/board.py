@@ -12,6 +12,7 @@ from cutoutd.cli.closing import rate, time_left
 from cutoutd.cli.printing import printable
 from cutoutd.clock import local
 from cutoutd.daemon.companion_watch import ADVICE, MISSED
+from cutoutd.folder.status import OPEN, FolderState
 from cutoutd.job_detail import JobResult, cause_in
 from cutoutd.jobs import JobState
 from cutoutd.overview.overview import RATE_WINDOW_S
@@ -30,12 +31,12 @@ Line = tuple[Part, ...]
 _INDENT: Final = "  "
 _GOOD, _DOUBT, _BAD, _FAINT, _STRONG = "green", "yellow", "bold red", "dim", "bold"
 _GB: Final = 10**9
-_STATUS_WORDS: Final = {
-    "native": ("watching", _GOOD),
-    "poll": ("watching by polling", _GOOD),
-    "starting": ("starting", _DOUBT),
-    "standing by": ("STANDING BY", _BAD),
-    "paused": ("PAUSED", _BAD),
+_STATUS_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    FolderState.NATIVE: ("watching", _GOOD),
+    FolderState.POLL: ("watching by polling", _GOOD),
+    FolderState.STARTING: ("starting", _DOUBT),
+    FolderState.STANDING_BY: ("STANDING BY", _BAD),
+    FolderState.PAUSED: ("PAUSED", _BAD),
 }
 _UNHEARD: Final = "not known to the cutoutd that is running: end it and start it again"
 
@@ -220,7 +221,7 @@ def _folder(folder: FolderView, *, running: bool, goes_on: bool, at_us: int) -> 
         yield ((f"{_INDENT}cannot be read: {folder.unreadable} (see the log for which)", _DOUBT),)
     yield _counts(folder)
     yield from _to_look_at(folder)
-    yield _pace(folder, goes_on=goes_on and folder.watching in ("native", "poll"))
+    yield _pace(folder, goes_on=goes_on and folder.watching in OPEN)
     for why, count in folder.skipped.items():
         reason = printable(why) or "an earlier version did not record why"
         yield ((f"{_INDENT}skipped: {count} ({reason})", _FAINT),)

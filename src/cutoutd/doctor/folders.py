@@ -17,6 +17,7 @@ from cutoutd.doctor import finding, machine
 from cutoutd.doctor.finding import About
 from cutoutd.errnos import READ_ONLY
 from cutoutd.folder import place_mounts
+from cutoutd.folder.status import CLOSED, OPEN
 from cutoutd.intake.mounts import MountedPlace
 from cutoutd.process import probe
 from cutoutd.publish.rename import Strength
@@ -295,9 +296,9 @@ def _originals(folder: Folder, seen: Mapping[str, Any]) -> Iterator[Finding]:
 def _live(folder: Folder, known: FolderFacts) -> Iterator[Finding]:
     about = About(folder.name)
     watching, why = known.live.get("watching"), known.live.get("why", "")
-    if watching in ("native", "poll"):
+    if watching in OPEN:
         yield about.ok("work", f"the running daemon works on it{f' ({why})' if why else ''}")
-    elif watching in ("standing by", "paused"):
+    elif watching in CLOSED:
         yield about.problem(
             "work", f"the running daemon does not work on it ({watching}): {why}", "See above."
         )

@@ -9,7 +9,7 @@ import errno
 import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import JournalError, OutputError, refused_writing
 from cutoutd.folder_trouble import FolderTrouble
@@ -28,6 +28,13 @@ class FolderState(StrEnum):
     POLL = "poll"  # by scans alone
     STANDING_BY = "standing by"  # the folder is away, or not the one it should be
     PAUSED = "paused"  # too little disk space
+
+
+OPEN: Final = (FolderState.NATIVE, FolderState.POLL)
+"""The folder's jobs may be worked on."""
+
+CLOSED: Final = (FolderState.STANDING_BY, FolderState.PAUSED)
+"""They may not, and a reason is given."""
 
 
 def describe(watching: FolderState, why: str) -> str:
@@ -133,7 +140,7 @@ class FolderStatus:
     @property
     def is_open(self) -> bool:
         """Whether the folder's jobs may be worked on."""
-        return self.watching in (FolderState.NATIVE, FolderState.POLL)
+        return self.watching in OPEN
 
     def opened(self, watching: FolderState, why: str) -> Self:
         """Return the status of the folder once it is open; why: why it is not watched by events."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cutoutd.folder.status import OPEN
 from cutoutd.fs.atomic_write import write_text
 from cutoutd.jobs import JobState
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from cutoutd.overview.overview import FolderView, Overview
 
-_OPEN: Final = ("native", "poll")
 _READABLE: Final = 0o644  # node_exporter runs as another user
 
 
@@ -37,7 +37,7 @@ def render(overview: Overview) -> str:
         (
             "cutoutd_folder_open",
             "Whether the folder is worked on.",
-            ((one, float(one.watching in _OPEN)) for one in folders),
+            ((one, float(one.watching in OPEN)) for one in folders),
         ),
         (
             "cutoutd_arriving",

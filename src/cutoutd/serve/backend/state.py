@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cutoutd.daemon import status_file
 from cutoutd.failure import to_valid_utf8
-from cutoutd.folder.status import FolderState
+from cutoutd.folder.status import CLOSED, FolderState
 from cutoutd.journal.state import running
 from cutoutd.journal.state_disk import trouble_of
 from cutoutd.serve.backend.disk_refusals import AWAY_S, FULL_S
@@ -129,7 +129,7 @@ def trouble_in(backend: ServeBackend, folder: str) -> str:
         return _sentence(str(trouble))
     known = _said_of(backend, folder)
     watching, why = known.get("watching"), known.get("why")
-    if watching in (FolderState.STANDING_BY, FolderState.PAUSED) and running(backend.state_dir) is not None:
+    if watching in CLOSED and running(backend.state_dir) is not None:
         return to_valid_utf8(f"The folder is {watching}: {why}")
     return ""
 
