@@ -25,10 +25,12 @@ from cutoutd.exchange.webhooks import (
     write_webhook,
 )
 from cutoutd.jobs import JobState, Version
+from cutoutd.journal.folders import FolderMemory
 from cutoutd.journal.journal import Journal
 from cutoutd.offload import webhook_handover
 from cutoutd.offload.webhook_handover import WebhookHandover
 from cutoutd.settings.loader import assemble
+from cutoutd.settings.webhooks import webhook_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +55,7 @@ class HandoverSetup:
         self.paths = WebhookPaths.under(directory)
         self.handover = WebhookHandover(
             settings=lambda: self.settings,
+            former_names=self.journal.folders.former_names,
             ended=self.journal.ended,
             state_dir=directory,
             clock=self.clock,
@@ -279,6 +282,39 @@ def test_a_receiver_that_takes_nothing_holds_up_no_other_folder(
         lambda: [one.folder for one in handover_setup.messages() if not one.is_dead].count("h") == 1,
         "that of a third folder",
     )
+    handover_setup.close()
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["at a start", "while it runs"])
+def test_what_waits_for_a_folder_that_was_renamed_is_still_sent(tmp_path: Path, *, is_known: bool) -> None:
+    """What was handed over, and what ended since; what waits for a webhook that was removed is not."""
+    handover_setup = HandoverSetup(tmp_path)
+    folders = handover_setup.journal.folders
+    folders.remember(
+        "f", FolderMemory(input=str(tmp_path / "in"), marker="m", device=1, inode=2, read_only=False)
+    )
+    handover_setup.handover.follow()
+    handover_setup.end("a.jpg")
+    handover_setup.until_handed_over()
+    handover_setup.handover.stop(PATIENCE_S)
+    handover_setup.end("b.jpg")
+    (folder,) = handover_setup.settings.folder
+    handover_setup.settings = handover_setup.settings.model_copy(
+        update={"folder": (folder.model_copy(update={"name": "g"}),)}
+    )
+    if is_known:
+        folders.relabel("f", "g")
+    handover_setup.handover.follow()
+    (message, *_) = handover_setup.messages()
+    assert (message.folder, message.webhook) == ("g", webhook_id("g", folder.webhook[0]))
+    assert handover_setup.body(message)["data"]["source"]["path"] == "a.jpg"
+    if not is_known:
+        folders.relabel("f", "g")  # as its own thread does once it has found the folder's marker
+    handover_setup.until_handed_over()
+    assert [one.folder for one in handover_setup.messages()] == ["g", "g"]
+    handover_setup.settings = handover_setup.configured([{"url": "https://other.example/"}])
+    handover_setup.handover.follow()
+    assert not handover_setup.messages()
     handover_setup.close()
 
 

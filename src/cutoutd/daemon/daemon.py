@@ -39,7 +39,7 @@ from cutoutd.journal.reader import Reader
 from cutoutd.journal.state import StateDirectory
 from cutoutd.logs import get
 from cutoutd.models.catalog import VerifiedModels
-from cutoutd.offload.webhook_handover import WebhookHandover
+from cutoutd.offload.webhook_handover import WebhookHandover, renamed_folders
 from cutoutd.pool.file_opening import FileOpeningPool
 from cutoutd.process.sd_notify import ServiceManager
 from cutoutd.settings.digest import uploads_sha256
@@ -315,7 +315,9 @@ class Daemon:
             if not self._reloader.settings.with_webhooks:
                 with suppress(OSError):  # messages for webhooks that were removed
                     withdraw_others(WebhookPaths.under(self._state.path), ())
-            kept = [folder.name for folder in self._reloader.settings.with_webhooks]
+            settings = self._reloader.settings
+            renamed = renamed_folders(settings, self._journal.folders.former_names)
+            kept = [*renamed, *(folder.name for folder in settings.with_webhooks)]
             self._attempt(partial(self._journal.ended.follow, (), kept=kept))
         else:
             self._attempt(self._webhooks.follow)
@@ -323,6 +325,7 @@ class Daemon:
     def _handover(self) -> WebhookHandover:
         return WebhookHandover(
             settings=lambda: self._reloader.settings,
+            former_names=self._journal.folders.former_names,
             ended=self._journal.ended,
             state_dir=self._state.path,
             clock=self._clock,

@@ -24,7 +24,7 @@ from cutoutd.fs.durable import make_directory
 from cutoutd.fs.private_directory import read_small, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pydantic import TypeAdapter
@@ -250,6 +250,24 @@ def remove_webhook(paths: WebhookPaths, id_: str) -> None:
     """
     remove(paths.message(id_))
     remove(paths.body(id_))
+
+
+def rename_folder(paths: WebhookPaths, webhooks: Mapping[str, str], name: str) -> None:
+    """Give the messages of a folder that was renamed its present name; their bodies stay as they are.
+
+    Args:
+        paths: the files.
+        webhooks: present ids of the folder's webhooks, by the ids under the former name.
+        name: present name of the folder.
+
+    Raises:
+        OSError: the disk refuses; to be called again.
+    """
+    for id_ in paths.ids() if webhooks else ():
+        with suppress(InvalidMessageError, FileNotFoundError):
+            message = read_webhook(paths, id_)
+            if (webhook := webhooks.get(message.webhook)) is not None:
+                write_webhook(paths, replace(message, webhook=webhook, folder=name))
 
 
 def withdraw_others(paths: WebhookPaths, webhooks: Collection[str]) -> int:

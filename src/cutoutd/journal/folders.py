@@ -270,6 +270,19 @@ class Folders:
         rows = self._store.rows(SQL.labels, marker=marker)
         return frozenset(str(row["name"]) for row in rows)
 
+    def former_names(self, name: str, place: str) -> frozenset[str]:
+        """Return the names that a folder had before, also if it has a new one in the configuration and was not looked at yet.
+
+        Args:
+            name: its present name in the configuration.
+            place: its input.
+        """
+        memory = self.recall(name)
+        labels = self.labels(memory.marker) if memory is not None else frozenset()
+        # A name that was given to another folder since is that one's.
+        given_up = {label for label in labels if self.recall(label) is None}
+        return frozenset({*self.at(place), *given_up}) - {name}
+
     def relabel(self, before: str, after: str) -> None:
         """Rename a folder in the journal, in one transaction.
 

@@ -18,6 +18,7 @@ from cutoutd.exchange.webhooks import (
     WebhookMessage,
     WebhookPaths,
     picture_key,
+    rename_folder,
     webhooks_waiting,
     withdraw_others,
     write_body,
@@ -190,18 +191,21 @@ class WebhookHandover:
         state_dir: the state directory.
         clock: the machine's.
         in_force: gives the `uploads_sha256` of the configuration in force.
+        former_names: gives the names that a folder had before, from its name and its input.
     """
 
     def __init__(
         self,
         *,
         settings: Callable[[], Settings],
+        former_names: Callable[[str, str], frozenset[str]],
         ended: EndedJobs,
         state_dir: Path,
         clock: Clock,
         in_force: Callable[[], str],
     ) -> None:
         self._settings = settings
+        self._former_names = former_names
         self._ended = ended
         self._spool = SpoolPaths.under(state_dir)
         self._paths = WebhookPaths(self._spool.root)
@@ -240,10 +244,14 @@ class WebhookHandover:
             JournalError, OutboxError: the disk refuses; to be called again.
         """
         wanted = {folder.name: folder for folder in self._settings().with_webhooks}
-        self._ended.follow(wanted)
+        renamed = renamed_folders(self._settings(), self._former_names)
+        self._ended.follow(wanted, kept=renamed)
         try:
             self._spool.make()
             self._paths.make()
+            for before, folder in renamed.items():
+                ids = {webhook_id(before, one): webhook_id(folder.name, one) for one in folder.webhook}
+                rename_folder(self._paths, ids, folder.name)
             named = {webhook_id(name, one) for name, folder in wanted.items() for one in folder.webhook}
             if count := withdraw_others(self._paths, named):
                 get().info("webhook.withdrawn", messages=count)
@@ -296,3 +304,18 @@ class WebhookHandover:
             thread.stop()
         for thread in self._threads.values():
             thread.join(timeout_s)
+
+
+def renamed_folders(
+    settings: Settings, former_names: Callable[[str, str], frozenset[str]]
+) -> dict[str, Folder]:
+    """Return the folders with webhooks that had another name before, by that name, unless it is another folder's now.
+
+    What was to be sent for them is for the same receivers as before.
+    """
+    configured = {folder.name for folder in settings.folder}
+    return {
+        before: folder
+        for folder in settings.with_webhooks
+        for before in former_names(folder.name, os.fspath(folder.input)) - configured
+    }
