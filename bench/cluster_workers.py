@@ -22,6 +22,7 @@ from cutoutd.cluster.machines import METRIC
 from cutoutd.cluster.no_http import QuietWorker
 from cutoutd.jobs import Cut, Quality, SourceFacts, Staged
 from cutoutd.models import catalog
+from cutoutd.process import installed_versions
 from cutoutd.process.heap import keep_freed_memory
 from cutoutd.protocols import WorkerFacts
 from cutoutd.publish.staging import result_name
@@ -97,7 +98,7 @@ async def _serve(chosen: argparse.Namespace) -> None:
     model = catalog.find(chosen.model)
     resources = fingerprint.resources([model.sha256], "", 1)
     said = {
-        "versions": fingerprint.versions(),
+        "versions": installed_versions.versions(),
         "models": {model.name: model.sha256},
         "slots": 1,
         "provider": "none",

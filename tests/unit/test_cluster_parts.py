@@ -24,6 +24,7 @@ from cutoutd.exchange.cluster_spool import ClusterPaths, ClusterReply, ClusterRe
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.fs.atomic_write import atomic_write
 from cutoutd.offload.cluster_route import ClusterRoute
+from cutoutd.process import installed_versions
 from cutoutd.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_objects_other_than_packed_bytes_are_refused(result: object) -> None:
 
 def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_the_same() -> None:
     """Versions, model and second model must match."""
-    mine = fingerprint.versions()
+    mine = installed_versions.versions()
     assert all(mine[name] for name in ("cutoutd", "numpy", "onnxruntime", "pillow"))
     asked = fingerprint.resource(mine, "a" * 64)
     assert asked in fingerprint.resources(["a" * 64], "", 2)
@@ -109,7 +110,7 @@ def test_a_machine_offers_what_a_picture_asks_for_only_if_all_that_decides_is_th
 
 def test_the_reason_why_a_machine_gets_nothing_is_reported() -> None:
     """An unknown machine, an older version, a missing model, failing workers."""
-    mine = fingerprint.versions()
+    mine = installed_versions.versions()
     model = "a" * 64
     resource = fingerprint.resource(mine, model)
 

@@ -20,6 +20,7 @@ from distributed import Client, Future, wait
 from cutoutd.cluster import fingerprint, remote, tls
 from cutoutd.cluster.dask_settings import be_sparing
 from cutoutd.cluster.machines import machines_of
+from cutoutd.process import installed_versions
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -77,7 +78,7 @@ class Connection:
         self._client: Any = None
         # Keeps one result at a time in memory: Dask would gather all that there are.
         self._gathering = asyncio.Lock()
-        self.versions = fingerprint.versions()
+        self.versions = installed_versions.versions()
         self.silent: frozenset[str] = frozenset()
 
     async def __aenter__(self) -> Self:

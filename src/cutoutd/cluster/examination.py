@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.cluster import run as gateway_run
 from cutoutd.errors import CutoutdError
 from cutoutd.models import catalog
+from cutoutd.process import installed_versions
 
 if TYPE_CHECKING:
     from cutoutd.cluster.connection import Connection
@@ -60,7 +61,7 @@ async def _examine(settings: Settings, model: str, second: str, picture: bytes) 
     from cutoutd.cluster import fingerprint  # noqa: PLC0415 -- as below
     from cutoutd.cluster.connection import Connection, LostSchedulerError  # noqa: PLC0415 -- it starts a thread, so only once confined
 
-    resource = fingerprint.resource(fingerprint.versions(), model, second)
+    resource = fingerprint.resource(installed_versions.versions(), model, second)
     try:
         async with Connection(settings.cluster) as connection:
             machines = await connection.machines()

@@ -8,51 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from functools import cache
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
+
+from cutoutd.process import installed_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-DECISIVE: Final = (
-    "cutoutd",
-    "numpy",
-    "onnxruntime",
-    "opencv-python-headless",
-    "pillow",
-    "pillow-heif",
-    "rawpy",
-    "simplejpeg",
-    "isal",
-)
-"""Packages on whose version the bytes of a result may depend. Neither Dask nor Python is one of them."""
-
 _DIGITS: Final = 24
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this installation; empty for a missing package."""
-    return dict(_versions())
-
-
-@cache  # needed for each picture, and searching the installation takes 5 ms
-def _versions() -> dict[str, str]:
-    found = {"machine": platform.machine()}
-    for name in DECISIVE:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = ""
-    return found
 
 
 def resource(of: Mapping[str, str], model: str, second: str = "") -> str:
     """Return the name of the resource that a machine offers and a picture asks for.
 
     Args:
-        of: versions, as `versions` returns them.
+        of: versions, as `cutoutd.process.installed_versions.versions` returns them.
         model: SHA-256 of the model.
         second: SHA-256 of the second model, which is run where the first is unsure; empty: there is none.
     """
@@ -62,7 +32,7 @@ def resource(of: Mapping[str, str], model: str, second: str = "") -> str:
 
 def resources(models: Iterable[str], second: str, slots: int) -> dict[str, float]:
     """Return the resources that a machine with these models offers: of each as many as it has slots."""
-    mine = versions()
+    mine = installed_versions.versions()
     return {resource(mine, model, second): float(slots) for model in models}
 
 

@@ -17,6 +17,7 @@ from cutoutd.cluster.slot_host import SlotHost
 from cutoutd.daemon.assembly import setup_of
 from cutoutd.models.catalog import VerifiedModels
 from cutoutd.pool import capacity
+from cutoutd.process import installed_versions
 from cutoutd.sandbox import survey
 from cutoutd.settings.types import Sandbox
 
@@ -63,7 +64,7 @@ class ClusterMachine:
         self._second = models.get_if(settings.model.second)
         room_mb = 0 if self._second is None else self._second.room_mb
         size = slots or capacity.worker_count(settings.pool.workers, room_mb)
-        self._versions = fingerprint.versions()
+        self._versions = installed_versions.versions()
         self.is_ending = False
         self.host = SlotHost(
             size=size,

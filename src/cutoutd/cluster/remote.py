@@ -9,9 +9,10 @@ import json
 import platform
 from typing import TYPE_CHECKING, Any, Final
 
-from cutoutd.cluster import fingerprint, packing
+from cutoutd.cluster import packing
 from cutoutd.cluster.slot_host import DiedError, SlotsFailError, TooLargeError, WithdrawnError
 from cutoutd.pool import wire
+from cutoutd.process import installed_versions
 
 if TYPE_CHECKING:
     from cutoutd.cluster.packing import Packed
@@ -89,7 +90,7 @@ def _own_key() -> str:
 def _host_facts() -> dict[str, Any]:
     facts = _HOSTS[0].facts if _HOSTS else None
     return {
-        "cutoutd": fingerprint.versions()["cutoutd"],
+        "cutoutd": installed_versions.versions()["cutoutd"],
         "onnxruntime": facts.onnxruntime if facts is not None else "",
         "python": platform.python_version(),
         "provider": facts.provider if facts is not None else "",
