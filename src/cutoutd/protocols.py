@@ -148,6 +148,7 @@ class Files:
         copy: for writing, for an export; None: it is none.
         reply: for reading, if the matte comes from a hosted service; None: it does not.
         preview: for writing: the preview of the first rendition; None: none is made.
+        matte: for reading: the coarse matte as the page has kept it, not to be trusted; None: there is none.
     """
 
     source: int
@@ -156,11 +157,12 @@ class Files:
     copy: int | None = None
     reply: int | None = None
     preview: int | None = None
+    matte: int | None = None
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """All descriptors."""
-        single = (one for one in (self.copy, self.reply, self.preview) if one is not None)
+        single = (one for one in (self.copy, self.reply, self.preview, self.matte) if one is not None)
         return (self.source, *self.results, *self.backgrounds, *single)
 
 

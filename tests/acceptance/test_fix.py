@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cutoutd.exchange import coarse_mattes
+from cutoutd.fs.disk_cache import DiskCache, unwrapped
+from tests.acceptance.test_page_beside import paired
 from tests.acceptance.test_review import drop_empty
+from tests.integration.test_kept_matte import two_things
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,3 +169,55 @@ def test_strokes_that_cannot_be_drawn_are_refused_and_no_command_is_sent(bench: 
     for arguments, said in REFUSED.items():
         called = bench.call("fix", "a.jpg", *arguments, *bench.pair())
         assert (called.returncode, said in called.stderr) == (2, True), called.stderr
+
+
+def _published(bench: Bench) -> tuple[str, dict[str, Any]]:
+    """Return the cutout's SHA-256, and what its sidecar says that is not about times or the job."""
+    document = bench.sidecar("a.png.json")
+    told = {key: document[key] for key in ("quality", "correction", "model", "settings_sha256", "warnings")}
+    return digest(bench.output / "a.png"), told
+
+
+def _saved_again(bench: Bench) -> tuple[str, dict[str, Any]]:
+    """Cut the picture again with its strokes. Returns what is published then."""
+    before = bench.finished_us("a.png")
+    assert bench.call("retry", "a.png", *bench.pair()).returncode == 0
+    bench.wait_for(lambda: bench.finished_us("a.png") > before and bench.states() == {"a.png": "done"}, "it")
+    return _published(bench)
+
+
+def test_a_picture_that_was_opened_in_fix_is_saved_with_the_same_bytes(
+    bench: Bench, start: Callable[..., Daemon]
+) -> None:
+    """Its matte is taken from there by a worker of the daemon; what somebody else leaves in its place is not, unless it is well-formed."""
+    bench.environment["CUTOUTD_PAGE__ENABLED"] = "true"
+    two_things().save(bench.input / "a.png")
+    daemon = start()
+    bench.wait_for(lambda: bench.states().get("a.png") in ("done", "review"), "the cutout")
+    fix(bench, "--remove", "100,240,110,250", "--keep", "266,250", name="a.png")
+    bench.wait_for(
+        lambda: bench.states() == {"a.png": "done"} and "correction" in bench.sidecar("a.png.json"), "it"
+    )
+    plain = _published(bench)
+
+    (journal,) = bench.root.glob("state/**/journal.sqlite")
+    sha256 = digest(bench.input / "a.png")
+    assert coarse_mattes.open_for(journal.parent, sha256) is None
+    browser = paired(bench, daemon)
+    (job,) = (one["job"] for one in bench.jobs())
+    status, begun, _ = browser.ask("/api/fix_start", data={"job": job})
+    assert (status, begun["width"]) == (200, 360)
+    descriptor = coarse_mattes.open_for(journal.parent, sha256)
+    assert descriptor is not None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 -- a descriptor
+        own = unwrapped(file.read())
+    assert own is not None
+    assert _saved_again(bench) == plain
+    replayed = bench.call("replay", bench.output / "a.png.json", *bench.pair(), "--json")
+    assert json.loads(replayed.stdout)["differences"] == []
+
+    cache = DiskCache(journal.parent / coarse_mattes.DIRECTORY)
+    cache.put(coarse_mattes.key(sha256), own[: -288 * 288 * 4] + bytes(288 * 288 * 4))
+    assert _saved_again(bench)[0] != plain[0]
+    cache.put(coarse_mattes.key(sha256), own[:-4])
+    assert _saved_again(bench) == plain

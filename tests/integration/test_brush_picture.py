@@ -177,6 +177,7 @@ def test_the_cutout_of_another_model_is_shown_as_it_is(model: FeatureModel) -> N
         Image.fromarray(pixels).save(file, "PNG")
         files.append(file.getvalue())
     shown = BrushPicture.of(files[0], model, RECIPE, max_pixels=MAX_PIXELS, allowed=FORMATS, cutout=files[1])
+    assert not shown.is_costly  # so nothing is kept that a worker could take for the model's
     alpha, _ = shown.alpha((), 0)
     assert set(alpha[:300].flat) == {64}
     assert alpha[500:].min() >= 127

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -16,6 +17,8 @@ from cutoutd import strokes
 from cutoutd.corrections import Correction
 from cutoutd.engine.matting import features
 from cutoutd.errors import JournalError
+from cutoutd.exchange import coarse_mattes
+from cutoutd.fs.disk_cache import peek
 from cutoutd.job_options import JobOptions
 from cutoutd.journal.commands import Commands, Verb
 from cutoutd.journal.corrections import Corrections
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 DRAWS = """
 import json, os, sys, time
 from cutoutd.pool import request_worker
+KEPT = 0
 def work(setup, questions):
     def answer():
         key = ""
@@ -41,7 +45,7 @@ def work(setup, questions):
             document, files = asked
             if document["do"] == "start":
                 key, recipe = document["key"], document["recipe"]
-                request_worker.say({"width": len(files), "height": 7})
+                request_worker.say({"width": len(files), "height": 7}, bytes(KEPT))
             elif key != document["key"]:
                 request_worker.say({"missing": True})
             elif document["suggestion"]:
@@ -158,6 +162,19 @@ def test_two_pictures_are_drawn_on_at_once_and_a_third_is_refused_until_one_rest
     assert _pid(served_folder, again) == pids[1]
     assert _pid(served_folder, second) == pids[0]
     assert _pid(served_folder, third) == pids[1]
+
+
+@pytest.mark.parametrize("size", [0, 1000, coarse_mattes.MAX_BYTES, coarse_mattes.MAX_BYTES + 1])
+def test_what_a_picture_has_taken_to_open_is_kept_for_who_cuts_it_again(
+    served_folder: ServedFolder, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Within a bound, by the SHA-256 of the picture."""
+    draws = DRAWS.replace("KEPT = 0", f"KEPT = {size}")
+    monkeypatch.setattr(brush_sessions, "COMMAND", (sys.executable, "-c", draws))
+    content = jpeg(60, 40)
+    served_folder.write("fix_start", job=served_folder.cut("a.jpg", content))
+    kept = peek(served_folder.backend.cache, coarse_mattes.key(hashlib.sha256(content).hexdigest()))
+    assert kept == (bytes(size) if 0 < size <= coarse_mattes.MAX_BYTES else None)
 
 
 @pytest.mark.usefixtures("quick")

@@ -144,7 +144,7 @@ def test_a_task_arrives_as_it_was_sent_whatever_its_name(
         held=alone,
         correction=CORRECTION,
     )
-    files = Files(source=9, results=(3, 7), backgrounds=(5,), reply=4)
+    files = Files(source=9, results=(3, 7), backgrounds=(5,), reply=4, matte=2)
     sent = wire.encode_task(task, files)
     assert wire.decode_task(sent) == task
     assert wire.decode_files(sent, files.descriptors) == files

@@ -130,6 +130,7 @@ class FolderFactory:
             boundary=lambda: health.boundary,
             originals=folder.originals_dir,
             previews=self.previews,
+            mattes=None if self.previews is None else self.state.path,
         )
         return HotFolder(
             folder,

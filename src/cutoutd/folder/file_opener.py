@@ -43,6 +43,7 @@ class Opener:
         boundary: returns what inside the input does not belong to the folder.
         originals: the directory that originals are moved to; None: they are not moved.
         previews: store for previews of the results; None: no previews are made.
+        mattes: state directory in which the page keeps coarse mattes; None: it keeps none.
 
     Attributes:
         busy_since_s: when the current action began, in monotonic seconds; None: there is none.
@@ -61,6 +62,7 @@ class Opener:
         boundary: Callable[[], Boundary | None] = lambda: None,
         originals: Path | None = None,
         previews: PreviewStore | None = None,
+        mattes: Path | None = None,
     ) -> None:
         self._root = root
         self._staging = staging
@@ -68,6 +70,7 @@ class Opener:
         self._boundary = boundary
         self._originals = originals
         self._previews = previews
+        self._mattes = mattes
         self._log = get(folder=folder)
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.busy_since_s: float | None = None
@@ -129,6 +132,7 @@ class Opener:
                 self._boundary(),
                 originals=self._originals,
                 previews=self._previews,
+                mattes=self._mattes,
             )
         except CutoutdError as error:
             opened = failure_of(error)

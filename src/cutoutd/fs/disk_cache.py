@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from cutoutd.fs.atomic_write import atomic_write, hidden_draft
 from cutoutd.fs.private_directory import read_small
+from cutoutd.fs.tree import parent_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,7 @@ MAX_BYTES: Final = 512 << 20
 """Of all files: some 20,000 tiles."""
 
 _LARGEST: Final = 4 << 20
+_OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIGEST_BYTES: Final = 8
 """At the beginning of each file, of what follows: a power cut may leave a file whose content was never written."""
 
@@ -109,14 +112,36 @@ def peek(directory: Path, key: str) -> bytes | None:
     return _content(directory / _name(key))
 
 
+def open_kept(directory: Path, key: str, max_bytes: int) -> int | None:
+    """Open what another process keeps under a key, for a third one that reads it by `unwrapped`; no link is followed.
+
+    Returns:
+        A descriptor, which the caller closes; None if there is no regular file of at most so many bytes.
+    """
+    try:
+        with parent_of(os.fspath(directory.parent), f"{directory.name}/{_name(key)}") as (parent, name):
+            descriptor = os.open(name, _OPEN, dir_fd=parent)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes + _DIGEST_BYTES:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def unwrapped(content: bytes) -> bytes | None:
+    """What was kept, from all bytes of its file; None if they are not whole."""
+    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    return body if digest == _digest(body) else None
+
+
 def _content(path: Path) -> bytes | None:
     """What a file holds; None if it is not there, or not whole."""
     try:
-        content = read_small(path, _LARGEST)
+        return unwrapped(read_small(path, _LARGEST))
     except OSError:
         return None
-    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return body if digest == _digest(body) else None
 
 
 def _name(key: str) -> str:

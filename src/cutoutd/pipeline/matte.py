@@ -78,7 +78,7 @@ def find(
         region = Region.whole(height, width)
         reply_matte = CoarseMatte(region=region, coarse=coarse, quality=quality.assess(coarse), is_reply=True)
         return _within(reply_matte, task.recipe, picture)
-    part = _of_interest(task.recipe, picture)
+    part = part_of_interest(task.recipe, *picture.rgb.shape[:2])
     shown = _part(model_view(picture) if inference is None else inference.rgb, part)
     return _moved(_run_models(task, shown, engine, inference), part)
 
@@ -94,7 +94,7 @@ def find_by(
         recipe: how the cutout is to look.
         inference: the passes of this model over the picture.
     """
-    part = _of_interest(recipe, picture)
+    part = part_of_interest(recipe, *picture.rgb.shape[:2])
     return _moved(
         _to_coarse_matte(_detect(_part(inference.rgb, part), model, inference.predict), model), part
     )
@@ -105,13 +105,12 @@ def _part(shown: NDArray[np.uint8], part: Region) -> NDArray[np.uint8]:
     return shown if part == Region.whole(*shown.shape[:2]) else shown[part.slices]
 
 
-def _of_interest(recipe: Recipe, picture: Picture) -> Region:
-    """Return the part of a picture in which the subject is looked for.
+def part_of_interest(recipe: Recipe, height: int, width: int) -> Region:
+    """Return the part of a picture of this size in which the subject is looked for.
 
     Raises:
         LimitError: it is empty.
     """
-    height, width = picture.rgb.shape[:2]
     left, top, right, bottom = (0, 0, width, height) if recipe.roi is None else recipe.roi.box(width, height)
     if left >= right or top >= bottom:
         raise LimitError(
@@ -139,7 +138,8 @@ def _within(matte: CoarseMatte, recipe: Recipe, picture: Picture) -> CoarseMatte
     """Clear a matte of the whole picture outside the region of interest."""
     if recipe.roi is None:
         return matte
-    part, (height, width) = _of_interest(recipe, picture), picture.rgb.shape[:2]
+    height, width = picture.rgb.shape[:2]
+    part = part_of_interest(recipe, height, width)
     rows, columns = matte.coarse.shape
     inside = np.zeros_like(matte.coarse)
     there = (

@@ -18,7 +18,7 @@ from cutoutd.engine.render import upload
 from cutoutd.errors import CutoutdError, FailureCode, LimitError, from_os_error
 from cutoutd.failure import failure_of, to_valid_utf8
 from cutoutd.jobs import Cut, Exported, Failure, Moved, NeedsRoom, SourceFacts, Unchanged
-from cutoutd.pipeline import correction, matte, refinement, renditions, source_file
+from cutoutd.pipeline import correction, kept_matte, matte, refinement, renditions, source_file
 from cutoutd.pipeline.engine import SecondGoneError, is_out_of_memory
 from cutoutd.protocols import Step
 from cutoutd.publish.faults import storage_faults
@@ -92,9 +92,11 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
     if task.export is not None:
         return _export(task.export, files, source)
     with watch.step("infer"):
-        drawn, corrected = correction.holding(task, source.facts.sha256), None
+        sha256, size = source.facts.sha256, (source.facts.height, source.facts.width)
+        drawn, corrected = correction.holding(task, sha256), None
         inference = correction.inference(drawn, picture, engine)
-        found = matte.find(task, files, picture, engine, inference)
+        kept = kept_matte.find(task, files, engine, size, sha256)
+        found = kept or matte.find(task, files, picture, engine, inference)
     if drawn is not None:
         with watch.step("correct"):
             found, corrected = correction.follow(drawn, picture, found, inference)
@@ -111,7 +113,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
             review=review,
             max_pixels=engine.max_pixels,
             tell=tell,
-            sha256=source.facts.sha256,
+            sha256=sha256,
         )
     return Cut(
         source=source.facts,
@@ -121,7 +123,7 @@ def _cut(task: Task, files: Files, engine: Engine, tell: Callable[[Step], None])
         timings_ms=watch.stopped(),
         warnings=(
             *picture.warnings,
-            *correction.warnings(task, source.facts.sha256),
+            *correction.warnings(task, sha256),
             *found.warnings,
             *stage.warnings,
         ),

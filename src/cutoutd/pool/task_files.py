@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cutoutd.errors import SourceGoneError, StorageError, background_refused, from_os_error
+from cutoutd.exchange import coarse_mattes
 from cutoutd.fs.tree import parent_of
 from cutoutd.process import channel
 from cutoutd.protocols import Files
@@ -21,6 +22,7 @@ from cutoutd.publish.faults import storage_faults
 from cutoutd.publish.originals import open_put_away
 from cutoutd.publish.staging import result_name
 from cutoutd.recipe import Format
+from cutoutd.task_route import WorkerKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +44,7 @@ def open_files(
     *,
     originals: Path | None = None,
     previews: PreviewStore | None = None,
+    mattes: Path | None = None,
 ) -> Files:
     """Open the files of a task, which the caller closes.
 
@@ -52,6 +55,7 @@ def open_files(
         boundary: what inside the input belongs to others; None: nothing.
         originals: the folder that originals are moved to; None: they are not moved.
         previews: keeps small versions of the results; None: they are not needed.
+        mattes: state directory in which the page keeps coarse mattes; None: it keeps none.
 
     Raises:
         SourceGoneError: the picture is not there any more, or is not a regular file.
@@ -67,11 +71,11 @@ def open_files(
         source = kept(_source(task, root, boundary, originals))
         backgrounds: tuple[int, ...] = ()
         results: tuple[int, ...] = ()
-        copy = reply = preview = None
+        single: dict[str, int] = {}
         if task.received is not None:
-            reply = kept(_reply(Path(task.received.file)))
+            single["reply"] = kept(_reply(Path(task.received.file)))
         if task.export is not None:
-            copy = kept(_copy(Path(task.export.file)))
+            single["copy"] = kept(_copy(Path(task.export.file)))
         else:
             asked = {one.picture for one in task.recipe.renditions if one.is_picture_asked}
             backgrounds = tuple(
@@ -81,11 +85,11 @@ def open_files(
                 opened.callback(staging.remove_whole)
                 results = tuple(map(kept, _results(task, staging)))
             if previews is not None and (draft := previews.open_draft(staging.directory.name)) is not None:
-                preview = kept(draft)
+                single["preview"] = kept(draft)
+            if (found := _matte(task, mattes)) is not None:
+                single["matte"] = kept(found)
         opened.pop_all()
-    return Files(
-        source=source, results=results, backgrounds=backgrounds, copy=copy, reply=reply, preview=preview
-    )
+    return Files(source=source, results=results, backgrounds=backgrounds, **single)
 
 
 def _source(task: Task, root: Path, boundary: Boundary | None, originals: Path | None) -> int:
@@ -144,6 +148,13 @@ def _reply(path: Path) -> int:
     if not _is_regular(descriptor):
         raise StorageError("the reply is not a file", path=path)
     return descriptor
+
+
+def _matte(task: Task, mattes: Path | None) -> int | None:
+    """Open the kept matte of a correction; nothing that the page leaves comes to a worker of a tagged folder."""
+    if mattes is None or task.correction is None or task.kind is not WorkerKind.LOCAL:
+        return None
+    return coarse_mattes.open_for(mattes, task.correction.sha256)
 
 
 def _copy(path: Path) -> int:

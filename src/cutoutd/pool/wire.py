@@ -141,6 +141,7 @@ def encode_task(task: Task, files: Files) -> bytes:
                 "copy": None if files.copy is None else places[files.copy],
                 "reply": None if files.reply is None else places[files.reply],
                 "preview": None if files.preview is None else places[files.preview],
+                "matte": None if files.matte is None else places[files.matte],
             },
         }
     )
@@ -161,6 +162,7 @@ def decode_files(line: bytes, descriptors: Sequence[int]) -> Files:
             copy=None if said["copy"] is None else descriptors[said["copy"]],
             reply=None if said["reply"] is None else descriptors[said["reply"]],
             preview=None if said["preview"] is None else descriptors[said["preview"]],
+            matte=None if said["matte"] is None else descriptors[said["matte"]],
         )
     except IndexError as error:
         raise WireError(f"a task came with {len(descriptors)} files") from error

@@ -53,6 +53,7 @@ class BrushPicture:
         opacity: uint8 (h, w) in the size of the preview, the picture's own transparency; None: it is opaque.
         is_given: whether the matte is the alpha of a cutout, which has the picture's own transparency already.
         recipe: how the cutout is to look.
+        is_costly: whether the matte took passes of the network that the features do not need.
     """
 
     view: View
@@ -64,6 +65,7 @@ class BrushPicture:
     opacity: NDArray[np.uint8] | None
     is_given: bool
     recipe: Recipe
+    is_costly: bool = False
     _followers: dict[int, StrokeFollower] = field(default_factory=dict)
 
     @property
@@ -118,6 +120,7 @@ class BrushPicture:
             opacity=None if picture.alpha is None else _area(picture.alpha, shown.shape),
             is_given=alpha is not None,
             recipe=recipe,
+            is_costly=inference.further > 0,
         )
 
     def preview(self, strokes: Sequence[Stroke], suggestion: int) -> tuple[bytes, bool]:

@@ -6,8 +6,8 @@ the set-up. It keeps one picture. It must not open or write files.
 ======= ================================= =====================================================================
 ``do``  further fields; files              answer
 ======= ================================= =====================================================================
-start   key, recipe; picture, cutout       width, height
-        (optional)
+start   key, recipe, sha256; picture,      width, height, and the body: the coarse matte as in
+        cutout (optional)                  `cutoutd.pipeline.kept_matte`, if it took further passes
 preview key, strokes, suggestion           changed, and the body: a PNG; ``missing`` if it has another picture
 ======= ================================= =====================================================================
 
@@ -40,6 +40,7 @@ def _work(setup: Mapping[str, Any], requests: Requests) -> Callable[[], None]:
 
     from cutoutd.engine.matting import evidence, features  # noqa: PLC0415
     from cutoutd.models import catalog  # noqa: PLC0415
+    from cutoutd.pipeline import kept_matte  # noqa: F401, PLC0415
     from cutoutd.previews import brush_picture  # noqa: F401, PLC0415
 
     cv2.setNumThreads(1)  # a thread of OpenCV's would escape the sandbox
@@ -93,7 +94,16 @@ class _Drawing:
         )
         self._key = str(asked["key"])
         height, width = self._picture.size
-        return {"width": width, "height": height}, b""
+        return {"width": width, "height": height}, self._kept(self._picture, str(asked["sha256"]))
+
+    def _kept(self, picture: BrushPicture, sha256: str) -> bytes:
+        """Return the matte as a file for who cuts the picture again; empty if that would spare no pass of the network."""
+        from cutoutd.pipeline import kept_matte  # noqa: PLC0415 -- loaded by now
+
+        if not picture.is_costly:
+            return b""
+        made_of = kept_matte.origin(self._model.model, picture.size, picture.recipe, sha256)
+        return kept_matte.packed(picture.found, made_of)
 
 
 def _recipe(asked: Mapping[str, Any]) -> Recipe:

@@ -83,9 +83,13 @@ class FeatureInference:
     Args:
         model: with further outputs.
         rgb: uint8 (H, W, 3).
+
+    Attributes:
+        further: number of passes that were made and that `features` does not need.
     """
 
     def __init__(self, model: MatteModel, rgb: NDArray[np.uint8]) -> None:
+        self.further = 0
         self._model = model
         self._rgb = rgb
         self._stages: list[NDArray[np.float32]] = []
@@ -100,6 +104,7 @@ class FeatureInference:
         """Do as `MatteModel.predict`, for the picture or a part of it; passes that `features` needs are made once."""
         size = side or self._model.sides[0]
         if rgb is not self._rgb or size not in self._sides:
+            self.further += 1
             return self._model.predict(rgb, side)
         if size not in self._mattes:
             if size == _SIDE:

@@ -81,6 +81,7 @@ class MatteModel:
     Attributes:
         provider: short name of the execution provider in use.
         onnxruntime: version of onnxruntime.
+        sha256: SHA-256 of the model's file, by the catalog.
         stretches: whether its mattes are to be stretched to the whole of 0..1.
         sides: input sizes, pixels: the first is always used, the others where that leaves doubt.
         check_side: input size of the pass that checks the matte, pixels; 0: there is none.
@@ -95,6 +96,7 @@ class MatteModel:
         available = [name for name, full in PROVIDERS.items() if full in runtime.get_available_providers()]
         self.provider = _choose(provider, available)
         self.onnxruntime: str = runtime.__version__
+        self.sha256 = spec.sha256
         self._session = _load(runtime, spec, self.provider, content)
         self._input, self._kind = _input_of(self._session, spec)
         self._further = _further_of(self._session, spec)

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cutoutd import job_options, strokes
+from cutoutd.exchange import coarse_mattes
 from cutoutd.job_detail import JobResult
 from cutoutd.journal.reader import Reader
 from cutoutd.models.catalog import PACKAGED
 from cutoutd.page.backend import shown_files
+from cutoutd.page.backend.pictures import shared_cache
 from cutoutd.page.backend.shown_files import PictureView, ShownFile, cannot_show
 from cutoutd.page.backend.workers import Worker, WorkerFailedError
 from cutoutd.webserver.backend.method import RefusedError
@@ -183,11 +185,13 @@ class BrushSessions:
             if (cutout := self._base(shown)) is not None:
                 files.append(cutout)
             descriptors = tuple(one.descriptor for one in files)
-            asked = {"do": "start", "key": fix.name, "recipe": _recipe(shown)}
-            said, _ = self._ask(place, asked, START_S, *descriptors)
+            asked = {"do": "start", "key": fix.name, "recipe": _recipe(shown), "sha256": fix.sha256}
+            said, kept = self._ask(place, asked, START_S, *descriptors)
         finally:
             for one in files:
                 one.close()
+        if 0 < len(kept) <= coarse_mattes.MAX_BYTES:
+            shared_cache(self._backend).put(coarse_mattes.key(fix.sha256), kept)
         return shown_files.size(said)
 
     def _base(self, shown: ShownFile) -> ReadFile | None:

@@ -66,6 +66,16 @@ _FORMAT: Final = f"1/{tiling.TILE}"
 """Of what is kept on the disk: a tile of another size shows another part."""
 
 
+def shared_cache(backend: Backend) -> DiskCache:
+    """Return the cache of a backend: one object, since it counts what is in its directory."""
+
+    def make() -> DiskCache:
+        free_mb = DISK_MB if backend.settings is None else backend.settings.service.min_free_disk_mb
+        return DiskCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
+
+    return backend.shared.get(DiskCache, make)
+
+
 class Pictures:
     """The preview workers, their requests and the cache; shared by threads.
 
@@ -75,8 +85,7 @@ class Pictures:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        free_mb = DISK_MB if backend.settings is None else backend.settings.service.min_free_disk_mb
-        self._cache = DiskCache(backend.cache, free_bytes=(free_mb + SPARE_MB) << 20)
+        self._cache = shared_cache(backend)
         self._starter = starter = ThreadPoolExecutor(1, "page-workers")
         self._prompt = Worker(COMMAND, lambda: self._setup(in_background=False), starter, idle_s=IDLE_S)
         self._background = Worker(COMMAND, lambda: self._setup(in_background=True), starter, idle_s=IDLE_S)

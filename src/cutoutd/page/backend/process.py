@@ -10,9 +10,10 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cutoutd import logs
+from cutoutd.exchange import coarse_mattes
 from cutoutd.page import announcement
 from cutoutd.page.backend import news, registry, reloading
 from cutoutd.page.backend.method import MAX_BODY, Backend
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from cutoutd.clock import Clock
     from cutoutd.settings.page import PageSettings
     from cutoutd.settings.schema import Settings
-
-PICTURES: Final = "page-pictures"
-"""In the state directory: what was made to be looked at, and can be made again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +102,7 @@ def _serve(
         config=options.config,
         open_store=OpenJournal(options.state_dir).open,
         clock=clock,
-        cache=options.state_dir / PICTURES,
+        cache=options.state_dir / coarse_mattes.DIRECTORY,
         tell=lambda event, data: service.tell(event, data),  # noqa: PLW0108 -- made below
     )
     service = MethodRunner(
