@@ -245,7 +245,7 @@ class WebhookHandover:
         """
         wanted = {folder.name: folder for folder in self._settings().with_webhooks}
         renamed = renamed_folders(self._settings(), self._former_names)
-        self._ended.follow(wanted, kept=renamed)
+        self._ended.follow({*wanted, *renamed})  # what is in work ends under the former name
         try:
             self._spool.make()
             self._paths.make()
