@@ -90,6 +90,7 @@ def test_a_worker_that_replaces_a_dead_one_has_cut_a_picture_before_it_is_ready(
     assert "rlimits" in pool.facts.layers
 
 
+@pytest.mark.new_interpreters  # in proc(5) forked ones have the environment of their template
 @pytest.mark.skipif(sys.platform != "linux", reason="it takes /proc")
 def test_a_worker_does_not_learn_where_its_supervisor_would_load_plug_ins_from(
     start: Callable[..., LocalPool], monkeypatch: pytest.MonkeyPatch
