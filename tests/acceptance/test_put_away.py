@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +26,13 @@ def configured(bench: Bench, originals: str) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def one_job(bench: Bench, config: Path) -> dict[str, Any]:
+    """Return the only job, as the command shows it."""
+    job: dict[str, Any]
+    (job,) = json.loads(bench.call("jobs", "--config", config, "--json").stdout)["jobs"]
+    return job
 
 
 def test_a_picture_whose_original_was_moved_is_cut_again_from_there(bench: Bench) -> None:
@@ -53,9 +61,10 @@ def test_a_cutout_stays_as_it_is_if_its_original_is_nowhere(bench: Bench, how: s
     """Before, `retry` made the job of a published cutout end as gone."""
     kept = bench.root / "kept"
     kept.mkdir()
-    config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\n')
+    config = configured(bench, f'originals = "move"\noriginals_dir = "{kept}"\ndoubtful_below = 1.0\n')
     bench.drop("a.jpg")
     assert bench.call("run", "--config", config, "--once").returncode == 0
+    before = one_job(bench, config)["detail"]
     if how == "removed":
         (kept / "a.jpg").unlink()
     else:
@@ -69,3 +78,7 @@ def test_a_cutout_stays_as_it_is_if_its_original_is_nowhere(bench: Bench, how: s
     assert (bench.output / "a.png").read_bytes() == first
     shown = bench.call("jobs", "--config", config, os.fspath("a.jpg")).stdout
     assert "it was not cut again, and its cutout is as it was" in shown
+    after = one_job(bench, config)["detail"]
+    assert after["doubtful"]
+    assert [after[key] for key in ("outputs", "score")] == [before[key] for key in ("outputs", "score")]
+    assert "a.jpg" in bench.call("jobs", "--config", config, "--doubtful").stdout

@@ -165,7 +165,7 @@ class Outcomes:
         if published is None or published.generation != job.generation or job.sha256 != published.sha256:
             return False
         why = f"it was not cut again, and its cutout is as it was: {failure.cause}"
-        detail = self._journal.reservations.last_result(job.folder, job.path, generation=job.generation)
+        detail = self._journal.reservations.result_kept(job)
         state = self._journal.leave_unchanged(
             job,
             sha256=published.sha256,

@@ -45,10 +45,10 @@ SELECT sha256, detail FROM job WHERE id = :job
 UPDATE job SET state = 'working', session = :session WHERE id = :job
 
 -- name: enqueue
-UPDATE job SET state = 'queued', session = NULL, detail = :detail WHERE id = :job
+UPDATE job SET state = 'queued', session = NULL, detail = {with_former} WHERE id = :job
 
 -- name: upload
-UPDATE job SET state = 'uploading', session = NULL, detail = :detail WHERE id = :job
+UPDATE job SET state = 'uploading', session = NULL, detail = {with_former} WHERE id = :job
 
 -- name: publish
 UPDATE job SET state = 'publishing', session = :session, sha256 = :sha256,
@@ -67,7 +67,8 @@ UPDATE job SET state = :state, session = NULL, finished_us = :now_us, forced = 0
 WHERE id = :job
 
 -- name: delay
-UPDATE job SET state = 'retry', session = NULL, tries = tries + 1, not_before_us = :not_before_us, detail = :detail
+UPDATE job SET state = 'retry', session = NULL, tries = tries + 1, not_before_us = :not_before_us,
+  detail = {with_former}
 WHERE id = :job
 
 -- name: set_alone
@@ -146,7 +147,7 @@ UPDATE job SET interrupted = interrupted + 1, session = '', alone = MAX(alone, i
 WHERE state IN {in_hand} AND session IS NOT NULL AND session IS NOT :session;
 UPDATE job SET state = 'failed', session = NULL, finished_us = :now_us, detail = :quarantined, cleanup_pending = 1
 WHERE state IN {in_hand} AND session = '' AND interrupted >= :max_interrupted;
-UPDATE job SET state = 'queued', session = NULL, detail = '{}' WHERE state = 'working' AND session = '';
+UPDATE job SET state = 'queued', session = NULL, detail = {still_former} WHERE state = 'working' AND session = '';
 UPDATE job SET session = :session WHERE state = 'publishing' AND session IS NOT :session
 
 -- name: end_session
@@ -165,7 +166,18 @@ UPDATE job SET state = 'queued' WHERE folder = :folder AND state = 'parked'
 
 -- An upload that may have been billed is then repeated.
 -- fragment: plan_of_retry
-detail = CASE WHEN state = 'unknown' OR json_extract(detail, '$.failure.code') = 'Reply' THEN '{"again": true}' ELSE '{}' END
+detail = CASE WHEN state = 'unknown' OR json_extract(detail, '$.failure.code') = 'Reply' THEN '{"again": true}' ELSE {former} END
+
+-- What its cutout is, as long as the picture is cut again: it stays so if the picture is gone by then.
+-- fragment: former
+CASE WHEN json_type(detail, '$.outputs') IS NOT NULL THEN json_object('former', json(detail)) ELSE {still_former} END
+
+-- fragment: still_former
+CASE WHEN json_type(detail, '$.former') IS NOT NULL THEN json_object('former', json_extract(detail, '$.former')) ELSE '{}' END
+
+-- fragment: with_former
+CASE WHEN json_type(detail, '$.former') IS NOT NULL
+  THEN json_set(:detail, '$.former', json_extract(detail, '$.former')) ELSE :detail END
 
 -- fragment: as_scored
 wanted = NULL, model = :model
@@ -179,12 +191,15 @@ UPDATE job SET {afresh}, {as_scored}, {plan_of_retry}
 WHERE newest = 1 AND state = 'failed' AND {rejected} IS NOT TRUE
 
 -- name: retry_model
-UPDATE job SET {afresh}, wanted = NULL, model = '', detail = '{}'
+UPDATE job SET {afresh}, wanted = NULL, model = '', detail = {former}
 WHERE newest = 1 AND state IN {cut} AND json_extract(detail, '$.model') = :model
 
 -- The same model makes the cutout again, since the strokes were drawn over its matte.
 -- name: cut_for_correction
-UPDATE job SET {afresh}, wanted = :wanted, detail = :detail WHERE id = :job
+UPDATE job SET {afresh}, wanted = :wanted, detail = CASE
+  WHEN json_type(detail, '$.outputs') IS NOT NULL THEN json_set(:detail, '$.former', json(detail))
+  ELSE {with_former} END
+WHERE id = :job
 
 -- name: unpublished_source
 SELECT folder, path FROM job AS j

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cutoutd.database import stored
 from cutoutd.job_detail import HOSTED
 from cutoutd.jobs import JobState, Published
+from cutoutd.journal.queue import decoded
 from cutoutd.journal.store import SQL
 
 if TYPE_CHECKING:
@@ -131,9 +132,16 @@ class Reservations:
         row = self._last_result(folder, path, generation)
         if row is None or row["state"] == JobState.REVIEW:
             return {}
-        detail = json.loads(row["detail"])
-        kept = {key: detail[key] for key in _LASTING if key in detail}
-        return kept | ({"why": detail["why"]} if len(kept) > 1 and "why" in detail else {})
+        return _lasting(json.loads(row["detail"]))
+
+    def result_kept(self, job: Job) -> dict[str, Any]:
+        """Return the lasting part of the result that a job has while it is cut again, as from `last_result`."""
+        # From the row: what a worker was given has its plan in place of that.
+        row = self._store.row(SQL.job, job=job.id)
+        former = {} if row is None else decoded(row["detail"]).get("former")
+        if isinstance(former, dict) and former:
+            return _lasting(former)
+        return self.last_result(job.folder, job.path, generation=job.generation)
 
     def last_review(self, folder: str, path: str, *, generation: int) -> dict[str, Any]:
         """Return the detail of the last result of a source, if that waits in review; else empty."""
@@ -271,3 +279,9 @@ def put_output(store: Store, sql: str, source: Mapping[str, Any], one: Published
         sha256=one.sha256,
         **source,
     )
+
+
+def _lasting(detail: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: detail[key] for key in _LASTING if key in detail}
+    is_explained = "why" in detail and not kept.keys().isdisjoint(("doubtful", "skipped"))
+    return kept | ({"why": detail["why"]} if is_explained else {})
