@@ -92,7 +92,7 @@ class FolderHandover:
         self._in_force = in_force
         self._log = get(folder=folder.name)
         self._over = threading.Event()
-        self._room = WebhookRoom(paths, folder.name)
+        self._room = WebhookRoom(paths, folder.name, clock)
         self._backoff = Backoff()
         self._logged = ""
         self._thread = threading.Thread(target=self._run, name=f"webhooks {folder.name}", daemon=True)
@@ -180,6 +180,7 @@ class FolderHandover:
                 settings=self._in_force(),
             ),
         )
+        self._room.count(size)
 
 
 class WebhookHandover:

@@ -6,15 +6,20 @@ not write or remove a message.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cutoutd.exchange.messages import InvalidMessageError
 from cutoutd.exchange.webhooks import read_webhook
 
 if TYPE_CHECKING:
+    from cutoutd.clock import Clock
     from cutoutd.exchange.webhooks import WebhookMessage, WebhookPaths
+
+_LOOK_S: Final = 5.0
+"""How long what was counted holds: others give up or remove messages meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,18 +37,34 @@ class _SeenMessage:
     message: WebhookMessage | None
 
 
+@dataclass(slots=True)
+class _Use:
+    """What some messages take."""
+
+    messages: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        self.messages += 1
+        self.bytes += size
+
+
 class WebhookRoom:
     """The room for one folder's messages; used by one thread.
 
     Args:
         paths: the files of all messages.
         folder: name of the folder.
+        clock: monotonic clock.
     """
 
-    def __init__(self, paths: WebhookPaths, folder: str) -> None:
+    def __init__(self, paths: WebhookPaths, folder: str, clock: Clock) -> None:
         self._paths = paths
         self._folder = folder
+        self._clock = clock
         self._seen: dict[str, _SeenMessage] = {}
+        self._own, self._dead = _Use(), _Use()
+        self._next_look_s = -math.inf
 
     def is_left(self, *, most: int, max_bytes: int, sharers: int) -> bool:
         """Whether another message may be added.
@@ -58,14 +79,36 @@ class WebhookRoom:
         Raises:
             OSError: the directory cannot be read.
         """
-        self._look()
-        seen = [(one.message, one.bytes) for one in self._seen.values() if one.message is not None]
-        dead = [size for message, size in seen if message.is_dead]
-        own = [size for message, size in seen if message.folder == self._folder and not message.is_dead]
-        return len(own) * sharers < most - len(dead) and sum(own) * sharers < max_bytes - sum(dead)
+
+        def fits() -> bool:
+            own, dead = self._own, self._dead
+            return (
+                own.messages * sharers < most - dead.messages and own.bytes * sharers < max_bytes - dead.bytes
+            )
+
+        is_recent = self._clock.monotonic_s() < self._next_look_s
+        if not (is_recent and fits()):
+            self._look()
+            self._next_look_s = self._clock.monotonic_s() + _LOOK_S
+        return fits()
+
+    def count(self, size: int) -> None:
+        """Count a message that was added, with this many bytes: looking at all of them each time would take quadratic time."""
+        self._own.add(size)
 
     def _look(self) -> None:
-        """Read what is new or was changed."""
+        """Read what is new or was changed, and count all."""
+        self._read_changed()
+        self._own, self._dead = _Use(), _Use()
+        for one in self._seen.values():
+            if one.message is None:
+                continue
+            if one.message.is_dead:
+                self._dead.add(one.bytes)
+            elif one.message.folder == self._folder:
+                self._own.add(one.bytes)
+
+    def _read_changed(self) -> None:
         ids = self._paths.ids()
         for id_ in self._seen.keys() - set(ids):
             del self._seen[id_]
