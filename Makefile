@@ -99,7 +99,7 @@ collect: env
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq $(TESTS_OF_CODE) $(TESTS_OF_COMMANDS) >/dev/null
 
 test-code: env $(FIRST)
-	$(call pytest,-n 3 $(TESTS_OF_CODE))
+	$(call pytest,-n 4 $(TESTS_OF_CODE))
 
 test-commands: env $(FIRST)
 	$(call pytest,-n 5 -p no:schemathesis $(TESTS_OF_COMMANDS))
