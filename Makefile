@@ -99,10 +99,10 @@ collect: env
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq $(TESTS_OF_CODE) $(TESTS_OF_COMMANDS) >/dev/null
 
 test-code: env $(FIRST)
-	$(call pytest,-n 4 $(TESTS_OF_CODE))
+	$(call pytest,-n 3 $(TESTS_OF_CODE))
 
 test-commands: env $(FIRST)
-	$(call pytest,-n 5 -p no:schemathesis $(TESTS_OF_COMMANDS))
+	$(call pytest,-n 4 -p no:schemathesis $(TESTS_OF_COMMANDS))
 
 $(VENV)/.installed-coverage: $(VENV)/.installed-dev
 	@$(PIP) install $(LOCK) --group coverage

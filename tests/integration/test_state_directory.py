@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import closing
+from contextlib import chdir, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,8 +53,8 @@ def socket_as(name: str) -> Callable[[Path], None]:
     """Return a function that makes a socket, which cannot be opened at all."""
 
     def plant(state: Path) -> None:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(os.path.relpath(state / name))
+        with socket.socket(socket.AF_UNIX) as one, chdir(state):  # a socket's path is short
+            one.bind(name)
 
     return plant
 
