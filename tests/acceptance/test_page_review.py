@@ -278,6 +278,21 @@ def test_before_and_after_are_compared_on_every_backdrop(review_setup: ReviewSet
         expect(page.locator(".zoom")).to_have_text("100 %")
 
 
+def test_a_picture_that_was_away_while_the_list_was_asked_for_is_shown(review_setup: ReviewSetup) -> None:
+    """What is published anew is in no list for a moment; the page and the numbers of a list are two answers."""
+    with review_setup.visit("review?state=all&q=ball-2") as visitor:
+        page = visitor.page
+        shown_name(page)
+        page.route(
+            lambda url: "/api/jobs?" in url,
+            lambda route: route.fulfill(json={"total": 0, "jobs": []}),
+            times=1,
+        )
+        page.reload()
+        shown_name(page)
+        expect(page.locator(".review-empty")).to_be_hidden()
+
+
 @pytest.mark.parametrize("reloads", [False, True], ids=["stays", "reloads"])
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "request-lost"])
 def test_a_decision_that_has_no_answer_is_told_as_nobody_elses(

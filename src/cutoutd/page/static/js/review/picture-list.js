@@ -55,7 +55,8 @@ export class PictureList extends EventTarget {
     this.hashes = seen;
     this.complete = true;
     this.total = ids.length;
-    this.dispatchEvent(new Event("details"));
+    // A picture that is just being published anew is in one of the two answers alone: the list was not empty, or is so now.
+    this.dispatchEvent(new Event((total === 0) === (ids.length === 0) ? "details" : "loaded"));
   }
 
   /** Loads what is not known from first to last. */
