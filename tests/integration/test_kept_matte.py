@@ -28,9 +28,10 @@ from cutoutd.pool.one_task import task_for
 from cutoutd.pool.task_files import open_files
 from cutoutd.previews.brush_picture import BrushPicture
 from cutoutd.process import channel
-from cutoutd.recipe import Format, Metadata, Recipe, RegionOfInterest, Rendition
+from cutoutd.recipe import Recipe, RegionOfInterest
 from cutoutd.strokes import Stroke, StrokeKind
 from cutoutd.task_route import ClusterTask
+from tests.integration.test_corrected_pictures import RECIPE
 from tests.integration.test_second_opinion import spec
 
 if TYPE_CHECKING:
@@ -39,13 +40,6 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 360, 480
 MAX_PIXELS = 10**6
 SPEC = catalog.find(catalog.PACKAGED)
-RECIPE = Recipe(
-    renditions=(Rendition(format=Format.PNG, suffix=""),),
-    refine=True,
-    decontaminate=True,
-    metadata=Metadata.NONE,
-    review_below=0.0,
-)
 KEEP = Stroke(kind=StrokeKind.KEEP, points=((266.0, 250.0),), radius=8.0)
 REMOVE = Stroke(kind=StrokeKind.REMOVE, points=((100.0, 240.0), (110.0, 250.0)), radius=8.0)
 PAINT = Stroke(kind=StrokeKind.PAINT, points=((300.0, 60.0),), radius=20.0, alpha=0.5)

@@ -65,11 +65,12 @@ def put(
     *,
     about: str = "p",
     webhook: str = HOOK,
+    content: bytes = b"{}",
     **fields: Any,  # noqa: ANN401 -- as the message has them
 ) -> WebhookMessage:
     """Write a message with a body; return it."""
     id_ = f"{number:032x}"
-    size, sha256 = write_body(paths, id_, [b"{}"])
+    size, sha256 = write_body(paths, id_, [content])
     message = WebhookMessage(
         id=id_,
         webhook=webhook,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cutoutd.exchange.webhooks import MessageState, WebhookMessage, WebhookPaths, write_body, write_webhook
+from cutoutd.exchange.webhooks import MessageState, WebhookPaths, write_webhook
 from cutoutd.offload.webhook_room import WebhookRoom
+from tests.unit.test_webhook_parts import put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cutoutd.exchange.webhooks import WebhookMessage
     from tests.conftest import FakeClock
 
 
@@ -26,24 +28,7 @@ class CountedPaths(WebhookPaths):
 
 
 def _put(paths: WebhookPaths, number: int, folder: str = "f") -> WebhookMessage:
-    id_ = f"{number:032x}"
-    size, sha256 = write_body(paths, id_, [b"x" * 1000])
-    message = WebhookMessage(
-        id=id_,
-        webhook="a" * 16,
-        folder=folder,
-        job=number,
-        type="picture.done",
-        what="sidecar",
-        number=number,
-        about=id_,
-        bytes=size,
-        sha256=sha256,
-        made_us=number,
-        settings="",
-    )
-    write_webhook(paths, message)
-    return message
+    return put(paths, number, content=b"x" * 1000, folder=folder)
 
 
 def test_many_messages_are_added_with_few_looks(tmp_path: Path, clock: FakeClock) -> None:
